@@ -1,0 +1,164 @@
+"""The `generate-data` command."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from data_generator import job
+from data_generator.connect import InvalidDsnError, connect, dsn_from_environment
+from data_generator.load import Summary, generate
+from data_generator.options import GeneratorError, InvalidOptionsError, Options
+from data_generator.schema import migrate
+
+_ORDERS_WORTH_A_BAR = 20_000
+_NO_DATABASE = (
+    "no database given: use --dsn or set POSTGRES_DSN, or set POSTGRES_HOST"
+    " (with POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB)"
+)
+_EXAMPLE = """
+\b
+Example, three thousand orders of one day, 5 % of the sizes wrong:
+  generate-data --dsn postgresql://shop:secret@localhost:5432/shop \\
+    --orders 3000 --chaos-percent 5 \\
+    --starting-at 2025-03-01 --ending-at 2025-03-01T23:59:59.999999
+"""
+
+
+@click.command(epilog=_EXAMPLE, context_settings={"show_default": True})
+@click.option(
+    "--dsn", help="Postgres to write to; else POSTGRES_DSN, else POSTGRES_HOST and so on."
+)
+@click.option("--customers", type=int, default=Options.customers)
+@click.option("--products", type=int, default=Options.products, help="With 1 to 4 variants each.")
+@click.option("--orders", type=int, default=Options.orders)
+@click.option(
+    "--max-items-per-order",
+    type=int,
+    default=Options.max_items_per_order,
+    help="Never more than there are variants.",
+)
+@click.option(
+    "--chaos-percent",
+    type=float,
+    default=Options.chaos_percent,
+    help="Share of the variants, 0 to 100, that get a size of the wrong kind.",
+)
+@click.option(
+    "--scale", type=int, default=Options.scale, help="Multiplies customers, products and orders."
+)
+@click.option(
+    "--seed", type=int, default=Options.seed, help="The same seed gives the same numbers."
+)
+@click.option(
+    "--starting-at",
+    metavar="ISO",
+    help="First moment of the orders; UTC unless it has an offset.  [default: start of today, UTC]",
+)
+@click.option(
+    "--ending-at",
+    metavar="ISO",
+    help="Last moment of the orders; UTC unless it has an offset.  [default: end of today, UTC]",
+)
+@click.option("--migrate-only", is_flag=True, help="Create missing tables and stop.")
+def main(
+    dsn: str | None,
+    starting_at: str | None,
+    ending_at: str | None,
+    migrate_only: bool,
+    **numbers: Any,
+) -> None:
+    """Fill a Postgres database with the shop's customers, products, variants, orders and items.
+
+    Missing tables are created. Customers, products and variants of earlier runs are brought up to
+    date, the orders of the window are replaced, other orders stay. It is all one transaction: a run
+    that fails or is interrupted changes nothing.
+    """
+    problems: list[str] = []
+    dsn = dsn or dsn_from_environment(os.environ)
+    if not dsn:
+        problems.append(_NO_DATABASE)
+    moments = _moments({"starting_at": starting_at, "ending_at": ending_at}, problems)
+    options = Options(**moments, **numbers)
+    try:
+        options.window()
+    except InvalidOptionsError as error:
+        problems.extend(error.problems)
+    if problems or not dsn:
+        raise click.UsageError("\n  ".join(problems))
+    with _errors_in_one_line():
+        if migrate_only:
+            with connect(dsn) as connection:
+                migrate(connection)
+            click.echo("The tables are there.")
+        else:
+            click.echo(_text(_generate(dsn, options)))
+
+
+def _moments(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any]:
+    """Return the moments that were given, or none of them when one cannot be read."""
+    moments = {}
+    unreadable = []
+    for name, text in texts.items():
+        try:
+            if text is not None:
+                moments[name] = datetime.fromisoformat(text)
+        except ValueError:
+            unreadable.append(f"{name.replace('_', '-')} is not an ISO date or time: {text!r}")
+    problems += unreadable
+    return {} if unreadable else moments
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except InvalidDsnError as error:
+        raise click.UsageError(str(error)) from None
+    except GeneratorError as error:
+        raise click.ClickException(str(error)) from None
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        raise click.ClickException(f"nothing was changed, Postgres says: {reason}") from None
+    except KeyboardInterrupt:
+        click.echo("Interrupted: nothing was changed.", err=True)
+        raise SystemExit(130) from None
+
+
+def _generate(dsn: str, options: Options) -> Summary:
+    console = Console(stderr=True)
+    if not console.is_terminal or options.orders * options.scale < _ORDERS_WORTH_A_BAR:
+        return generate(dsn, options)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        return generate(dsn, options, progress=_show_on(bars))
+
+
+def _show_on(bars: Progress) -> job.Progress:
+    """Return a callback that keeps one bar for each kind of row."""
+    tasks = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=total)
+        bars.update(tasks[name], completed=done)
+
+    return show
+
+
+def _text(summary: Summary) -> str:
+    rows = [
+        ("window from", summary.window.starting_at.isoformat(" ")),
+        ("window to", summary.window.ending_at.isoformat(" ")),
+    ]
+    for name in ("customers", "products", "variants", "orders", "items"):
+        rows.append((name, str(getattr(summary, name))))
+    rows.append(("invalid sizes", f"{sum(summary.invalid_sizes.values())} in the database"))
+    rows.extend((f"  {category}", str(n)) for category, n in summary.invalid_sizes.items())
+    return "\n".join(f"{name:<15}{value}" for name, value in rows)

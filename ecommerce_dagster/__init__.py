@@ -1,0 +1,31 @@
+"""Bruin-style pipelines as Dagster assets and asset checks."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecommerce_dagster.component import BruinPipelineComponent
+    from ecommerce_dagster.orchestration.build import build_defs
+    from ecommerce_dagster.orchestration.translator import BruinTranslator
+
+__all__ = ["BruinPipelineComponent", "BruinTranslator", "build_defs"]
+
+# Dagster's own selection parser sets this parameter whenever somebody selects by tag or group.
+warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
+
+_PUBLIC = {
+    "BruinPipelineComponent": "ecommerce_dagster.component",
+    "BruinTranslator": "ecommerce_dagster.orchestration.translator",
+    "build_defs": "ecommerce_dagster.orchestration.build",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import Dagster only for those who use it: `ecommerce --help` does not."""
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Bruin-style pipelines as typed, resolved values. Knows neither Dagster nor a database driver."""

@@ -1,0 +1,56 @@
+"""`ecommerce demo`: from nothing to marts on screen, in one command."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+from rich.console import Console
+
+from data_generator.load import generate
+from data_generator.options import Options
+from ecommerce_dagster import local
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.cli.query import as_table, fetch
+from ecommerce_dagster.cli.run import run_and_report
+from ecommerce_dagster.cli.workspace import open_project
+
+_ORDERS_A_DAY = 100
+_SHOWN_ROWS = 5
+_NEXT = """
+Next:
+  ecommerce dev                            the lineage graph, the checks and the runs in a browser
+  ecommerce query "FROM mart.top_skus"     ask the warehouse
+  generate-data --chaos-percent 5          break some sizes, then:
+  ecommerce run                            watch the check stop them
+"""
+
+
+def run_demo(days: int) -> int:
+    """Generate, run, show. The exit code: 0 when every asset and check succeeded."""
+    console = Console()
+    local.load_environment()
+    today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
+    window = Interval(today - timedelta(days=days - 1), today + timedelta(days=1))
+    options = Options(
+        customers=500,
+        orders=_ORDERS_A_DAY * days,
+        starting_at=window.start,
+        ending_at=window.last,
+    )
+    console.print(f"Generating {options.orders:,} orders for {window} ...", highlight=False)
+    with local.postgres() as dsn:
+        summary = generate(dsn, options)
+        console.print(
+            f"  {summary.customers:,} customers, {summary.products:,} products, "
+            f"{summary.variants:,} variants, {summary.orders:,} orders, {summary.items:,} items\n",
+            highlight=False,
+        )
+        project = open_project(None, None, None)
+        code = run_and_report(project, interval=window)
+    for asset in project.assets:
+        if "mart" in asset.tags:
+            order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""
+            names, rows, more = fetch(project, f"FROM {asset.name}{order}", _SHOWN_ROWS)
+            console.print(as_table(names, rows, title=f"{asset.name}{' ...' if more else ''}"))
+    console.print(_NEXT, highlight=False)
+    return code

@@ -1,0 +1,112 @@
+"""`ecommerce dev`: Dagster's web UI over the local data, and nothing left behind when it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from data_generator.load import generate
+from data_generator.options import Options
+from ecommerce_dagster import local
+
+_HOST = "127.0.0.1"
+_STOP_SECONDS = 20
+
+
+def run_dev(port: int) -> int:
+    """PostgreSQL, data if there is none, `dagster dev` on 127.0.0.1. Returns its exit code."""
+    local.load_environment()
+    home = local.dagster_home()
+    _require_free(port)
+    with local.postgres() as dsn:
+        if not _has_orders(dsn):
+            summary = generate(dsn, Options())
+            click.echo(f"Generated {summary.orders} orders for today.")
+        click.echo(f"Dagster is starting at http://{_HOST}:{port} (Ctrl-C stops it)")
+        command = [
+            str(Path(sys.executable).with_name("dagster")),
+            *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
+        ]
+        return _run(command, {**os.environ, "DAGSTER_HOME": str(home)})
+
+
+def run_with_postgres(command: Sequence[str]) -> int:
+    """Run a command while the local PostgreSQL is up. Returns its exit code."""
+    local.load_environment()
+    local.dagster_home()
+    with local.postgres():
+        scripts = str(Path(sys.executable).parent)
+        path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
+        try:
+            return _run(command, {**os.environ, "PATH": path})
+        except FileNotFoundError:
+            click.echo(f"there is no command '{command[0]}'", err=True)
+            return 127
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for.
+
+    The child resets SIGINT: a shell that starts us in the background has it ignored, and
+    Dagster would then never stop.
+    """
+    process = subprocess.Popen(
+        command, env=environment, preexec_fn=_default_signals, start_new_session=True
+    )
+
+    def forward(number: int, frame: object) -> None:
+        process.send_signal(signal.SIGINT)
+
+    handlers = {
+        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        return process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _end(process)
+
+
+def _default_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Whatever the command left in its process group ends with it."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _has_orders(dsn: str) -> bool:
+    import psycopg
+
+    with psycopg.connect(dsn, connect_timeout=10) as connection:
+        found = connection.execute("SELECT to_regclass('public.orders') IS NOT NULL").fetchone()
+        if not found or not found[0]:
+            return False
+        return connection.execute("SELECT 1 FROM public.orders LIMIT 1").fetchone() is not None
+
+
+def _require_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            raise click.ClickException(
+                f"port {port} is taken; choose another one with --port"
+            ) from None

@@ -1,0 +1,172 @@
+"""The commands and their options. What they do is imported when they run: `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ecommerce_dagster.cli.errors import user_errors
+
+USAGE_ERROR = 2
+
+
+def _example(text: str) -> str:
+    lines = "\n".join(f"  {line}" for line in text.strip().splitlines())
+    return f"\b\nExamples:\n{lines}"
+
+
+def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which files to read."""
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--environment", metavar="NAME", help="An environment of .bruin.yml."),
+        click.option("--config-file", type=file, help="Another .bruin.yml."),
+        click.option(
+            "--pipeline", type=folder, help="The folder of another pipeline.yml.  [asset_specs]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_example(
+        'ecommerce demo\necommerce run --tag mart\necommerce query "SELECT * FROM mart.sales_daily"'
+    ),
+)
+@click.version_option(package_name="ecommerce-dagster")
+def main() -> None:
+    """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
+
+
+@main.command(epilog=_example("ecommerce demo\necommerce demo --days 7"))
+@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
+def demo(days: int) -> None:
+    """Generate days of data up to today, run everything on them, show the marts."""
+    with user_errors():
+        from ecommerce_dagster.cli.demo import run_demo
+
+        sys.exit(run_demo(days))
+
+
+@main.command(epilog=_example("ecommerce dev\necommerce dev --port 3001"))
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+def dev(port: int) -> None:
+    """Start Dagster's web UI with the local data; Ctrl-C stops all of it."""
+    with user_errors():
+        from ecommerce_dagster.cli.dev import run_dev
+
+        sys.exit(run_dev(port))
+
+
+@main.command(
+    epilog=_example(
+        "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
+        "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31"
+    )
+)
+@click.argument("assets", nargs=-1)
+@click.option("--tag", "-t", metavar="TAG", help="Only assets with this tag.")
+@click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
+@click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
+@click.option("--full-refresh", is_flag=True, help="Rebuild the tables from scratch.")
+@_pipeline_options
+def run(  # noqa: PLR0913
+    assets: tuple[str, ...],
+    tag: str | None,
+    start_date: str | None,
+    end_date: str | None,
+    full_refresh: bool,
+    pipeline: Path | None,
+    config_file: Path | None,
+    environment: str | None,
+) -> None:
+    """Build and check ASSETS (all of them, when none is named) in one Dagster run.
+
+    Without dates everything is brought up to what the source holds now.
+    """
+    with user_errors():
+        from ecommerce_dagster.bruin.interval import interval_between
+        from ecommerce_dagster.cli.run import run_and_report
+        from ecommerce_dagster.cli.workspace import open_project
+
+        try:
+            interval = interval_between(start_date, end_date)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        project = open_project(pipeline, config_file, environment)
+        sys.exit(run_and_report(project, assets, tag, interval, full_refresh=full_refresh))
+
+
+@main.command(
+    epilog=_example(
+        'ecommerce query "SELECT * FROM mart.sales_daily"\n'
+        "ecommerce query --table mart.top_skus --limit 5 --output csv"
+    )
+)
+@click.argument("sql", required=False)
+@click.option("--sql", "sql_option", metavar="SQL", help="The same as the argument.")
+@click.option("--table", metavar="NAME", help="Show this table.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+)
+@_pipeline_options
+def query(  # noqa: PLR0913
+    sql: str | None,
+    sql_option: str | None,
+    table: str | None,
+    limit: int,
+    output: str,
+    pipeline: Path | None,
+    config_file: Path | None,
+    environment: str | None,
+) -> None:
+    """Ask the warehouse; nothing can be changed this way."""
+    given = [text for text in (sql, sql_option, table) if text]
+    if len(given) != 1:
+        raise click.UsageError("give one SQL text, or one --table")
+    with user_errors():
+        from ecommerce_dagster.cli.query import show_rows
+        from ecommerce_dagster.cli.workspace import open_project
+
+        project = open_project(pipeline, config_file, environment)
+        show_rows(project, sql or sql_option, table, limit, output)
+
+
+@main.command(epilog=_example("ecommerce validate\necommerce validate path/to/pipeline"))
+@click.argument(
+    "directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@_pipeline_options
+def validate(
+    directory: Path | None,
+    pipeline: Path | None,
+    config_file: Path | None,
+    environment: str | None,
+) -> None:
+    """Read every file of a pipeline and report all that is wrong."""
+    with user_errors():
+        from ecommerce_dagster.cli.validate import report_problems
+
+        sys.exit(report_problems(directory or pipeline, config_file, environment))
+
+
+@main.command(
+    "with-postgres",
+    context_settings={"ignore_unknown_options": True},
+    epilog=_example("ecommerce with-postgres -- dagster definitions validate"),
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def with_postgres(command: tuple[str, ...]) -> None:
+    """Run COMMAND while the local PostgreSQL is up, with POSTGRES_* and DUCKDB_PATH set."""
+    with user_errors():
+        from ecommerce_dagster.cli.dev import run_with_postgres
+
+        sys.exit(run_with_postgres(command))

@@ -1,0 +1,125 @@
+"""What a run looks like in a terminal, or in a log file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ecommerce_dagster.bruin.interval import Interval
+
+if TYPE_CHECKING:
+    from ecommerce_dagster.cli.run import AssetOutcome, CheckOutcome
+
+_STYLES = {"success": ("PASS", "green"), "failed": ("FAIL", "red"), "skipped": ("SKIP", "yellow")}
+
+
+class Reporter:
+    """Prints a line for each asset as it ends; on a terminal with a bar below the lines."""
+
+    def __init__(
+        self, console: Console, names: Sequence[str], interval: Interval | None = None
+    ) -> None:
+        self._console = console
+        self._width = max((len(name) for name in names), default=0)
+        self._interval = interval
+        self._began = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=len(names))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, name: str) -> None:
+        self._bar.update(self._task, description=escape(name))
+
+    def retrying(self, name: str, reason: str) -> None:
+        self._print(f"[yellow]RETRY[/] {escape(name)}  {escape(reason.splitlines()[0])}")
+
+    def ended(self, outcome: AssetOutcome) -> None:
+        self._line(outcome)
+        self._bar.advance(self._task)
+
+    def finish(self, outcomes: Sequence[AssetOutcome]) -> None:
+        """The assets that did not run, why others failed, and the totals."""
+        for outcome in outcomes:
+            if outcome.status == "skipped":
+                self._line(outcome)
+        for outcome in outcomes:
+            if outcome.status == "failed" or outcome.failed_checks:
+                self._failure(outcome)
+        self._totals(outcomes)
+
+    def _line(self, outcome: AssetOutcome) -> None:
+        word, colour = _STYLES[outcome.status]
+        rows = "" if outcome.rows is None else f"{outcome.rows:,} rows"
+        checks = ""
+        if outcome.checks:
+            passed = len(outcome.checks) - len(outcome.failed_checks)
+            checks = f"{passed}/{len(outcome.checks)} checks"
+        tail = (
+            "something above it failed"
+            if outcome.status == "skipped"
+            else f"{rows:>14}  {checks:>12}  {outcome.seconds:6.2f} s"
+        )
+        self._print(f"[{colour}]{word}[/]  {escape(outcome.name):<{self._width}}  {tail}")
+
+    def _failure(self, outcome: AssetOutcome) -> None:
+        self._print("")
+        self._print(f"[bold]{escape(outcome.name)}[/]")
+        if outcome.error and not outcome.failed_checks:
+            self._print(f"  {escape(outcome.error)}")
+        for check in outcome.failed_checks:
+            self._failed_check(check)
+        if outcome.error and outcome.failed_checks:
+            self._print(f"  {escape(outcome.error.splitlines()[0])}")
+
+    def _failed_check(self, check: CheckOutcome) -> None:
+        kind = "" if check.blocking else " (does not block)"
+        message = check.metadata.get("result", "")
+        self._print(f"  [red]✗[/] {escape(check.name)}{kind}: {escape(str(message))}")
+        records = check.metadata.get("bad_rows_sample")
+        if not records:
+            return
+        names = list(records[0].data)
+        table = Table(box=None, padding=(0, 2), header_style="dim")
+        for name in names:
+            table.add_column(escape(name), overflow="fold")
+        for record in records:
+            table.add_row(*(escape(str(record.data.get(name))) for name in names))
+        self._console.print(table, soft_wrap=not self._console.is_terminal)
+
+    def _totals(self, outcomes: Sequence[AssetOutcome]) -> None:
+        counts = {status: 0 for status in _STYLES}
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+        checks = [check for outcome in outcomes for check in outcome.checks]
+        passed = sum(check.passed for check in checks)
+        when = f" for {self._interval}" if self._interval else ""
+        skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+        failed = f", {counts['failed']} failed" if counts["failed"] else ""
+        self._print("")
+        self._print(
+            f"{len(outcomes)} assets{when}: {counts['success']} succeeded{failed}{skipped}; "
+            f"{passed} of {len(checks)} checks passed; {time.monotonic() - self._began:.1f} s"
+        )
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,21 @@
+"""The code location: the e-commerce pipeline in `asset_specs/`, as Dagster sees it.
+
+`dagster dev`, `dg launch` and `dagster asset materialize` load this module. Every file below
+`asset_specs/assets/` is an asset; to add one, add a file.
+"""
+
+import dagster as dg
+
+from ecommerce_dagster import local
+from ecommerce_dagster.orchestration.build import build_defs
+from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """All assets, checks, the job, its schedule, and the connections of `.bruin.yml`."""
+    local.load_environment()
+    if local.brings_own_postgres():
+        return build_defs(local.PIPELINE)
+    source = EmbeddedPostgresResource.for_folder(local.POSTGRES_DATA)
+    return build_defs(local.PIPELINE, resources={"pg_default": source})

@@ -1,0 +1,1 @@
+"""Postgres into DuckDB, through DuckDB's postgres extension. Knows nothing of Dagster."""

@@ -1,0 +1,76 @@
+"""This checkout on one machine: where its state lives, and the PostgreSQL that comes with it.
+
+Everything is in one folder, `.ecommerce/`. What the user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME;
+environment or `.env`) wins: nothing embedded is started then.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = ROOT / "asset_specs"
+STATE = ROOT / ".ecommerce"
+POSTGRES_DATA = STATE / "postgres"
+
+
+def load_environment() -> None:
+    """Give this process what `.env` says and, where nobody says anything, the local paths."""
+    for name, value in dotenv_values(ROOT / ".env").items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("DUCKDB_PATH", str(STATE / "warehouse.duckdb"))
+
+
+def brings_own_postgres() -> bool:
+    """Whether the user named a PostgreSQL server."""
+    return bool(os.environ.get("POSTGRES_HOST"))
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The DSN of the shop's database: the user's server, else the embedded one, running until
+    the end of the block. Sets POSTGRES_* for this process and those it starts."""
+    if brings_own_postgres():
+        yield _dsn_from_environment()
+        return
+    STATE.mkdir(exist_ok=True)
+    with EmbeddedPostgres(POSTGRES_DATA) as server:
+        variables = server.environment()
+        os.environ.update(variables)
+        try:
+            yield server.dsn
+        finally:
+            for name in variables:
+                os.environ.pop(name, None)
+
+
+def dagster_home() -> Path:
+    """The folder of the local Dagster instance, with the project's dagster.yaml in it."""
+    if os.environ.get("DAGSTER_HOME"):
+        return Path(os.environ["DAGSTER_HOME"])
+    home = STATE / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _dsn_from_environment() -> str:
+    from ecommerce_dagster.bruin.connections import PostgresConnection
+
+    return PostgresConnection(
+        host=os.environ["POSTGRES_HOST"],
+        port=int(os.environ.get("POSTGRES_PORT") or 5432),
+        database=os.environ.get("POSTGRES_DB") or "postgres",
+        user=os.environ.get("POSTGRES_USER") or "postgres",
+        password=os.environ.get("POSTGRES_PASSWORD") or "",
+    ).dsn

@@ -1,0 +1,1 @@
+"""Resolved pipeline files as Dagster assets, checks, jobs and schedules."""

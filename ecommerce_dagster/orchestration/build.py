@@ -1,0 +1,155 @@
+"""A folder of Bruin files as Dagster definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project, read_project
+from ecommerce_dagster.ingestion.ingest import lint_ingestion
+from ecommerce_dagster.orchestration.factory import SUPPORTED_TYPES, build_asset
+from ecommerce_dagster.orchestration.names import asset_key, check_name
+from ecommerce_dagster.orchestration.partitions import lint_schedule
+from ecommerce_dagster.orchestration.resources import resources_of
+from ecommerce_dagster.orchestration.schedules import automation_of
+from ecommerce_dagster.orchestration.translator import BruinTranslator
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.rules import lint_checks
+from ecommerce_dagster.warehouse.strategies import lint_materialization
+
+
+def build_defs(
+    pipeline_dir: str | Path,
+    *,
+    glossary: str | Path | None = None,
+    config_file: str | Path | None = None,
+    environment: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+    translator: BruinTranslator | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """One Dagster asset for each file of the pipeline, one asset check for each rule.
+
+    `glossary` and `config_file` default to the nearest `glossary.yml` and `.bruin.yml` above the
+    pipeline; `environment` to the default one of `.bruin.yml`. `variables` replace defaults of
+    pipeline.yml. `resources` replace connections by resource key (pg-default is pg_default).
+    Raises ProjectError with every error of every file.
+    """
+    project = load_project(
+        pipeline_dir,
+        glossary=glossary,
+        config_file=config_file,
+        environment=environment,
+        variables=variables,
+    )
+    return definitions_of(project, translator=translator, resources=resources)
+
+
+def load_project(
+    pipeline_dir: str | Path,
+    *,
+    glossary: str | Path | None = None,
+    config_file: str | Path | None = None,
+    environment: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Project:
+    """The pipeline in `pipeline_dir`, read and proven. Raises ProjectError with all errors."""
+    log = ProblemLog()
+    project = read_project(
+        Path(pipeline_dir),
+        log,
+        glossary=Path(glossary) if glossary else None,
+        config_file=Path(config_file) if config_file else None,
+        environment=environment,
+        variables=variables,
+    )
+    if project is not None:
+        lint(project, log)
+    log.raise_errors()
+    assert project is not None
+    return project
+
+
+def definitions_of(
+    project: Project,
+    *,
+    translator: BruinTranslator | None = None,
+    resources: Mapping[str, Any] | None = None,
+    partitioned: bool = True,
+) -> dg.Definitions:
+    """The Dagster definitions of a project that has been read."""
+    translator = translator or BruinTranslator()
+    assets = dg.Definitions(
+        assets=[
+            build_asset(project, asset, translator, partitioned=partitioned)
+            for asset in project.assets
+        ],
+        resources={**resources_of(project), **(resources or {})},
+        # One DuckDB file has one writer; a process for each step would cost 1.4 s a step as well.
+        executor=dg.in_process_executor,
+    )
+    return dg.Definitions.merge(assets, automation_of(project))
+
+
+def lint(project: Project, log: ProblemLog) -> None:
+    """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
+    lint_schedule(project.pipeline, log)
+    keys: dict[dg.AssetKey, Asset] = {}
+    for asset in project.assets:
+        _lint_type(asset, log)
+        lint_checks(asset, log)
+        if asset.type == "ingestr":
+            lint_ingestion(asset, log)
+        else:
+            lint_materialization(asset, log)
+        _lint_connections(project, asset, log)
+        _lint_check_names(asset, log)
+        first = keys.setdefault(asset_key(asset.name), asset)
+        if first is not asset and first.name != asset.name:
+            message = (
+                f"'{asset.name}' and '{first.name}' have the same asset key "
+                f"{asset_key(asset.name).to_user_string()} in Dagster; rename one"
+            )
+            log.error(asset.path, asset.line, "asset-key-unique", message)
+
+
+def _lint_type(asset: Asset, log: ProblemLog) -> None:
+    if asset.type and asset.type not in SUPPORTED_TYPES:
+        hint = did_you_mean(asset.type, SUPPORTED_TYPES)
+        log.error(asset.path, asset.line, "valid-task-type", f"unknown type '{asset.type}'; {hint}")
+
+
+def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
+    wanted = {project.connection_name(asset): "duckdb"}
+    if asset.type == "ingestr" and asset.parameter("source_connection"):
+        wanted[asset.parameter("source_connection")] = "postgres"
+    for name, platform in wanted.items():
+        found = project.connections.by_name.get(name)
+        if found is None:
+            where = project.connections.path
+            known = did_you_mean(name, project.connections.by_name)
+            message = (
+                f"the connection '{name}' is not in {where.name} "
+                f"(environment '{project.connections.environment}'); {known}"
+                if where
+                else f"the connection '{name}' is needed, and there is no .bruin.yml"
+            )
+            log.error(asset.path, asset.line, "valid-connection", message)
+        elif found.platform != platform:
+            message = f"the connection '{name}' is of type {found.platform}; expected {platform}"
+            log.error(asset.path, asset.line, "valid-connection", message)
+
+
+def _lint_check_names(asset: Asset, log: ProblemLog) -> None:
+    """Dagster wants plain, distinct names; a collision would drop a check without a word."""
+    names: dict[str, str] = {}
+    for check in checks_of(asset):
+        first = names.setdefault(check_name(check), check.label)
+        if first != check.label:
+            message = f"the checks '{first}' and '{check.label}' have the same name in Dagster"
+            log.error(check.rule.path, check.rule.line, "duplicate-checks", message)

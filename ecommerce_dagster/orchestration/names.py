@@ -1,0 +1,37 @@
+"""Names of the files as names that Dagster accepts: letters, digits and `_`."""
+
+from __future__ import annotations
+
+import re
+
+import dagster as dg
+
+from ecommerce_dagster.warehouse.checks import Check
+
+_OTHER = re.compile(r"[^A-Za-z0-9_]+")
+
+
+def slug(text: str) -> str:
+    """`Validate sizes!` is validate_sizes."""
+    return _OTHER.sub("_", text.strip()).strip("_").lower() or "_"
+
+
+def asset_key(name: str) -> dg.AssetKey:
+    """`raw.my-orders` is raw/my_orders."""
+    return dg.AssetKey([_OTHER.sub("_", part) for part in name.split(".") if part])
+
+
+def op_name(key: dg.AssetKey) -> str:
+    """raw/orders is built by the op raw__orders."""
+    return "__".join(key.path)
+
+
+def check_name(check: Check) -> str:
+    """`email__not_null` for a rule of a column, the slug of its name for a custom check."""
+    _, where, name = check.id.split(":", 2)
+    return slug(name) if check.column is None else f"{slug(where)}__{slug(name)}"
+
+
+def resource_key(connection: str) -> str:
+    """The connection pg-default is the resource pg_default."""
+    return slug(connection)

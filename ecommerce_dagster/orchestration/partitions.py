@@ -1,0 +1,169 @@
+"""Time: the partitions of a pipeline, and the interval that a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+import duckdb
+
+from ecommerce_dagster.bruin.interval import Interval, interval_between
+from ecommerce_dagster.bruin.models import Asset, Pipeline
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.ingestion.ingest import is_windowed
+from ecommerce_dagster.warehouse.identifiers import quoted, relation
+
+# Run tags by which a run without partitions gets its dates, and by which anyone asks for a rebuild.
+START_TAG = "bruin/start"
+END_TAG = "bruin/end"
+FULL_REFRESH_TAG = "bruin/full_refresh"
+
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+_PARTITION = "dagster/partition"
+
+_CRONS = {
+    "hourly": "0 * * * *",
+    "daily": "0 0 * * *",
+    "weekly": "0 0 * * 0",
+    "monthly": "0 0 1 * *",
+    "yearly": "0 0 1 1 *",
+}
+# The latest partition is the current one: data of today can be loaded today.
+_END_OFFSET = 1
+
+
+def cron_of(pipeline: Pipeline) -> str | None:
+    """The schedule as a cron expression; None when there is none (`continuous` is none)."""
+    schedule = (pipeline.schedule or "").strip()
+    if not schedule or schedule.lower() == "continuous":
+        return None
+    return _CRONS.get(schedule.lower().removeprefix("@"), schedule)
+
+
+def partitions_of(pipeline: Pipeline) -> dg.TimeWindowPartitionsDefinition | None:
+    """One partition for each tick of the schedule since `start_date`, in UTC."""
+    cron = cron_of(pipeline)
+    if cron is None or not pipeline.start_date:
+        return None
+    start = datetime.fromisoformat(pipeline.start_date)
+    if start.tzinfo is not None:
+        start = start.astimezone(UTC).replace(tzinfo=None)
+    # The classes for common schedules have keys that people can read: 2026-01-31.
+    match cron:
+        case "0 0 * * *":
+            return dg.DailyPartitionsDefinition(start, timezone="UTC", end_offset=_END_OFFSET)
+        case "0 * * * *":
+            return dg.HourlyPartitionsDefinition(start, timezone="UTC", end_offset=_END_OFFSET)
+        case "0 0 * * 0":
+            return dg.WeeklyPartitionsDefinition(start, timezone="UTC", end_offset=_END_OFFSET)
+        case "0 0 1 * *":
+            return dg.MonthlyPartitionsDefinition(start, timezone="UTC", end_offset=_END_OFFSET)
+    return dg.TimeWindowPartitionsDefinition(
+        cron_schedule=cron,
+        start=start,
+        fmt="%Y-%m-%d-%H:%M",
+        timezone="UTC",
+        end_offset=_END_OFFSET,
+    )
+
+
+def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
+    """Report a schedule or a start date that means nothing."""
+    cron = cron_of(pipeline)
+    if cron is not None and not _is_cron(cron):
+        message = (
+            f"'{pipeline.schedule}' is no schedule; expected hourly, daily, weekly, monthly, "
+            "yearly or a cron expression"
+        )
+        log.error(pipeline.path, pipeline.line, "valid-pipeline-schedule", message)
+        return
+    try:
+        partitions_of(pipeline)
+    except ValueError:
+        message = f"the start_date '{pipeline.start_date}' is no date; write 2026-01-31"
+        log.error(pipeline.path, pipeline.line, "valid-pipeline-start-date", message)
+
+
+def _is_cron(text: str) -> bool:
+    from dagster._utils.schedules import is_valid_cron_schedule
+
+    return is_valid_cron_schedule(text)
+
+
+def is_partitioned(asset: Asset) -> bool:
+    """Whether the file says how one interval of the asset is rebuilt."""
+    if asset.type == "ingestr":
+        return is_windowed(asset)
+    return (
+        asset.materialization.type == "table" and asset.materialization.strategy == "time_interval"
+    )
+
+
+def interval_of(
+    tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition | None
+) -> Interval | None:
+    """The interval of a run with these tags: its partitions, else its dates, else None."""
+    first = tags.get(_PARTITION) or tags.get(_RANGE_START)
+    if first and partitions is not None:
+        last = tags.get(_PARTITION) or tags.get(_RANGE_END) or first
+        return Interval(
+            partitions.time_window_for_partition_key(first).start.astimezone(UTC),
+            partitions.time_window_for_partition_key(last).end.astimezone(UTC),
+        )
+    return interval_between(tags.get(START_TAG), tags.get(END_TAG))
+
+
+def has_partition(tags: Mapping[str, str]) -> bool:
+    """Whether a run is about partitions."""
+    return _PARTITION in tags or _RANGE_START in tags
+
+
+def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
+    """From the first partition to the end of the current one."""
+    first, last = partitions.get_first_partition_window(), partitions.get_last_partition_window()
+    if first is None or last is None:
+        now = datetime.now(UTC)
+        return Interval(
+            partitions.start.astimezone(UTC), max(now, partitions.start.astimezone(UTC))
+        )
+    return Interval(first.start.astimezone(UTC), last.end.astimezone(UTC))
+
+
+def filled_partitions(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    column: str,
+    partitions: dg.TimeWindowPartitionsDefinition,
+) -> list[str]:
+    """The keys of the partitions that `table` holds rows of, by its time `column`."""
+    rows = connection.execute(
+        f"SELECT DISTINCT epoch(date_trunc('hour', {quoted(column)})) FROM {relation(table)}"
+        f" WHERE isfinite({quoted(column)})"
+    ).fetchall()
+    keys = {partitions.get_partition_key_for_timestamp(float(row[0])) for row in rows}
+    return sorted(key for key in keys if partitions.has_partition_key(key))
+
+
+def tags_for(
+    interval: Interval, partitions: dg.TimeWindowPartitionsDefinition | None
+) -> dict[str, str]:
+    """Run tags that say `interval`: as partitions when it is made of whole ones, else as dates."""
+    keys = _partition_keys(interval, partitions) if partitions is not None else None
+    if keys is not None:
+        return {_RANGE_START: keys[0], _RANGE_END: keys[1]}
+    return {START_TAG: interval.start.isoformat(), END_TAG: interval.last.isoformat()}
+
+
+def _partition_keys(
+    interval: Interval, partitions: dg.TimeWindowPartitionsDefinition
+) -> tuple[str, str] | None:
+    first = partitions.get_partition_key_for_timestamp(interval.start.timestamp())
+    last = partitions.get_partition_key_for_timestamp(interval.last.timestamp())
+    keys = (first, last)
+    if not all(partitions.has_partition_key(key) for key in keys):
+        return None
+    start = partitions.time_window_for_partition_key(first).start
+    end = partitions.time_window_for_partition_key(last).end
+    return keys if (start, end) == (interval.start, interval.end) else None

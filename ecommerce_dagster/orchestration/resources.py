@@ -1,0 +1,100 @@
+"""Connections of `.bruin.yml` as Dagster resources.
+
+Their configuration holds names and paths only: Dagster's UI shows it to everyone. Secrets are read
+from `.bruin.yml` and the environment when a run needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+from dagster_duckdb import DuckDBResource
+from dotenv import dotenv_values
+from pydantic import Field
+
+from ecommerce_dagster.bruin.connections import (
+    Connection,
+    PostgresConnection,
+    UnusableConnection,
+    read_connections,
+)
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.names import resource_key
+from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
+
+
+class WarehouseResource(DuckDBResource):
+    """A DuckDB database that runs take turns to write.
+
+    Use it like dagster-duckdb's own: `with warehouse.get_connection() as connection`. The
+    connection closes in every case, waits for other runs instead of failing, and is in UTC.
+    """
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An open connection that may write."""
+        if "${" in self.database:
+            raise WarehouseError(f"the path of the warehouse needs {self.database} to be set")
+        log = dg.get_dagster_logger()
+        settings: Mapping[str, Any] = self.connection_config or {}
+        with open_warehouse(self.database, settings=settings, on_wait=log.info) as connection:
+            yield connection
+
+
+class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A PostgreSQL database, known by its name in `.bruin.yml`."""
+
+    connection: str = Field(description="The name of the connection in .bruin.yml.")
+    config_file: str = Field(description="The path of .bruin.yml.")
+    environment: str = Field(default="default", description="The environment in .bruin.yml.")
+
+    def settings(self) -> PostgresConnection:
+        """Where the database is and who asks. Raises UnusableConnection."""
+        path, log = Path(self.config_file), ProblemLog()
+        connections = read_connections(path, self.environment, log)
+        log.raise_errors()
+        return connections.get(self.connection).postgres(variables_for(path))
+
+
+def variables_for(config_file: Path | None) -> dict[str, str]:
+    """What `${VAR}` can refer to: the environment, else `.env` beside `.bruin.yml`."""
+    values: dict[str, str] = {}
+    if config_file is not None:
+        found = dotenv_values(config_file.parent / ".env")
+        values.update({key: value for key, value in found.items() if value is not None})
+    return {**values, **os.environ}
+
+
+def resources_of(project: Project) -> dict[str, Any]:
+    """A resource for each usable connection of the project's environment, by its key."""
+    connections = project.connections
+    if connections.path is None:
+        return {}
+    variables = variables_for(connections.path)
+    found: dict[str, Any] = {}
+    for connection in connections.by_name.values():
+        key = resource_key(connection.name)
+        if connection.platform == "duckdb":
+            found[key] = WarehouseResource(database=_database(connection, variables))
+        elif connection.platform == "postgres":
+            found[key] = PostgresResource(
+                connection=connection.name,
+                config_file=str(connections.path),
+                environment=connections.environment,
+            )
+    return found
+
+
+def _database(connection: Connection, variables: Mapping[str, str]) -> str:
+    """The path of the file; as written while a variable in it is not set."""
+    try:
+        return connection.duckdb(variables).path
+    except UnusableConnection:
+        return str(connection.settings.get("path"))

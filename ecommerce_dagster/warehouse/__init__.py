@@ -1,0 +1,1 @@
+"""Strategies and checks as SQL, and their execution in DuckDB. Knows nothing of Dagster."""

@@ -1,0 +1,137 @@
+"""Opening the DuckDB file: one writer at a time, the same session settings everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from filelock import FileLock, Timeout
+
+# No network: extensions come from wheels.
+_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
+_PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
+_POLL = 0.05
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be opened or a statement cannot run; the text is for the user."""
+
+
+@contextmanager
+def open_warehouse(
+    path: str,
+    *,
+    read_only: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    on_wait: Callable[[str], None] = lambda message: None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the DuckDB file at `path`, closed in every case.
+
+    DuckDB lets one process at a time have a file that is written to. Processes of this project
+    take turns by a lock file beside it, which the system frees when its holder dies, and wait
+    without a limit; `on_wait` is told, once, what is waited for.
+    """
+    if path == ":memory:":
+        with duckdb.connect(path, config=dict(_CONFIG)) as connection:
+            yield _in_utc(connection)
+        return
+    if read_only and not Path(path).exists():
+        raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
+    with _turn(path, on_wait):
+        connection = _connect(path, read_only, {**_CONFIG, **(settings or {})}, on_wait)
+        try:
+            yield _in_utc(connection)
+        finally:
+            connection.close()
+
+
+def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A day is the same day on every machine."""
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+@contextmanager
+def _turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
+    except Timeout:
+        on_wait(f"waiting for another run to finish with {path}")
+        lock.acquire(poll_interval=_POLL)
+    except OSError as error:
+        raise WarehouseError(f"{path}.lock cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _connect(
+    path: str, read_only: bool, config: dict[str, Any], on_wait: Callable[[str], None]
+) -> duckdb.DuckDBPyConnection:
+    """Connect, waiting while a program that knows nothing of the lock file holds the database."""
+    started, told = time.monotonic(), False
+    while True:
+        try:
+            return duckdb.connect(path, read_only=read_only, config=config)
+        except duckdb.IOException as error:
+            message = str(error)
+            if "Could not set lock" not in message:
+                raise WarehouseError(_opening_failed(path, message)) from None
+            if not told and time.monotonic() - started > _PATIENCE:
+                on_wait(f"waiting for another program that has {path} open: {message}")
+                told = True
+            time.sleep(_POLL)
+        except duckdb.Error as error:
+            raise WarehouseError(_opening_failed(path, str(error))) from None
+
+
+def _opening_failed(path: str, message: str) -> str:
+    return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
+
+
+def statements(connection: duckdb.DuckDBPyConnection, script: str) -> list[str]:
+    """The statements of a script, by DuckDB's own parser, without BEGIN, COMMIT and ROLLBACK.
+
+    Whoever runs them decides about the transaction. Raises duckdb.ParserException.
+    """
+    return [
+        statement.query
+        for statement in connection.extract_statements(script)
+        if statement.type != duckdb.StatementType.TRANSACTION
+    ]
+
+
+def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """The columns of a table, a view or a (parenthesised) query: name to type, in order."""
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """`table`, `view`, or None when nothing is called `name` (schema.table)."""
+    *schema, table = name.split(".")
+    row = connection.execute(
+        "SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower(?)"
+        " AND lower(table_schema) = lower(?) AND table_catalog = ?",
+        [
+            table,
+            schema[-1] if schema else "main",
+            schema[0] if len(schema) > 1 else _catalog(connection),
+        ],
+    ).fetchone()
+    return None if row is None else "view" if row[0] == "VIEW" else "table"
+
+
+def _catalog(connection: duckdb.DuckDBPyConnection) -> str:
+    row = connection.execute("SELECT current_database()").fetchone()
+    return str(row[0]) if row else ""

@@ -1,0 +1,121 @@
+"""Build, check, then publish: one transaction, so that nothing unchecked is ever seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.warehouse.checks import (
+    Check,
+    CheckCannotRun,
+    CheckResult,
+    evaluate,
+    failed_to_run,
+)
+from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.identifiers import relation
+from ecommerce_dagster.warehouse.load import Loaded
+
+Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
+Render = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The outcome of one build. When not `published`, the table is as it was before.
+
+    `rows` and `columns` describe the table as built; both are empty for an asset without one.
+    """
+
+    published: bool
+    results: tuple[CheckResult, ...]
+    loaded: Loaded
+    rows: int | None
+    columns: dict[str, str]
+    build_seconds: float
+    check_seconds: float
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection,
+    asset: Asset,
+    fill: Fill,
+    checks: Sequence[Check],
+    render: Render,
+) -> Published:
+    """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
+
+    A check whose query fails while it runs ends DuckDB's transaction: the build is then repeated
+    without that check, which counts as failed, so that every other check is still answered.
+    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
+    """
+    always = asset.meta.get("publish") == "always"
+    errors: dict[str, CheckResult] = {}
+    one_by_one = False
+    loaded: Loaded | None = None
+    build_seconds = 0.0
+    while True:
+        try:
+            connection.execute("BEGIN")
+            if loaded is None or not always:
+                started = time.perf_counter()
+                loaded = fill(connection)
+                build_seconds = time.perf_counter() - started
+            if always:
+                connection.execute("COMMIT")
+                connection.execute("BEGIN")
+            rows, columns = _shape(connection, asset)
+            started = time.perf_counter()
+            runnable = [check for check in checks if check.id not in errors]
+            found = evaluate(connection, asset, runnable, render, one_by_one=one_by_one)
+            by_id = {result.check.id: result for result in found} | errors
+            results = tuple(by_id[check.id] for check in checks)
+            rejected = any(result.rejects for result in results) and not always
+            connection.execute("ROLLBACK" if rejected else "COMMIT")
+            check_seconds = time.perf_counter() - started
+            return Published(
+                not rejected, results, loaded, rows, columns, build_seconds, check_seconds
+            )
+        except CheckCannotRun as error:
+            _roll_back(connection)
+            one_by_one = True
+            if error.check is not None:
+                errors[error.check.id] = failed_to_run(error.check, str(error))
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+
+def check_only(
+    connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check], render: Render
+) -> tuple[CheckResult, ...]:
+    """Run checks on the table as it stands."""
+    if kind_of(connection, asset.name) is None and any(check.column for check in checks):
+        message = f"{asset.name} does not exist yet; materialize it first"
+        return tuple(failed_to_run(check, message) for check in checks)
+    return publish(connection, asset, lambda _: Loaded(), checks, render).results
+
+
+def _shape(
+    connection: duckdb.DuckDBPyConnection, asset: Asset
+) -> tuple[int | None, dict[str, str]]:
+    kind = kind_of(connection, asset.name)
+    if kind is None:
+        return None, {}
+    columns = described(connection, relation(asset.name))
+    if kind == "view":
+        return None, columns
+    row = connection.execute(f"SELECT count(*) FROM {relation(asset.name)}").fetchone()
+    return (int(row[0]) if row else None), columns
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.Error:
+        # There is no transaction when BEGIN itself failed or the file is gone.
+        pass

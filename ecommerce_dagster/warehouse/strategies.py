@@ -1,0 +1,212 @@
+"""What each strategy does to a table, as separate SQL statements for one transaction.
+
+A strategy gets a `Load`: a table, a relation to take rows from, and what the file says about keys
+and time. It returns statements; it never runs one. The table exists (its first run creates it).
+To add a strategy: write the function, add it to STRATEGIES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+
+BATCH = "_batch"
+_BATCH = f"temp.{quoted(BATCH)}"
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """A column to fill: its name, its type, the expression over the source, and, when a merge
+    finds the row, the expression that replaces it (None keeps what is there)."""
+
+    name: str
+    type: str
+    expression: str
+    on_merge: str | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load of a table. `table` and `source` are SQL; `window` bounds what is replaced."""
+
+    table: str
+    source: str
+    columns: tuple[TargetColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    incremental_key: str | None = None
+    incremental_predicate: str | None = None
+    window: Interval | None = None
+    by_date: bool = False
+
+    @property
+    def select(self) -> str:
+        """The rows of the source in the types of the table."""
+        expressions = ",\n       ".join(
+            column.expression
+            if column.expression == quoted(column.name)
+            else f"{column.expression} AS {quoted(column.name)}"
+            for column in self.columns
+        )
+        return f"SELECT {expressions}\nFROM {self.source}"
+
+    @property
+    def names(self) -> str:
+        return ", ".join(quoted(column.name) for column in self.columns)
+
+
+Statements = Callable[[Load], list[str]]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a table takes new rows, and how its first rows make it.
+
+    `rebuilds` replaces the table whole, and its types with it.
+    """
+
+    statements: Statements
+    create: Statements = lambda load: _create(load)
+    rebuilds: bool = False
+    needs_incremental_key: bool = False
+    needs_primary_key: bool = False
+    needs_time: bool = False
+
+
+def _create(load: Load) -> list[str]:
+    return [f"CREATE OR REPLACE TABLE {load.table} AS\n{load.select}"]
+
+
+def _append(load: Load) -> list[str]:
+    return [f"INSERT INTO {load.table} BY NAME\n{load.select}"]
+
+
+def _truncate_insert(load: Load) -> list[str]:
+    return [f"DELETE FROM {load.table}", *_append(load)]
+
+
+def _batch(load: Load, select: str) -> str:
+    """The incoming rows are read once: the source may be slow, and may change in between."""
+    return f"CREATE OR REPLACE TEMP TABLE {quoted(BATCH)} AS\n{select}"
+
+
+def _insert_batch(load: Load) -> str:
+    return f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH}"
+
+
+def _delete_insert(load: Load) -> list[str]:
+    """Every key of the incoming rows is replaced, the NULL key too."""
+    key = quoted(load.incremental_key or "")
+    return [
+        _batch(load, load.select),
+        f"DELETE FROM {load.table} AS kept\nUSING (SELECT DISTINCT {key} FROM {_BATCH}) AS new\n"
+        f"WHERE kept.{key} IS NOT DISTINCT FROM new.{key}",
+        _insert_batch(load),
+        f"DROP TABLE {_BATCH}",
+    ]
+
+
+def _without_duplicates(load: Load, table: str) -> str:
+    """Of several rows with one key the newest (by the incremental key, else the last) stays."""
+    keys = ", ".join(quoted(key) for key in load.primary_key)
+    newest = f"{quoted(load.incremental_key)} DESC NULLS LAST, " if load.incremental_key else ""
+    return (
+        f"DELETE FROM {table} WHERE rowid IN (\n"
+        f"  SELECT rowid FROM {table}\n"
+        f"  QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {newest}rowid DESC) > 1\n)"
+    )
+
+
+def _create_merged(load: Load) -> list[str]:
+    return [*_create(load), _without_duplicates(load, load.table)]
+
+
+def _merge(load: Load) -> list[str]:
+    """Known keys are updated where the file says so, new ones inserted; one row for each key."""
+    same = " AND ".join(
+        f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"
+        for key in load.primary_key
+    )
+    if load.incremental_predicate:
+        same += f" AND ({load.incremental_predicate})"
+    updates = ", ".join(
+        f"{quoted(column.name)} = {column.on_merge}" for column in load.columns if column.on_merge
+    )
+    statements = [
+        _batch(load, load.select),
+        _without_duplicates(load, _BATCH),
+    ]
+    if updates:
+        statements.append(
+            f"UPDATE {load.table} AS target SET {updates}\nFROM {_BATCH} AS source\nWHERE {same}"
+        )
+    return [
+        *statements,
+        f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH} AS source\n"
+        f"WHERE NOT EXISTS (SELECT 1 FROM {load.table} AS target WHERE {same})",
+        f"DROP TABLE {_BATCH}",
+    ]
+
+
+def _time_interval(load: Load) -> list[str]:
+    """The window is emptied and filled with what the query returns."""
+    if load.window is None:
+        return _truncate_insert(load)
+    return [f"DELETE FROM {load.table}\nWHERE {in_window(load)}", *_append(load)]
+
+
+def in_window(load: Load) -> str:
+    """The rows of the window, half-open: the last microsecond of its last day belongs to it."""
+    key, window = quoted(load.incremental_key or ""), load.window
+    if window is None:
+        return "TRUE"
+    if load.by_date:
+        last_day = window.last.date() + timedelta(days=1)
+        return f"{key} >= DATE '{window.start.date()}' AND {key} < DATE '{last_day}'"
+    return f"{key} >= {literal(window.start)} AND {key} < {literal(window.end)}"
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "create+replace": Strategy(_create, rebuilds=True),
+    "append": Strategy(_append),
+    "truncate+insert": Strategy(_truncate_insert),
+    "delete+insert": Strategy(_delete_insert, needs_incremental_key=True),
+    "merge": Strategy(_merge, _create_merged, needs_primary_key=True),
+    "time_interval": Strategy(_time_interval, needs_incremental_key=True, needs_time=True),
+}
+CREATE = STRATEGIES["create+replace"]
+
+
+def strategy_name(asset: Asset) -> str:
+    """The strategy of a table asset; create+replace when its file names none."""
+    return asset.materialization.strategy or "create+replace"
+
+
+def lint_materialization(asset: Asset, log: ProblemLog) -> None:
+    """Report a materialization that cannot work."""
+    how = asset.materialization
+    line = how.line if how.path == asset.path else asset.line
+
+    def report(message: str) -> None:
+        log.error(asset.path, line, "materialization-config", message)
+
+    if how.type != "table":
+        if how.strategy:
+            report(f"a strategy ('{how.strategy}') needs `type: table`, this is '{how.type}'")
+        return
+    name = strategy_name(asset)
+    strategy = STRATEGIES.get(name)
+    if strategy is None:
+        report(f"unknown strategy '{name}'; {did_you_mean(name, STRATEGIES)}")
+        return
+    if strategy.needs_incremental_key and not how.incremental_key:
+        report(f"the strategy '{name}' needs an 'incremental_key' (a column)")
+    if strategy.needs_primary_key and not asset.primary_key:
+        report(f"the strategy '{name}' needs a column with `primary_key: true`")
+    if strategy.needs_time and not how.time_granularity:
+        report(f"the strategy '{name}' needs `time_granularity: date` or `timestamp`")
