@@ -15,13 +15,11 @@ from data_generator import job
 from data_generator.connect import InvalidDsnError, connect, dsn_from_environment
 from data_generator.load import Summary, generate
 from data_generator.options import GeneratorError, InvalidOptionsError, Options
-from data_generator.schema import migrate
+from data_generator.schema import migrate, reset
+from ecommerce_dagster import local
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgresError
 
 _ORDERS_WORTH_A_BAR = 20_000
-_NO_DATABASE = (
-    "no database given: use --dsn or set POSTGRES_DSN, or set POSTGRES_HOST"
-    " (with POSTGRES_PORT, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB)"
-)
 _EXAMPLE = """
 \b
 Example, three thousand orders of one day, 5 % of the sizes wrong:
@@ -33,7 +31,8 @@ Example, three thousand orders of one day, 5 % of the sizes wrong:
 
 @click.command(epilog=_EXAMPLE, context_settings={"show_default": True})
 @click.option(
-    "--dsn", help="Postgres to write to; else POSTGRES_DSN, else POSTGRES_HOST and so on."
+    "--dsn",
+    help="Postgres to write to; else POSTGRES_DSN, else POSTGRES_HOST etc., else the local one.",
 )
 @click.option("--customers", type=int, default=Options.customers)
 @click.option("--products", type=int, default=Options.products, help="With 1 to 4 variants each.")
@@ -67,11 +66,15 @@ Example, three thousand orders of one day, 5 % of the sizes wrong:
     help="Last moment of the orders; UTC unless it has an offset.  [default: end of today, UTC]",
 )
 @click.option("--migrate-only", is_flag=True, help="Create missing tables and stop.")
+@click.option(
+    "--reset", "reset_tables", is_flag=True, help="Drop the tables, create them anew, and stop."
+)
 def main(
     dsn: str | None,
     starting_at: str | None,
     ending_at: str | None,
     migrate_only: bool,
+    reset_tables: bool,
     **numbers: Any,
 ) -> None:
     """Fill a Postgres database with the shop's customers, products, variants, orders and items.
@@ -81,24 +84,37 @@ def main(
     that fails or is interrupted changes nothing.
     """
     problems: list[str] = []
-    dsn = dsn or dsn_from_environment(os.environ)
-    if not dsn:
-        problems.append(_NO_DATABASE)
     moments = _moments({"starting_at": starting_at, "ending_at": ending_at}, problems)
     options = Options(**moments, **numbers)
     try:
         options.window()
     except InvalidOptionsError as error:
         problems.extend(error.problems)
-    if problems or not dsn:
+    if problems:
         raise click.UsageError("\n  ".join(problems))
-    with _errors_in_one_line():
-        if migrate_only:
-            with connect(dsn) as connection:
+    with _errors_in_one_line(), _database(dsn) as address:
+        if reset_tables:
+            with connect(address) as connection:
+                reset(connection)
+            click.echo("The tables are there, and empty.")
+        elif migrate_only:
+            with connect(address) as connection:
                 migrate(connection)
             click.echo("The tables are there.")
         else:
-            click.echo(_text(_generate(dsn, options)))
+            click.echo(_text(_generate(address, options)))
+
+
+@contextmanager
+def _database(dsn: str | None) -> Iterator[str]:
+    """The database that the user names, else the embedded one while it is needed."""
+    local.load_environment()
+    named = dsn or dsn_from_environment(os.environ)
+    if named:
+        yield named
+    else:
+        with local.postgres() as embedded:
+            yield embedded
 
 
 def _moments(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any]:
@@ -121,7 +137,7 @@ def _errors_in_one_line() -> Iterator[None]:
         yield
     except InvalidDsnError as error:
         raise click.UsageError(str(error)) from None
-    except GeneratorError as error:
+    except (GeneratorError, EmbeddedPostgresError) as error:
         raise click.ClickException(str(error)) from None
     except psycopg.Error as error:
         reason = " ".join(str(error).split())

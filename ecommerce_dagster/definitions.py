@@ -17,5 +17,5 @@ def defs() -> dg.Definitions:
     local.load_environment()
     if local.brings_own_postgres():
         return build_defs(local.PIPELINE)
-    source = EmbeddedPostgresResource.for_folder(local.POSTGRES_DATA)
+    source = EmbeddedPostgresResource.for_folder(local.postgres_data())
     return build_defs(local.PIPELINE, resources={"pg_default": source})

@@ -1,6 +1,6 @@
 """This checkout on one machine: where its state lives, and the PostgreSQL that comes with it.
 
-Everything is in one folder, `.ecommerce/`. What the user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME;
+Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What the user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME;
 environment or `.env`) wins: nothing embedded is started then.
 """
 
@@ -14,12 +14,21 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from data_generator.connect import dsn_from_environment
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
-STATE = ROOT / ".ecommerce"
-POSTGRES_DATA = STATE / "postgres"
+
+
+def state_dir() -> Path:
+    """The folder of all local state; it may not exist yet."""
+    return Path(os.environ.get("ECOMMERCE_HOME") or ROOT / ".ecommerce").absolute()
+
+
+def postgres_data() -> Path:
+    """The folder of the embedded PostgreSQL."""
+    return state_dir() / "postgres"
 
 
 def load_environment() -> None:
@@ -27,7 +36,7 @@ def load_environment() -> None:
     for name, value in dotenv_values(ROOT / ".env").items():
         if value is not None:
             os.environ.setdefault(name, value)
-    os.environ.setdefault("DUCKDB_PATH", str(STATE / "warehouse.duckdb"))
+    os.environ.setdefault("DUCKDB_PATH", str(state_dir() / "warehouse.duckdb"))
 
 
 def brings_own_postgres() -> bool:
@@ -40,10 +49,9 @@ def postgres() -> Iterator[str]:
     """The DSN of the shop's database: the user's server, else the embedded one, running until
     the end of the block. Sets POSTGRES_* for this process and those it starts."""
     if brings_own_postgres():
-        yield _dsn_from_environment()
+        yield dsn_from_environment(os.environ) or ""
         return
-    STATE.mkdir(exist_ok=True)
-    with EmbeddedPostgres(POSTGRES_DATA) as server:
+    with EmbeddedPostgres(postgres_data()) as server:
         variables = server.environment()
         os.environ.update(variables)
         try:
@@ -57,20 +65,8 @@ def dagster_home() -> Path:
     """The folder of the local Dagster instance, with the project's dagster.yaml in it."""
     if os.environ.get("DAGSTER_HOME"):
         return Path(os.environ["DAGSTER_HOME"])
-    home = STATE / "dagster"
+    home = state_dir() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     return home
-
-
-def _dsn_from_environment() -> str:
-    from ecommerce_dagster.bruin.connections import PostgresConnection
-
-    return PostgresConnection(
-        host=os.environ["POSTGRES_HOST"],
-        port=int(os.environ.get("POSTGRES_PORT") or 5432),
-        database=os.environ.get("POSTGRES_DB") or "postgres",
-        user=os.environ.get("POSTGRES_USER") or "postgres",
-        password=os.environ.get("POSTGRES_PASSWORD") or "",
-    ).dsn

@@ -14,7 +14,6 @@ from ecommerce_dagster.cli.query import as_table, fetch
 from ecommerce_dagster.cli.run import run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 
-_ORDERS_A_DAY = 100
 _SHOWN_ROWS = 5
 _NEXT = """
 Next:
@@ -31,12 +30,7 @@ def run_demo(days: int) -> int:
     local.load_environment()
     today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
     window = Interval(today - timedelta(days=days - 1), today + timedelta(days=1))
-    options = Options(
-        customers=500,
-        orders=_ORDERS_A_DAY * days,
-        starting_at=window.start,
-        ending_at=window.last,
-    )
+    options = Options(starting_at=window.start, ending_at=window.last)
     console.print(f"Generating {options.orders:,} orders for {window} ...", highlight=False)
     with local.postgres() as dsn:
         summary = generate(dsn, options)

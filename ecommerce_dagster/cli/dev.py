@@ -34,7 +34,8 @@ def run_dev(port: int) -> int:
             str(Path(sys.executable).with_name("dagster")),
             *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
         ]
-        return _run(command, {**os.environ, "DAGSTER_HOME": str(home)})
+        # Beside its own dagster.yaml: Dagster warns when it finds another one where it is started.
+        return _run(command, {**os.environ, "DAGSTER_HOME": str(home)}, cwd=home)
 
 
 def run_with_postgres(command: Sequence[str]) -> int:
@@ -51,14 +52,14 @@ def run_with_postgres(command: Sequence[str]) -> int:
             return 127
 
 
-def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None = None) -> int:
     """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for.
 
     The child resets SIGINT: a shell that starts us in the background has it ignored, and
     Dagster would then never stop.
     """
     process = subprocess.Popen(
-        command, env=environment, preexec_fn=_default_signals, start_new_session=True
+        command, env=environment, cwd=cwd, preexec_fn=_default_signals, start_new_session=True
     )
 
     def forward(number: int, frame: object) -> None:

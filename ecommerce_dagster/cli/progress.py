@@ -95,14 +95,14 @@ class Reporter:
         kind = "" if check.blocking else " (does not block)"
         message = check.metadata.get("result", "")
         self._print(f"  [red]✗[/] {escape(check.name)}{kind}: {escape(str(message))}")
-        records = check.metadata.get("bad_rows_sample")
-        if not records:
+        sample = check.metadata.get("bad_rows_sample")
+        if sample is None:
             return
-        names = list(records[0].data)
+        names = [column.name for column in sample.schema.columns]
         table = Table(box=None, padding=(0, 2), header_style="dim")
         for name in names:
             table.add_column(escape(name), overflow="fold")
-        for record in records:
+        for record in sample.records:
             table.add_row(*(escape(str(record.data.get(name))) for name in names))
         self._console.print(table, soft_wrap=not self._console.is_terminal)
 

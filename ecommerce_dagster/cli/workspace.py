@@ -26,4 +26,4 @@ def resources_for(project: Project) -> dict[str, Any]:
         return {}
     from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 
-    return {"pg_default": EmbeddedPostgresResource.for_folder(local.POSTGRES_DATA)}
+    return {"pg_default": EmbeddedPostgresResource.for_folder(local.postgres_data())}
