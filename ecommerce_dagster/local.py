@@ -1,7 +1,7 @@
 """This checkout on one machine: where its state lives, and the PostgreSQL that comes with it.
 
-Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What the user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME;
-environment or `.env`) wins: nothing embedded is started then.
+Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What the user sets
+(POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME; environment or `.env`) wins: nothing embedded is started.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None =
     The child resets SIGINT: a shell that starts us in the background has it ignored, and
     Dagster would then never stop.
     """
-    process = subprocess.Popen(
+    # Before any thread of ours, so that preexec_fn is safe.
+    process = subprocess.Popen(  # noqa: PLW1509
         command, env=environment, cwd=cwd, preexec_fn=_default_signals, start_new_session=True
     )
 

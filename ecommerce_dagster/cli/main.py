@@ -77,7 +77,7 @@ def dev(port: int) -> None:
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
 @click.option("--full-refresh", is_flag=True, help="Rebuild the tables from scratch.")
 @_pipeline_options
-def run(  # noqa: PLR0913
+def run(
     assets: tuple[str, ...],
     tag: str | None,
     start_date: str | None,
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913
     "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
 )
 @_pipeline_options
-def query(  # noqa: PLR0913
+def query(
     sql: str | None,
     sql_option: str | None,
     table: str | None,

@@ -107,7 +107,7 @@ class Reporter:
         self._console.print(table, soft_wrap=not self._console.is_terminal)
 
     def _totals(self, outcomes: Sequence[AssetOutcome]) -> None:
-        counts = {status: 0 for status in _STYLES}
+        counts = dict.fromkeys(_STYLES, 0)
         for outcome in outcomes:
             counts[outcome.status] += 1
         checks = [check for outcome in outcomes for check in outcome.checks]
