@@ -134,9 +134,8 @@ class EmbeddedPostgres:
                 with suppress(psycopg.OperationalError):
                     _ensure_database(server)
                     return server
-                if not _acquired(
-                    starter, timeout=5
-                ):  # it is free in a moment if its holder is dying
+                # Its starter is dying, and will be dead in a moment; or it died itself.
+                if not _acquired(starter, timeout=5):
                     raise self._failure("PostgreSQL, started by another process, does not answer.")
             undo.callback(starter.release)
             server = self._start(server, undo)
@@ -175,7 +174,7 @@ class EmbeddedPostgres:
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         _write_private(self._log, "")
         with self._log.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(
                 [sys.executable, "-ISc", _SUPERVISOR, *watch, *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -214,7 +213,11 @@ class EmbeddedPostgres:
             place = pgdata if _reachable(self._folder) else _temporary(self._folder)
             _initialise(binaries, place, server)
             if place != pgdata:
+                _remove_abandoned(place.parent)
                 pgdata.symlink_to(place)
+        if pgdata.is_symlink():
+            (pgdata / "origin").unlink(missing_ok=True)
+            (pgdata / "origin").symlink_to(self._folder)
         return pgdata.resolve()
 
     def _failure(self, what: str) -> EmbeddedPostgresError:
@@ -230,7 +233,7 @@ def _acquired(lock: BaseFileLock, timeout: float = 0) -> bool:
 
 def _ensure_database(server: PostgresServer) -> None:
     dsn = replace(server, database="postgres").dsn
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=2) as connection:
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=2, sslmode="disable") as connection:
         query = "SELECT FROM pg_database WHERE datname = %s"
         if connection.execute(query, [server.database]).fetchone() is None:
             name = sql.Identifier(server.database)
@@ -253,10 +256,18 @@ def _initialise(binaries: Path, place: Path, server: PostgresServer) -> None:
         command += ["--auth=scram-sha-256", f"--pwfile={password.name}", "--encoding=UTF8"]
         command += ["--locale=C", "--no-sync"]
         context: dict[str, Any] = {"cwd": "/", "env": _ENVIRONMENT, **account}
-        run = subprocess.run(command, check=False, capture_output=True, text=True, **context)  # noqa: S603
+        run = subprocess.run(command, check=False, capture_output=True, text=True, **context)
     if run.returncode:
         raise EmbeddedPostgresError(f"initdb failed:\n{run.stdout[-1000:]}{run.stderr[-1000:]}")
     unfinished.rename(place)
+
+
+def _remove_abandoned(temporary: Path) -> None:
+    """Clusters in a temporary folder that nothing leads to, since their data folder was deleted."""
+    for cluster in temporary.glob("ecommerce-postgres-*"):
+        origin = cluster / "origin"
+        if origin.is_symlink() and not origin.exists():
+            shutil.rmtree(cluster, ignore_errors=True)
 
 
 def _find_binaries() -> Path:

@@ -212,7 +212,8 @@ class TestSeveralProcesses:
     ) -> None:
         with EmbeddedPostgres(data_dir):
             pid_file = (data_dir / "pgdata" / "postmaster.pid").read_text().splitlines()
-        with subprocess.Popen(["sleep", "60"]) as stranger:
+        account = embedded_postgres._account()  # PostgreSQL ignores processes of other users
+        with subprocess.Popen(["sleep", "60"], **account) as stranger:
             pid_file[0] = str(stranger.pid)
             (data_dir / "pgdata" / "postmaster.pid").write_text("\n".join(pid_file))
             with EmbeddedPostgres(data_dir) as server:

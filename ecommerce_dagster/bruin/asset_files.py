@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ecommerce_dagster.bruin.header import read_header
+from ecommerce_dagster.bruin.defaults import with_defaults
+from ecommerce_dagster.bruin.header import Code, SourceFile, read_header, trimmed
+from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.parsing import parse, read_text
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import YamlList, YamlMapping, read_mapping
+from ecommerce_dagster.bruin.yaml_source import read_mapping
 
 ASSET_FOLDERS = ("assets", "tasks")
 _YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")
@@ -22,106 +23,95 @@ _SKIPPED_FOLDERS = {
 }  # fmt: skip
 
 
-def asset_paths(pipeline_dir: Path) -> Iterator[Path]:
+def asset_paths(pipeline_dir: Path, log: ProblemLog) -> Iterator[Path]:
     """Every file below `assets/` (or `tasks/`) that may define an asset, in a stable order."""
+
+    def unreadable(error: OSError) -> None:
+        path = Path(error.filename or pipeline_dir)
+        log.error(path, 1, "readable-file", f"this folder cannot be read: {error.strerror}")
+
     for folder in ASSET_FOLDERS:
-        for parent, folders, files in os.walk(pipeline_dir / folder):
+        if not (pipeline_dir / folder).is_dir():
+            continue
+        for parent, folders, files in os.walk(pipeline_dir / folder, onerror=unreadable):
             folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
             for name in sorted(files):
-                if name.endswith(_YAML_SUFFIXES) or name.endswith(_CODE_SUFFIXES):
+                if name.endswith(_YAML_SUFFIXES + _CODE_SUFFIXES):
                     yield Path(parent, name)
+                elif name.endswith((".yml", ".yaml")):
+                    message = "this is no asset; a YAML asset is called NAME.asset.yml"
+                    log.warning(Path(parent, name), 1, "plain-yaml-files", message)
 
 
 def read_asset(
-    path: Path, pipeline_dir: Path, defaults: dict[str, Any], log: ProblemLog
+    path: Path, pipeline_dir: Path, defaults: YamlMapping, log: ProblemLog
 ) -> Asset | None:
     """The asset that `path` defines, with the pipeline's `default` filled in.
 
     None when the file defines none (code without a header) or, after logging, cannot be read.
     """
     text = read_text(path, log)
-    if text is None:
+    source = _source(text, path, log) if text is not None else None
+    if source is None:
         return None
-    if path.name.endswith(_YAML_SUFFIXES):
-        definition, body, body_line = read_mapping(text, path, log), "", 1
-    else:
-        errors = len(log.problems)
-        source = read_header(text, path, log)
-        if source is None:
-            if path.suffix == ".sql" and len(log.problems) == errors:
-                log.warning(path, 1, "asset-header", "no `/* @bruin` header, so this is no asset")
-            return None
-        definition, body, body_line = source.definition, source.body, source.body_line
-    if definition is None:
-        return None
-    _locate_dependencies(definition)
+    definition = source.definition
     if not definition.get("type") and path.suffix == ".py":
-        definition["type"] = "python"
-    fill_defaults(definition, defaults, is_sql=path.suffix == ".sql")
-    asset = parse(Asset, definition, log)
+        definition = definition.without({"type"})
+        definition.put("type", "python", definition.at)
+    asset = parse(Asset, with_defaults(definition, defaults), log)
     if asset is None:
         return None
-    if asset.run and not body:
-        body, body_line = _run_file(asset, pipeline_dir, log), 1
-    name = asset.name or name_from_path(path, pipeline_dir)
-    return asset.model_copy(update={"name": name, "body": body, "body_line": body_line})
+    code = source.code
+    if asset.run and not code.text:
+        code = _run_file(asset, asset.run, pipeline_dir, log) or code
+    return asset.model_copy(
+        update={
+            "name": asset.name or name_from_path(path, pipeline_dir),
+            "body": code.text,
+            "body_path": code.at.path,
+            "body_line": code.at.line,
+        }
+    )
 
 
 def name_from_path(path: Path, pipeline_dir: Path) -> str:
     """`assets/raw/customers.asset.yml` is raw.customers."""
-    relative = path.relative_to(pipeline_dir)
-    parts = list(relative.parts[1:])
-    for suffix in (*(f".{s}" for s in _YAML_SUFFIXES), *_YAML_SUFFIXES, *_CODE_SUFFIXES):
-        if parts[-1].endswith(suffix):
-            parts[-1] = parts[-1].removesuffix(suffix)
+    *folders, file = path.relative_to(pipeline_dir).parts[1:]
+    for suffix in (*_YAML_SUFFIXES, *_CODE_SUFFIXES):
+        if file.endswith(suffix):
+            file = file.removesuffix(suffix).removesuffix(".")
             break
-    return ".".join(part for part in parts if part)
+    return ".".join(part for part in (*folders, file) if part)
 
 
-def fill_defaults(target: dict[str, Any], defaults: dict[str, Any], *, is_sql: bool) -> None:
-    """Fill what `target` leaves empty, merge mappings, append list entries that are missing."""
-    for key, default in defaults.items():
-        if key == "hooks" and not is_sql:
-            continue
-        own = target.get(key)
-        if own is None or own == "":
-            target[key] = default
-        elif isinstance(own, YamlMapping) and isinstance(default, YamlMapping):
-            if key == "hooks":
-                for side in default.keys() - own.keys():
-                    own[side] = default[side]
-            else:
-                fill_defaults(own, default, is_sql=is_sql)
-        elif isinstance(own, YamlList) and isinstance(default, YamlList):
-            for item, line in zip(default, default.item_lines, strict=True):
-                if item not in own:
-                    own.append(item)
-                    own.item_lines.append(line)
+def possible_names(path: Path, pipeline_dir: Path) -> set[str]:
+    """What the asset in `path` may be called; for a file that cannot be read."""
+    name = name_from_path(path, pipeline_dir)
+    return {name, name_from_path(Path("assets", path.name), Path())}
 
 
-def _locate_dependencies(definition: YamlMapping) -> None:
-    """Give dependencies written as plain names the line that they stand in."""
-    depends = definition.get("depends")
-    if not isinstance(depends, YamlList):
-        return
-    for number, item in enumerate(depends):
-        if isinstance(item, str):
-            located = YamlMapping(asset=item)
-            located.path, located.line = definition.path, depends.item_lines[number]
-            located.key_lines = {"asset": located.line}
-            depends[number] = located
+def _source(text: str, path: Path, log: ProblemLog) -> SourceFile | None:
+    if not path.name.endswith(_YAML_SUFFIXES):
+        return read_header(text, path, log)
+    definition = read_mapping(text, path, log)
+    return (
+        SourceFile(definition, trimmed([], Position(path, 1))) if definition is not None else None
+    )
 
 
-def _run_file(asset: Asset, pipeline_dir: Path, log: ProblemLog) -> str:
+def _run_file(asset: Asset, name: str, pipeline_dir: Path, log: ProblemLog) -> Code | None:
     """The code that a YAML asset names with `run:`; it must lie inside the pipeline."""
-    path = (asset.path.parent / (asset.run or "")).resolve()
+    rule = "valid-executable-file"
+    try:
+        path = (asset.path.parent / name).resolve()
+    except (OSError, RuntimeError, ValueError):
+        log.error(*asset.at("run"), rule, f"'{name}' is not the path of a file")
+        return None
     if not path.is_relative_to(pipeline_dir.resolve()):
-        log.error(
-            asset.path,
-            asset.line,
-            "valid-executable-file",
-            f"'{asset.run}' is outside of the pipeline's folder",
-        )
-        return ""
-    source = read_text(path, log)
-    return source.strip() if source else ""
+        log.error(*asset.at("run"), rule, f"'{name}' is outside of the pipeline's folder")
+        return None
+    if not path.is_file():
+        log.error(*asset.at("run"), rule, f"the file '{name}' does not exist")
+        return None
+    text = read_text(path, log)
+    return trimmed(text.split("\n"), Position(path, 1)) if text is not None else None

@@ -1,13 +1,13 @@
 """`.bruin.yml`: environments and their connections, with `${VAR}` filled in when one is used.
 
 Values are expanded late: a code location loads, and its tables can be looked at, on a machine that
-does not know every secret.
+does not know every secret. No message and no repr shows a value.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,13 +15,24 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field
 
-from ecommerce_dagster.bruin.models import Node, Settings, Text
+from ecommerce_dagster.bruin.located import YamlList, YamlMapping
+from ecommerce_dagster.bruin.models import Settings, Text, as_text
+from ecommerce_dagster.bruin.node import Node, filled
 from ecommerce_dagster.bruin.parsing import parse_file
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_PLATFORMS = {"duckdb": "duckdb-default", "postgres": "postgres-default"}
+# `$VAR` counts only as a whole value: a password may contain a dollar sign.
+_VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
+_RULE = "valid-connection"
 _ALIASES = {"pg": "postgres", "postgresql": "postgres"}
+_KEYS = {
+    "duckdb": {"name", "path", "read_only", "lakehouse", "max_concurrent_assets"},
+    "postgres": {
+        "name", "host", "port", "database", "schema", "username", "password", "ssl_mode",
+        "pool_max_conns", "max_concurrent_assets",
+    },
+}  # fmt: skip
+_SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
 class UnusableConnection(Exception):
@@ -29,26 +40,24 @@ class UnusableConnection(Exception):
 
 
 class _Environment(Node):
-    schema_prefix: Text = ""
-    config: Settings = {}
-    connections: Annotated[
-        dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)
-    ] = Field(default={}, repr=False)
+    label = "an environment"
+    separable = True
+    secret = True
 
-    @classmethod
-    def label(cls) -> str:
-        return "an environment"
+    schema_prefix: Text = ""
+    config: Settings = Field(default_factory=dict)
+    connections: Settings = Field(default_factory=dict, repr=False)
 
 
 class _ConfigFile(Node):
-    default_environment: Text = "default"
-    environments: Annotated[
-        dict[str, _Environment], BeforeValidator(lambda value: {} if value is None else value)
-    ] = {}
+    label = "a configuration"
+    separable = True
+    secret = True
 
-    @classmethod
-    def label(cls) -> str:
-        return ".bruin.yml"
+    default_environment: Text = "default"
+    environments: Annotated[dict[str, _Environment], BeforeValidator(filled)] = Field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,13 @@ class PostgresConnection:
     @property
     def dsn(self) -> str:
         """For drivers only: holds the password."""
-        secret = f":{quote(self.password, safe='')}" if self.password else ""
-        return (
-            f"postgresql://{quote(self.user, safe='')}{secret}@{self.host}:{self.port}"
-            f"/{quote(self.database, safe='')}?sslmode={self.ssl_mode}"
+        user, password, host, database = (
+            quote(part, safe="") for part in (self.user, self.password, self.host, self.database)
         )
+        if ":" in self.host:
+            host = f"[{self.host}]"
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@{host}:{self.port}/{database}?sslmode={self.ssl_mode}"
 
     @property
     def address(self) -> str:
@@ -97,62 +108,88 @@ class Connection:
     line: int
 
     def expanded(self, variables: Mapping[str, str]) -> dict[str, Any]:
-        """The settings with every `${VAR}` filled in. Raises UnusableConnection naming the missing."""
-        missing: list[str] = []
-
-        def fill(match: re.Match[str]) -> str:
-            name = match.group(1) or match.group(2)
-            if variables.get(name) is None:
-                missing.append(name)
-            return variables.get(name) or ""
-
-        values = {
-            key: _VARIABLE.sub(fill, value) if isinstance(value, str) else value
-            for key, value in self.settings.items()
-        }
-        if missing:
-            names = ", ".join(dict.fromkeys(missing))
-            raise UnusableConnection(
-                f"{self.path}:{self.line}: the connection '{self.name}' needs {names}; "
-                "set it in the environment or in .env"
-            )
+        """The settings with every `${VAR}` filled in. Raises UnusableConnection."""
+        expansion = _Expansion(variables)
+        values = {key: expansion.of(value) for key, value in self.settings.items()}
+        if expansion.missing:
+            names = ", ".join(dict.fromkeys(expansion.missing))
+            raise self._unusable(f"needs {names}; set it in the environment or in .env")
+        for key, value in self.settings.items():
+            if isinstance(value, str) and "${" in _VARIABLE.sub("", value):
+                raise self._unusable(f"has a {key} that cannot be filled in; write ${{NAME}}")
         return values
 
     def postgres(self, variables: Mapping[str, str]) -> PostgresConnection:
-        """This connection as a PostgreSQL database."""
-        values = self.expanded(variables)
-        self._require(values, "host", "database", "username")
-        port = str(values.get("port") or 5432)
-        if not port.isdigit() or not 0 < int(port) < 65536:
-            raise UnusableConnection(
-                f"{self.path}:{self.line}: the port of '{self.name}' is '{port}'; expected a number"
-            )
+        """This connection as a PostgreSQL database. Raises UnusableConnection."""
+        values = self._texts(variables, "host", "database", "username")
+        port = values.get("port") or "5432"
+        if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+            raise self._unusable(f"has the port '{port}'; expected a number from 1 to 65535")
+        # Bruin's default `allow` and libpq's `prefer` both use TLS when it is there.
+        ssl_mode = values.get("ssl_mode") or "prefer"
+        if ssl_mode not in _SSL_MODES:
+            hint = did_you_mean(ssl_mode, _SSL_MODES)
+            raise self._unusable(f"has the ssl_mode '{ssl_mode}'; {hint}")
         return PostgresConnection(
-            host=str(values["host"]),
+            host=values["host"],
             port=int(port),
-            database=str(values["database"]),
-            user=str(values["username"]),
-            password=str(values.get("password") or ""),
-            schema=str(values.get("schema") or "public"),
-            # Bruin's default `allow` and libpq's `prefer` both use TLS when it is there.
-            ssl_mode=str(values.get("ssl_mode") or "prefer"),
+            database=values["database"],
+            user=values["username"],
+            password=values.get("password") or "",
+            schema=values.get("schema") or "public",
+            ssl_mode=ssl_mode,
         )
 
     def duckdb(self, variables: Mapping[str, str]) -> DuckDBConnection:
-        """This connection as a DuckDB file; a relative path counts from `.bruin.yml`."""
-        values = self.expanded(variables)
-        self._require(values, "path")
-        path = str(values["path"])
-        if path != ":memory:" and not path.startswith("md:"):
-            path = str((self.path.parent / Path(path).expanduser()).resolve())
-        return DuckDBConnection(path, bool(values.get("read_only") or False))
+        """This connection as a DuckDB file; a relative path counts from `.bruin.yml`.
 
-    def _require(self, values: Mapping[str, Any], *keys: str) -> None:
-        missing = [key for key in keys if not values.get(key)]
+        Raises UnusableConnection.
+        """
+        values = self._texts(variables, "path")
+        path, read_only = values["path"], values.get("read_only") or "false"
+        if read_only.lower() not in {"true", "false"}:
+            raise self._unusable(f"is read_only: '{read_only}'; expected true or false")
+        if path != ":memory:" and not path.startswith("md:"):
+            try:
+                path = str((self.path.parent / Path(path).expanduser()).resolve())
+            except (OSError, RuntimeError, ValueError):
+                raise self._unusable(f"has the path '{path}', which cannot be") from None
+        return DuckDBConnection(path, read_only.lower() == "true")
+
+    def _texts(self, variables: Mapping[str, str], *required: str) -> dict[str, str]:
+        """The settings as texts, those without a value left out."""
+        values = self.expanded(variables)
+        missing = [key for key in required if values.get(key) is None or values[key] == ""]
         if missing:
-            raise UnusableConnection(
-                f"{self.path}:{self.line}: the connection '{self.name}' has no {', '.join(missing)}"
-            )
+            raise self._unusable(f"has no {', '.join(missing)}")
+        for key in values.keys() & _KEYS.get(self.platform, set()) - {"lakehouse"}:
+            if isinstance(values[key], dict | list):
+                raise self._unusable(f"has a {key} that is no plain value")
+        return {key: str(as_text(value)) for key, value in values.items() if value is not None}
+
+    def _unusable(self, why: str) -> UnusableConnection:
+        return UnusableConnection(f"{self.path}:{self.line}: the connection '{self.name}' {why}")
+
+
+@dataclass
+class _Expansion:
+    variables: Mapping[str, str]
+    missing: list[str] = field(default_factory=list)
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return _VARIABLE.sub(self._fill, value)
+        if isinstance(value, Mapping):
+            return {key: self.of(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.of(item) for item in value]
+        return value
+
+    def _fill(self, match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in self.variables:
+            self.missing.append(name)
+        return self.variables.get(name, "")
 
 
 @dataclass(frozen=True)
@@ -164,49 +201,42 @@ class Connections:
     full_refresh_restricted: bool = False
     by_name: Mapping[str, Connection] = field(default_factory=dict)
     path: Path | None = None
+    line: int = 1
 
     def get(self, name: str) -> Connection:
         """The connection called `name`. Raises UnusableConnection with the nearest known name."""
         found = self.by_name.get(name)
-        if found is None:
-            where = self.path or "there is no .bruin.yml"
-            raise UnusableConnection(
-                f"{where}: no connection '{name}' in the environment '{self.environment}'; "
-                f"{did_you_mean(name, self.by_name)}"
-            )
-        return found
+        if found is not None:
+            return found
+        if self.path is None:
+            raise UnusableConnection(f"the connection '{name}' needs a .bruin.yml; there is none")
+        raise UnusableConnection(
+            f"{self.path}:{self.line}: no connection '{name}' in the environment "
+            f"'{self.environment}'; {did_you_mean(name, self.by_name)}"
+        )
 
 
 def read_connections(path: Path | None, environment: str | None, log: ProblemLog) -> Connections:
     """The connections of `environment` (or the default one) of the file, if there is a file."""
-    if path is None:
-        return Connections(environment or "default")
-    config = parse_file(_ConfigFile, path, log)
+    config = parse_file(_ConfigFile, path, log) if path is not None else None
     if config is None:
         return Connections(environment or "default", path=path)
     name = environment or config.default_environment
     chosen = config.environments.get(name)
     if chosen is None:
         hint = did_you_mean(name, config.environments)
-        log.error(path, config.line, "valid-environment", f"no environment '{name}'; {hint}")
-        return Connections(name, path=path)
-    found: dict[str, Connection] = {}
-    for kind, entries in chosen.connections.items():
-        for entry in entries or []:
-            if not isinstance(entry, dict) or not entry.get("name"):
-                message = f"each connection below '{kind}' needs a 'name'"
-                log.error(path, chosen.line, "valid-connection", message)
-                continue
-            line = getattr(entry, "line", chosen.line)
-            platform = _ALIASES.get(kind, kind)
-            found[entry["name"]] = Connection(entry["name"], platform, entry, path, line)
+        at = config.at("environments" if environment else "default_environment")
+        log.error(*at, "valid-environment", f"there is no environment '{name}'; {hint}")
+        # Not to report every connection as missing because of one wrong word.
+        chosen = config.environments.get(config.default_environment, _Environment())
     prefix = chosen.schema_prefix
     return Connections(
-        name,
-        f"{prefix.removesuffix('_')}_" if prefix else "",
-        bool(chosen.config.get("full_refresh_restricted")),
-        found,
-        path,
+        environment=name,
+        schema_prefix=f"{prefix.removesuffix('_')}_" if prefix else "",
+        full_refresh_restricted=str(chosen.config.get("full_refresh_restricted")).lower() == "true",
+        by_name=_by_name(_entries(chosen, log), log),
+        path=path,
+        line=config.at("environments", name).line,
     )
 
 
@@ -215,4 +245,53 @@ def default_connection_name(platform: str, defaults: Mapping[str, Any]) -> str:
     for key in (platform, *(alias for alias, name in _ALIASES.items() if name == platform)):
         if defaults.get(key):
             return str(defaults[key])
-    return _PLATFORMS.get(platform, f"{platform}-default")
+    return f"{platform}-default"
+
+
+def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]:
+    """Each entry of each platform's list, after reporting those that are none."""
+    for kind, entries in environment.connections.items():
+        at = environment.at("connections", kind)
+        platform = _ALIASES.get(kind, kind)
+        if nearest(platform, _KEYS, TYPING_ERROR) and platform not in _KEYS:
+            message = f"unknown platform '{kind}'; {did_you_mean(kind, _KEYS)}"
+            log.error(*at, _RULE, message)
+        if not isinstance(entries, YamlList | None):
+            message = f"'{kind}' must be a list of connections (`- name: ...` lines)"
+            log.error(*at, _RULE, message)
+            continue
+        for entry, entry_at in zip(entries or (), entries.item_at if entries else (), strict=True):
+            name = as_text(entry.get("name")) if isinstance(entry, YamlMapping) else None
+            if not isinstance(name, str) or not name:
+                message = f"each connection below '{kind}' needs a 'name'"
+                log.error(*entry_at, _RULE, message)
+                continue
+            _lint_keys(entry, name, platform, log)
+            yield Connection(name, platform, entry, *entry_at)
+
+
+def _by_name(connections: Iterator[Connection], log: ProblemLog) -> dict[str, Connection]:
+    found: dict[str, Connection] = {}
+    for connection in connections:
+        first = found.setdefault(connection.name, connection)
+        if first is not connection:
+            message = f"the connection '{first.name}' stands here and in line {first.line}"
+            log.error(connection.path, connection.line, _RULE, message)
+    return found
+
+
+def _lint_keys(entry: YamlMapping, name: str, platform: str, log: ProblemLog) -> None:
+    """Report misspelt keys: a connection without its `password` fails far from here."""
+    known = _KEYS.get(platform)
+    for key in entry:
+        if known is None or key in known:
+            continue
+        at = entry.key_at[key]
+        shown = f"key '{key}'" if re.fullmatch(r"\w+", key) else "key"
+        match = nearest(key, known, TYPING_ERROR)
+        if match:
+            message = f"unknown {shown} in the connection '{name}'; did you mean '{match}'?"
+            log.error(*at, _RULE, message)
+        else:
+            message = f"unknown {shown} in the connection '{name}' is ignored; known: "
+            log.warning(*at, _RULE, message + listed(known))

@@ -1,4 +1,4 @@
-"""Where the definition ends and the code begins in a SQL or Python asset file."""
+"""Where the definition ends and the code begins in a SQL, Python or R asset file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import YamlList, YamlMapping, read_mapping
+from ecommerce_dagster.bruin.single_lines import LINE, read_single_lines
+from ecommerce_dagster.bruin.yaml_source import read_mapping
 
-_OPEN = re.compile(r"^(/\*|\"\"\"|\"|')\s{0,3}@bruin$")
-_LINE = re.compile(r"^(?:--|#)\s*@bruin\.([A-Za-z0-9_.\-]+)\s*:\s*(.*)$")
-_LISTS = {"depends", "tags", "domains", "extends", "materialization.cluster_by"}
-_MAPPED_LISTS = {"secrets"}
+_OPEN = re.compile(r"(/\*|\"\"\"|\"|')\s{0,3}@bruin")
+_RULE = "asset-header"
+
+
+@dataclass(frozen=True)
+class Code:
+    """What stands below a header, and where it starts."""
+
+    text: str
+    at: Position
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """An asset file cut in two. `body` starts at line `body_line` of the file."""
+    """An asset file cut in two."""
 
     definition: YamlMapping
-    body: str
-    body_line: int
+    code: Code
 
 
 def read_header(text: str, path: Path, log: ProblemLog) -> SourceFile | None:
@@ -30,115 +37,59 @@ def read_header(text: str, path: Path, log: ProblemLog) -> SourceFile | None:
     Knows the block form (`/* @bruin` ... `@bruin */` on lines of their own) and, when there is no
     block, leading `-- @bruin.key: value` lines.
     """
-    lines = text.removeprefix("\ufeff").splitlines()
+    # Not splitlines(): it also splits at characters that may stand inside a SQL text.
+    lines = text.split("\n")
     start = next((n for n, line in enumerate(lines) if line.strip()), None)
-    if start is None:
-        return None
-    opened = _OPEN.match(lines[start].strip())
-    if opened:
+    opened = _OPEN.fullmatch(lines[start].strip()) if start is not None else None
+    if start is not None and opened is not None:
         return _block(lines, start, opened.group(1), path, log)
-    return _single_lines(lines, path, log)
+    found = read_single_lines(lines, Position(path, 1), log)
+    if found is None:
+        _explain_missing(lines, path, log)
+        return None
+    definition, body = found
+    return SourceFile(definition, trimmed(body, Position(path, 1)))
+
+
+def trimmed(lines: list[str], start: Position) -> Code:
+    """The text of `lines`, the first of which is at `start`, without empty ones around it."""
+    skipped = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    return Code("\n".join(lines[skipped:]).strip(), Position(start.path, start.line + skipped))
 
 
 def _block(
     lines: list[str], start: int, quote: str, path: Path, log: ProblemLog
 ) -> SourceFile | None:
-    closing = re.compile(rf"^@bruin\s{{0,3}}{re.escape('*/' if quote == '/*' else quote)}$")
-    end = next((n for n in range(start + 1, len(lines)) if closing.match(lines[n].strip())), None)
+    end_mark = "*/" if quote == "/*" else quote
+    closing = re.compile(rf"@bruin\s{{0,3}}{re.escape(end_mark)}")
+    ends = (n for n in range(start + 1, len(lines)) if closing.fullmatch(lines[n].strip()))
+    end = next(ends, None)
     if end is None:
-        close = "@bruin */" if quote == "/*" else f"@bruin {quote}"
-        log.error(
-            path,
-            start + 1,
-            "valid-header",
-            f"the header that starts here does not end; add a line `{close}`",
-        )
+        message = f"the header that starts here does not end; add a line `@bruin {end_mark}`"
+        log.error(path, start + 1, _RULE, message)
         return None
     definition = read_mapping("\n".join(lines[start + 1 : end]), path, log, first_line=start + 2)
     if definition is None:
         return None
-    body, body_line = _trimmed(lines[end + 1 :], end + 2)
-    return SourceFile(definition, body, body_line)
+    for number, line in enumerate(lines[end + 1 :], start=end + 2):
+        if _OPEN.fullmatch(line.strip()):
+            message = f"a second header is ignored; the first stands in line {start + 1}"
+            log.warning(path, number, _RULE, message)
+    return SourceFile(definition, trimmed(lines[end + 1 :], Position(path, end + 2)))
 
 
-def _single_lines(lines: list[str], path: Path, log: ProblemLog) -> SourceFile | None:
-    definition = _mapping(path, 1)
-    comment = "#" if path.suffix in {".py", ".r"} else "--"
-    body = []
+def _explain_missing(lines: list[str], path: Path, log: ProblemLog) -> None:
+    """Say why a file that looks like an asset is none. Python and R files may just be modules."""
     for number, line in enumerate(lines, start=1):
-        found = _LINE.match(line.strip())
-        if found:
-            _set(definition, found.group(1), found.group(2).strip(), number)
-        # Bruin drops every comment line from SQL in this form. An empty line in its place keeps
-        # the line numbers of error messages right.
-        body.append("" if line.strip().startswith(comment) and path.suffix == ".sql" else line)
-    if not definition:
-        return None
-    if isinstance(definition.get("type"), str):
-        definition["type"] = definition["type"].lower()
-    _columns_as_list(definition)
-    text, line_number = _trimmed(body, 1)
-    return SourceFile(definition, text, line_number)
-
-
-def _mapping(path: Path, line: int) -> YamlMapping:
-    mapping = YamlMapping()
-    mapping.path, mapping.line, mapping.key_lines = path, line, {}
-    return mapping
-
-
-def _set(definition: YamlMapping, key: str, text: str, line: int) -> None:
-    value = _value(definition.path, key, text, line)
-    target = definition
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        if not isinstance(target.get(parent), YamlMapping):
-            target[parent] = _mapping(definition.path, line)
-            target.key_lines[parent] = line
-        target = target[parent]
-    target[leaf] = value
-    target.key_lines[leaf] = line
-
-
-def _value(path: Path, key: str, text: str, line: int) -> object:
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    if key in _LISTS:
-        return _list(items, line)
-    if key in _MAPPED_LISTS or (key.startswith("columns.") and key.endswith(".checks")):
-        return _list([_item(path, key, item, line) for item in items], line)
-    lowered = text.lower()
-    return lowered == "true" if lowered in {"true", "false"} else text
-
-
-def _item(path: Path, key: str, text: str, line: int) -> YamlMapping:
-    item = _mapping(path, line)
-    if key == "secrets":
-        name, _, variable = text.partition(":")
-        item.update(key=name, inject_as=variable or name)
-    else:
-        item.update(name=text)
-    return item
-
-
-def _list(items: list[object] | list[str] | list[YamlMapping], line: int) -> YamlList:
-    values = YamlList(items)
-    values.line, values.item_lines = line, [line] * len(values)
-    return values
-
-
-def _columns_as_list(definition: YamlMapping) -> None:
-    columns = definition.get("columns")
-    if not isinstance(columns, YamlMapping):
+        if _OPEN.fullmatch(line.strip()):
+            message = "the header must be the first thing in the file, so this is no asset"
+        elif _OPEN.match(line.strip()):
+            message = "`@bruin` must end its line, with the keys on lines below: this is no asset"
+        elif LINE.match(line.strip()):
+            message = "`@bruin.` lines must stand above the code, so this is no asset"
+        else:
+            continue
+        log.warning(path, number, _RULE, message)
         return
-    items = []
-    for name, settings in columns.items():
-        if isinstance(settings, YamlMapping):
-            settings["name"] = name
-            items.append(settings)
-    definition["columns"] = _list(items, columns.line)
-
-
-def _trimmed(lines: list[str], first_line: int) -> tuple[str, int]:
-    """The text of `lines` without empty ones around it, and the line it starts at."""
-    skipped = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
-    return "\n".join(lines[skipped:]).strip(), first_line + skipped
+    if path.suffix == ".sql":
+        log.warning(path, 1, _RULE, "no `/* @bruin` header, so this is no asset")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 _TICK = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
+_MIDNIGHT = datetime.min.time()
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,11 @@ class Interval:
     end: datetime
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", _in_utc(self.start))
+        object.__setattr__(self, "end", _in_utc(self.end))
         if self.end <= self.start:
             raise ValueError(
-                f"the interval ends ({self.last:%Y-%m-%d %H:%M:%S}) before it starts "
-                f"({self.start:%Y-%m-%d %H:%M:%S})"
+                f"the interval ends ({_second(self.end)}) before it starts ({_second(self.start)})"
             )
 
     @property
@@ -32,44 +35,63 @@ class Interval:
         return self.end - _TICK
 
     def __str__(self) -> str:
-        if self.start.time() == self.end.time() == datetime.min.time():
-            if self.end - self.start == timedelta(days=1):
-                return f"{self.start:%Y-%m-%d}"
-            return f"{self.start:%Y-%m-%d} to {self.last:%Y-%m-%d}"
-        return f"{self.start:%Y-%m-%d %H:%M:%S} to {self.last:%Y-%m-%d %H:%M:%S}"
+        if self.start.time() == self.end.time() == _MIDNIGHT:
+            if self.end - self.start == _DAY:
+                return f"{self.start.date()}"
+            return f"{self.start.date()} to {self.last.date()}"
+        return f"{_second(self.start)} to {_second(self.last)}"
 
 
 def yesterday(now: datetime | None = None) -> Interval:
     """The whole UTC day before `now`: what a run is about when nobody says otherwise."""
-    today = datetime.combine((now or datetime.now(UTC)).date(), datetime.min.time(), UTC)
-    return Interval(today - timedelta(days=1), today)
+    today = _midnight(_in_utc(now or datetime.now(UTC)).date())
+    return Interval(today - _DAY, today)
 
 
 def interval_between(start: str | None, end: str | None) -> Interval | None:
     """The interval from the dates a user gives; both inclusive; a date means the whole day.
 
-    One date alone is completed to that day (start) or refused (end). Raises ValueError with a
-    sentence for the user.
+    A day alone is that day. Raises ValueError with a sentence for the user.
     """
     if not start and not end:
         return None
     if not start:
         raise ValueError("an end date needs a start date")
-    first, _ = _instant(start)
+    first, is_day = _instant(start)
+    if not end and not is_day:
+        raise ValueError(f"'{start}' is a moment and not a day; give an end as well")
     last, is_day = _instant(end or start)
-    return Interval(first, last + (timedelta(days=1) if is_day else _TICK))
+    try:
+        after = last + (_DAY if is_day else _TICK)
+    except OverflowError:
+        raise ValueError(f"'{end or start}' is too late; the last day is 9999-12-30") from None
+    if after <= first:
+        raise ValueError(f"the end '{end}' is before the start '{start}'")
+    return Interval(first, after)
 
 
 def _instant(text: str) -> tuple[datetime, bool]:
     """A point in time, naive meaning UTC, and whether the text names a whole day."""
     try:
-        if len(text.strip()) == 10:
-            return datetime.combine(
-                date.fromisoformat(text.strip()), datetime.min.time(), UTC
-            ), True
-        value = datetime.fromisoformat(text.strip())
+        return _midnight(date.fromisoformat(text.strip())), True
     except ValueError:
-        raise ValueError(
-            f"'{text}' is not a date; write 2026-01-31 or '2026-01-31 12:00:00'"
-        ) from None
-    return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)), False
+        pass
+    try:
+        return _in_utc(datetime.fromisoformat(text.strip())), False
+    except ValueError:
+        message = f"'{text}' is not a date; write 2026-01-31 or '2026-01-31 12:00:00'"
+        raise ValueError(message) from None
+    except OverflowError:
+        raise ValueError(f"'{text}' is outside of the years 1 to 9999 in UTC") from None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, _MIDNIGHT, UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _second(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds")

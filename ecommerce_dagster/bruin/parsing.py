@@ -1,36 +1,35 @@
-"""A mapping from a file to a model of it; errors name the line of the value that is wrong."""
+"""From a file to a model of it. What is wrong goes to the log, with the line it stands in."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from ecommerce_dagster.bruin.models import Node
+from ecommerce_dagster.bruin.located import YamlMapping
+from ecommerce_dagster.bruin.node import Node
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import YamlList, YamlMapping, line_of, read_mapping
+from ecommerce_dagster.bruin.yaml_source import read_mapping
 
 N = TypeVar("N", bound=Node)
 
+# Nobody writes more by hand; a dump with such a name would take minutes to parse.
+MAX_BYTES = 10_000_000
+
+_RULE = "readable-file"
+
 
 def parse(model: type[N], data: YamlMapping, log: ProblemLog) -> N | None:
-    """`data` as a `model`, or None after logging everything that does not fit."""
+    """`data` as a `model`, without what does not fit and was logged; None when nothing is left."""
     try:
         return model.model_validate(data, context=log)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            location = _written(data, detail["loc"])
-            where = _dotted(location)
-            message = _sentence(dict(detail), where, data)
-            log.error(
-                data.path, line_of(data, location), f"valid-{model.__name__.lower()}", message
-            )
+    except ValidationError:
         return None
 
 
 def parse_file(model: type[N], path: Path, log: ProblemLog) -> N | None:
-    """The YAML file at `path` as a `model`."""
+    """The YAML file at `path` as a `model`, or None after logging why it cannot be read."""
     text = read_text(path, log)
     data = read_mapping(text, path, log) if text is not None else None
     return parse(model, data, log) if data is not None else None
@@ -39,52 +38,24 @@ def parse_file(model: type[N], path: Path, log: ProblemLog) -> N | None:
 def read_text(path: Path, log: ProblemLog) -> str | None:
     """The text of a file, or None after logging why it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        # A pipe or a device would be waited for, or never end.
+        if path.exists() and not path.is_file():
+            log.error(path, 1, _RULE, "this is not a file")
+            return None
+        if path.stat().st_size > MAX_BYTES:
+            log.error(path, 1, _RULE, f"this file is larger than {MAX_BYTES // 1_000_000} MB")
+            return None
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        log.error(path, 1, "readable-file", f"this is not UTF-8 text (byte {error.start})")
-    except OSError as error:
-        log.error(path, 1, "readable-file", f"cannot be read: {error.strerror}")
-    return None
-
-
-def _written(data: YamlMapping, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The part of pydantic's location that stands in the file (it adds names of union members)."""
-    value: Any = data
-    steps: list[str | int] = []
-    for step in location:
-        if isinstance(value, YamlMapping) and isinstance(step, str):
-            steps.append(step)
-            if step not in value:
-                break
-            value = value[step]
-        elif isinstance(value, YamlList) and isinstance(step, int) and step < len(value):
-            steps.append(step)
-            value = value[step]
-        else:
-            break
-    return tuple(steps)
-
-
-def _dotted(location: tuple[str | int, ...]) -> str:
-    text = ""
-    for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        line = error.object.count(b"\n", 0, error.start) + 1
+        log.error(path, line, _RULE, "this is not UTF-8 text; save the file as UTF-8")
+        return None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        log.error(path, 1, _RULE, f"this file cannot be read: {reason}")
+        return None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        log.error(path, line, _RULE, "a NUL character stands here; save the file as UTF-8 text")
+        return None
     return text
-
-
-def _sentence(detail: dict[str, Any], where: str, data: YamlMapping) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "missing":
-        return f"'{where}' is missing"
-    if kind == "literal_error":
-        return f"'{where}' is {_shown(detail['input'])}; expected {context['expected']}"
-    expected = str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"'{where}' is {_shown(detail['input'])}; expected {expected}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "empty" if value is None else repr(value)[:60]

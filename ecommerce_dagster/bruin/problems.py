@@ -10,6 +10,13 @@ from typing import Literal
 
 Severity = Literal["error", "warning"]
 
+# A wrong word is at most this much unlike the right one: a typing error, and a mere hint.
+TYPING_ERROR = 0.8
+HINT = 0.6
+# Comparing takes quadratic time, and nobody mistypes a novel.
+_LONGEST_WORD = 80
+_MOST_WORDS = 30
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
@@ -22,7 +29,7 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        return f"{_from_here(self.path)}:{self.line}: {self.message}"
+        return printable(f"{from_here(self.path)}:{self.line}: {self.message}")
 
 
 class ProjectError(Exception):
@@ -40,17 +47,21 @@ class ProblemLog:
     problems: list[Problem] = field(default_factory=list)
 
     def error(self, path: Path, line: int, rule: str, message: str) -> None:
+        """Note what makes the files unusable."""
         self.problems.append(Problem(path, line, message, rule, "error"))
 
     def warning(self, path: Path, line: int, rule: str, message: str) -> None:
+        """Note what is odd and harmless."""
         self.problems.append(Problem(path, line, message, rule, "warning"))
 
     @property
     def errors(self) -> tuple[Problem, ...]:
+        """Every error once, by file and line."""
         return tuple(sorted({p for p in self.problems if p.severity == "error"}))
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
+        """Every warning once, by file and line."""
         return tuple(sorted({p for p in self.problems if p.severity == "warning"}))
 
     def raise_errors(self) -> None:
@@ -59,23 +70,39 @@ class ProblemLog:
             raise ProjectError(self.errors)
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = HINT) -> str | None:
     """The known word that a user most likely meant, or None when nothing is close."""
-    matches = difflib.get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    if len(word) > _LONGEST_WORD:
+        return None
+    folded = {name.casefold(): name for name in sorted(known)}
+    matches = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest known one, else all of them."""
     names = sorted(known)
     match = nearest(word, names)
-    if match:
+    if match is not None:
         return f"did you mean '{match}'?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    return f"known: {listed(names)}" if names else "none is known"
 
 
-def _from_here(path: Path) -> Path:
+def listed(names: Iterable[str]) -> str:
+    """Names in a row, not more than a reader wants to see."""
+    words = sorted(names)
+    more = f" and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else ""
+    return ", ".join(words[:_MOST_WORDS]) + more
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without anything that a terminal would act on."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def from_here(path: Path) -> Path:
+    """`path` as a user in the current folder would write it."""
     try:
         return path.relative_to(Path.cwd())
-    except ValueError:
+    except (ValueError, OSError):
         return path

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from ecommerce_dagster.bruin.asset_files import asset_paths, read_asset
+from ecommerce_dagster.bruin.asset_files import (
+    asset_paths,
+    possible_names,
+    read_asset,
+)
 from ecommerce_dagster.bruin.connections import (
     Connections,
     default_connection_name,
     read_connections,
 )
 from ecommerce_dagster.bruin.glossary import apply_glossary, read_glossary
+from ecommerce_dagster.bruin.lint import (
+    lint_assets,
+    lint_pipeline,
+    lint_templates,
+    ordered,
+    without_duplicates,
+)
+from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
-from ecommerce_dagster.bruin.problems import Problem, ProblemLog, did_you_mean
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog
+from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
+from ecommerce_dagster.bruin.variables import variables_of
 
-_NAME = re.compile(r"^[\w.-]+$")
 _PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True} | {
+    "false": False, "no": False, "off": False, "0": False, "": False
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Project:
-    """One pipeline, resolved: assets in dependency order, glossary applied, nothing run."""
+    """One pipeline, resolved: assets in dependency order, glossary applied, nothing run.
+
+    `disabled` are the names of assets with `enabled: false`. Others may depend on them.
+    """
 
     directory: Path
     pipeline: Pipeline
@@ -38,9 +54,11 @@ class Project:
     macros: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    disabled: frozenset[str] = frozenset()
 
     @cached_property
     def by_name(self) -> dict[str, Asset]:
+        """The assets by their names."""
         return {asset.name: asset for asset in self.assets}
 
     @property
@@ -93,30 +111,62 @@ def read_project(
         log.error(directory / "pipeline.yml", 1, "valid-pipeline", "this file does not exist")
         return None
     pipeline = parse_file(Pipeline, path, log)
-    if pipeline is None:
-        return None
-    _lint_pipeline(pipeline, log)
     words = read_glossary(_glossary_paths(directory, glossary), log)
     config = config_file or find_upwards(directory, (".bruin.yml", ".bruin.yaml"))
-    values = _variables(pipeline, variables or {}, log)
+    connections = read_connections(config, environment, log)
+    if pipeline is None:
+        # What a file says on its own can be judged all the same.
+        _read_files(directory, YamlMapping(Position(path, 1)), log)
+        return None
+    lint_pipeline(pipeline, log)
+    macros = _read_macros(directory, log)
+    values = variables_of(pipeline, variables or {}, log)
+    files = _read_files(directory, pipeline.defaults, log)
+    if not files.assets and not files.unreadable:
+        message = "this pipeline has no assets; they are expected in a folder assets/ beside it"
+        log.warning(*pipeline.at(), "assets-directory-exist", message)
     context = RunContext(pipeline=pipeline.name, variables=values)
-    inherit = pipeline.meta.get("glossary_checks", True) is not False
+    enabled = [asset for asset in files.assets if _is_enabled(asset, context, log)]
+    disabled = {asset.name for asset in files.assets} - {asset.name for asset in enabled}
+    inherit_checks = _inherits_checks(pipeline, log)
     assets = []
-    for file in asset_paths(directory):
-        asset = read_asset(file, directory, pipeline.default, log)
-        if asset is not None and _enabled(asset, context, log):
-            assets.append(apply_glossary(asset, words, log, inherit_checks=inherit))
-    _lint_assets(assets, log)
+    for asset in enabled:
+        resolved = asset
+        if words is not None:
+            resolved = apply_glossary(asset, words, log, inherit_checks=inherit_checks)
+        assets.append(without_duplicates(resolved, log))
+        lint_templates(asset, macros, log)
+    lint_assets(assets, disabled | files.unreadable, log)
     return Project(
         directory=directory,
         pipeline=pipeline,
-        assets=_ordered(assets, log),
-        glossary=words,
-        connections=read_connections(config, environment, log),
-        macros=_macros(directory, log),
+        assets=ordered(assets, log),
+        glossary=words or Glossary(),
+        connections=connections,
+        macros=macros,
         variables=values,
         warnings=log.warnings,
+        disabled=frozenset(disabled),
     )
+
+
+@dataclass
+class _Files:
+    assets: list[Asset] = field(default_factory=list)
+    # What the assets may be called whose files cannot be read.
+    unreadable: set[str] = field(default_factory=set)
+
+
+def _read_files(directory: Path, defaults: YamlMapping, log: ProblemLog) -> _Files:
+    files = _Files()
+    for path in asset_paths(directory, log):
+        errors = len(log.errors)
+        asset = read_asset(path, directory, defaults, log)
+        if asset is not None:
+            files.assets.append(asset)
+        elif len(log.errors) > errors:
+            files.unreadable |= possible_names(path, directory)
+    return files
 
 
 def _glossary_paths(directory: Path, given: Path | None) -> list[Path]:
@@ -129,116 +179,39 @@ def _glossary_paths(directory: Path, given: Path | None) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _variables(pipeline: Pipeline, overrides: Mapping[str, Any], log: ProblemLog) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, schema in pipeline.variables.items():
-        if not isinstance(schema, dict) or "default" not in schema:
-            message = (
-                f"the variable '{name}' needs a default: `{name}: {{type: ..., default: ...}}`"
-            )
-            log.error(pipeline.path, pipeline.line, "valid-variables", message)
+def _read_macros(directory: Path, log: ProblemLog) -> str:
+    """The files of `macros/` that parse, one after the other."""
+    texts: list[str] = []
+    for path in sorted((directory / "macros").glob("*.sql")):
+        text = read_text(path, log)
+        if text is None:
             continue
-        values[name] = schema["default"]
-    for name, value in overrides.items():
-        if name not in pipeline.variables:
-            message = f'no such variable "{name}"; {did_you_mean(name, pipeline.variables)}'
-            log.error(pipeline.path, pipeline.line, "valid-variables", message)
-        values[name] = value
-    return values
+        try:
+            check_syntax(text)
+            texts.append(text)
+        except RenderError as error:
+            log.error(path, error.line, "valid-template", str(error))
+    return "\n".join(texts)
 
 
-def _macros(directory: Path, log: ProblemLog) -> str:
-    files = sorted((directory / "macros").glob("*.sql"))
-    return "\n".join(filter(None, (read_text(file, log) for file in files)))
+def _inherits_checks(pipeline: Pipeline, log: ProblemLog) -> bool:
+    """Whether `glossary_checks` in the pipeline's meta leaves the glossary's checks on."""
+    text = str(pipeline.meta.get("glossary_checks", "true")).lower()
+    if text not in _SWITCH:
+        at = pipeline.at("meta", "glossary_checks")
+        log.error(*at, "valid-pipeline", "'glossary_checks' must be true or false")
+    return _SWITCH.get(text, True)
 
 
-def _enabled(asset: Asset, context: RunContext, log: ProblemLog) -> bool:
+def _is_enabled(asset: Asset, context: RunContext, log: ProblemLog) -> bool:
     if isinstance(asset.enabled, bool):
         return asset.enabled
+    at = asset.at("enabled")
     try:
         text = render(asset.enabled, context, asset.name).strip().lower()
     except RenderError as error:
-        log.error(asset.path, asset.line, "valid-enabled", f"'enabled': {error}")
+        log.error(*at, "valid-enabled", f"'enabled': {error}")
         return True
-    if text not in {"true", "false", "1", "0", ""}:
-        message = f"'enabled' is '{text}'; expected true or false"
-        log.error(asset.path, asset.line, "valid-enabled", message)
-    return text in {"true", "1"}
-
-
-def _lint_pipeline(pipeline: Pipeline, log: ProblemLog) -> None:
-    if not _NAME.match(pipeline.name):
-        message = f"the pipeline's name is '{pipeline.name}'; expected letters, digits, _ . and -"
-        log.error(pipeline.path, pipeline.line, "valid-pipeline-name", message)
-
-
-def _lint_assets(assets: list[Asset], log: ProblemLog) -> None:
-    seen: dict[str, Asset] = {}
-    for asset in assets:
-        if not _NAME.match(asset.name):
-            message = f"'{asset.name}' is no asset name; expected letters, digits, _ . and -"
-            log.error(asset.path, asset.line, "task-name-valid", message)
-        first = seen.setdefault(asset.name, asset)
-        if first is not asset:
-            message = f"the asset '{asset.name}' is defined twice; first in {first.path.name}"
-            log.error(asset.path, asset.line, "task-name-unique", message)
-        if not asset.type:
-            message = "'type' is missing; for example duckdb.sql or ingestr"
-            log.error(asset.path, asset.line, "valid-task-type", message)
-        _lint_columns(asset, log)
-        _lint_checks(asset, log)
-    for asset in assets:
-        _lint_dependencies(asset, seen, log)
-
-
-def _lint_columns(asset: Asset, log: ProblemLog) -> None:
-    seen: dict[str, int] = {}
-    for column in asset.columns:
-        if not column.name:
-            if not column.extends:
-                message = "a column needs a 'name', or 'extends' with a glossary attribute"
-                log.error(asset.path, column.line, "valid-column-metadata", message)
-            continue
-        if column.name.lower() in seen:
-            message = (
-                f"the column '{column.name}' stands here and in line {seen[column.name.lower()]}"
-            )
-            log.error(asset.path, column.line, "duplicate-column-names", message)
-        seen.setdefault(column.name.lower(), column.line)
-
-
-def _lint_checks(asset: Asset, log: ProblemLog) -> None:
-    names: dict[str, int] = {}
-    for check in asset.custom_checks:
-        if not check.query.strip():
-            message = f"the custom check '{check.name}' has no query"
-            log.error(check.path, check.line, "custom-check-query-exists", message)
-        if check.name in names:
-            message = f"the custom check '{check.name}' stands here and in line {names[check.name]}"
-            log.error(check.path, check.line, "duplicate-checks", message)
-        names.setdefault(check.name, check.line)
-
-
-def _lint_dependencies(asset: Asset, known: Mapping[str, Asset], log: ProblemLog) -> None:
-    for dependency in asset.depends:
-        if dependency.asset and dependency.asset not in known:
-            hint = did_you_mean(dependency.asset, known)
-            message = f"the dependency '{dependency.asset}' does not exist; {hint}"
-            log.error(asset.path, dependency.line, "dependency-exists", message)
-
-
-def _ordered(assets: list[Asset], log: ProblemLog) -> tuple[Asset, ...]:
-    """Dependencies first; files in their order where it does not matter."""
-    by_name = {asset.name: asset for asset in assets}
-    graph = {
-        asset.name: [d.asset for d in asset.depends if d.mode == "full" and d.asset in by_name]
-        for asset in assets
-    }
-    try:
-        return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        names = list(reversed(error.args[1]))
-        asset = by_name[names[0]]
-        message = f"the assets depend on each other in a circle: {' -> '.join(names)}"
-        log.error(asset.path, asset.line, "acyclic-pipeline", message)
-        return tuple(assets)
+    if text not in _SWITCH:
+        log.error(*at, "valid-enabled", f"'enabled' is '{text}'; expected true or false")
+    return _SWITCH.get(text, True)

@@ -5,20 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
 
+from ecommerce_dagster.bruin.date_filters import (
+    DATE,
+    DATE_FILTERS,
+    DATETIME,
+    NODASH,
+    TIMESTAMP,
+    written,
+)
 from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.problems import nearest
+from ecommerce_dagster.bruin.sandbox import BoundedEnvironment, budget
 
+T = TypeVar("T")
+
+_TAG = re.compile(r"\{[{%#]")
+# Stands between the macros and the template; cannot stand in a file.
+_CUT = "\0"
 _FORMATS = {
-    "": "%Y-%m-%d",
-    "_nodash": "%Y%m%d",
-    "_datetime": "%Y-%m-%dT%H:%M:%S",
-    "_timestamp": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "{}_date": DATE,
+    "{}_date_nodash": NODASH,
+    "{}_datetime": DATETIME,
+    "{}_timestamp": TIMESTAMP,
 }
+_ENVIRONMENT = BoundedEnvironment()
+_ENVIRONMENT.filters.update(DATE_FILTERS)
 
 
 class RenderError(ValueError):
@@ -50,7 +67,13 @@ class RunContext:
             "end": interval.last,
             "execution": self.execution_date or interval.end,
         }
-        names: dict[str, Any] = {
+        dates = {
+            name.format(prefix): written(moment, pattern)
+            for prefix, moment in moments.items()
+            for name, pattern in _FORMATS.items()
+        }
+        return {
+            **dates,
             "full_refresh": self.full_refresh,
             "run_id": self.run_id,
             "pipeline": self.pipeline,
@@ -59,115 +82,93 @@ class RunContext:
             "this": asset,
             "var": dict(self.variables),
         }
-        for prefix, moment in moments.items():
-            for suffix, pattern in _FORMATS.items():
-                name = (
-                    f"{prefix}{suffix}"
-                    if suffix in {"_datetime", "_timestamp"}
-                    else f"{prefix}_date{suffix}"
-                )
-                names[name] = moment.strftime(pattern)
-        return names
 
 
 def render(template: str, context: RunContext, asset: str, macros: str = "") -> str:
-    """`template` with its variables filled in. Raises RenderError."""
-    if "{" not in template:
+    """`template` with its variables filled in, its lines where they were. Raises RenderError."""
+    if not _TAG.search(template):
         return template
+    names = context.template_variables(asset)
+    return _guarded(lambda: _rendered(template, macros, names), macros, names)
+
+
+def render_nested(value: Any, render_text: Callable[[str], str]) -> Any:
+    """`value`, such as the `parameters` of an asset, with every text in it rendered."""
+    if isinstance(value, str):
+        return render_text(value)
+    if isinstance(value, Mapping):
+        return {key: render_nested(item, render_text) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [render_nested(item, render_text) for item in value]
+    return value
+
+
+def check_syntax(template: str, macros: str = "") -> None:
+    """Raise RenderError when `template` does not parse, whatever its variables are."""
+    if _TAG.search(template):
+        _guarded(lambda: _compiled(template, macros), macros, {})
+
+
+def _rendered(template: str, macros: str, names: Mapping[str, Any]) -> str:
+    text = _compiled(template, macros).render(names)
+    before, cut, after = text.partition(_CUT)
+    rendered = after if cut else before
+    # A text with half a surrogate pair cannot be sent to any database.
+    rendered.encode()
+    return rendered
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str, macros: str) -> Template:
+    return _ENVIRONMENT.from_string(f"{macros}\n{_CUT}{template}" if macros else template)
+
+
+def _guarded(action: Callable[[], T], macros: str, names: Mapping[str, Any]) -> T:
+    """The result of `action`. Whatever a template can do wrong becomes a RenderError."""
+    above = macros.count("\n") + 1 if macros else 0
     try:
-        source = f"{macros}\n{template}" if macros else template
-        return _ENVIRONMENT.from_string(source).render(context.template_variables(asset)).strip()
+        with budget():
+            return action()
     except TemplateSyntaxError as error:
-        raise RenderError(f"the template does not parse: {error.message}", error.lineno) from None
+        hint = "; to write {{, {% or {# itself: {{ '{{' }}" if _is_unclosed(error) else ""
+        message = f"the template does not parse: {error.message}{hint}"
+        raise RenderError(message, max(1, error.lineno - above)) from None
     except UndefinedError as error:
-        raise RenderError(_missing(str(error)), _line_in_template(error)) from None
+        raise RenderError(_missing(str(error), names), _line_below(above, error)) from None
     except TemplateError as error:
-        raise RenderError(str(error.message), _line_in_template(error)) from None
-    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
-        raise RenderError(f"the template fails: {error}", _line_in_template(error)) from None
+        message = f"the template fails: {error.message}"
+        raise RenderError(message, _line_below(above, error)) from None
+    except (RecursionError, SyntaxError):
+        # Jinja nests Python in Python, which has a limit to that.
+        raise RenderError("the template is nested too deeply") from None
+    except Exception as error:
+        # A template can call whatever its values offer, and each fails in its own way.
+        message = f"the template fails: {error}"
+        raise RenderError(message, _line_below(above, error)) from None
 
 
-def _missing(message: str) -> str:
-    found = re.search(r"'([^']+)' is undefined", message) or re.search(
-        r"has no attribute '([^']+)'", message
+def _is_unclosed(error: TemplateSyntaxError) -> bool:
+    return str(error.message).startswith(
+        ("unexpected 'end of template'", "Missing end of", "expected token")
     )
-    return f"missing variable '{found.group(1)}'" if found else message
 
 
-def _line_in_template(error: BaseException) -> int:
-    """The line of the innermost template frame that raised `error`."""
+def _missing(message: str, names: Mapping[str, Any]) -> str:
+    name = re.fullmatch(r"'(.+)' is undefined", message)
+    if name is not None:
+        if name[1] == "bruin":
+            return "missing variable 'bruin'; Bruin's built-in macros are not available here"
+        match = f"var.{name[1]}" if name[1] in names.get("var", ()) else nearest(name[1], names)
+        hint = f"did you mean '{match}'?" if match else f"known: {', '.join(sorted(names))}"
+        return f"missing variable '{name[1]}'; {hint}"
+    return message if message.startswith("missing") else f"the template fails: {message}"
+
+
+def _line_below(above: int, error: BaseException) -> int:
+    """The line of the template's innermost frame that raised `error`, not of a macro's."""
     line, trace = 1, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = trace.tb_lineno
+        if trace.tb_frame.f_code.co_filename == "<template>" and trace.tb_lineno > above:
+            line = trace.tb_lineno - above
         trace = trace.tb_next
     return line
-
-
-def _parsed(text: str) -> tuple[datetime, str]:
-    """A date in any of the formats that templates see, and that format."""
-    for pattern in (
-        *_FORMATS.values(),
-        "%Y-%m-%dT%H:%M:%SZ",
-        "%Y-%m-%d %H:%M:%S",
-        "%Y-%m-%d %H:%M:%S.%f",
-    ):
-        try:
-            return datetime.strptime(str(text), pattern), pattern
-        except ValueError:
-            continue
-    raise ValueError(f"'{text}' is not a date")
-
-
-def _shift(unit: str) -> Callable[[str, Any], str]:
-    def shifted(text: str, amount: Any) -> str:
-        moment, pattern = _parsed(text)
-        return (moment + timedelta(**{unit: int(amount)})).strftime(pattern)
-
-    return shifted
-
-
-def _add_months(text: str, amount: Any) -> str:
-    """Months as Go adds them: January 31 plus one month is March 2 or 3."""
-    moment, pattern = _parsed(text)
-    months = moment.year * 12 + moment.month - 1 + int(amount)
-    first = moment.replace(year=months // 12, month=months % 12 + 1, day=1)
-    return (first + timedelta(days=moment.day - 1)).strftime(pattern)
-
-
-def _add_years(text: str, amount: Any) -> str:
-    return _add_months(text, int(amount) * 12)
-
-
-def _date_format(text: str, pattern: str) -> str:
-    return _parsed(text)[0].strftime(pattern)
-
-
-def _truncate(**zeroed: int) -> Callable[[str], str]:
-    def truncated(text: str) -> str:
-        moment, pattern = _parsed(text)
-        return moment.replace(**zeroed, microsecond=0).strftime(pattern)  # type: ignore[arg-type]
-
-    return truncated
-
-
-_HOUR = {"minute": 0, "second": 0}
-_DAY = {"hour": 0, **_HOUR}
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False
-)
-_ENVIRONMENT.filters.update(
-    add_days=_shift("days"),
-    date_add=_shift("days"),
-    add_hours=_shift("hours"),
-    add_minutes=_shift("minutes"),
-    add_seconds=_shift("seconds"),
-    add_milliseconds=_shift("milliseconds"),
-    add_months=_add_months,
-    add_years=_add_years,
-    date_format=_date_format,
-    truncate_hour=_truncate(**_HOUR),
-    truncate_day=_truncate(**_DAY),
-    truncate_month=_truncate(day=1, **_DAY),
-    truncate_year=_truncate(month=1, day=1, **_DAY),
-)

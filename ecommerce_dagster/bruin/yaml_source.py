@@ -1,68 +1,38 @@
 """YAML text to plain values that remember the line they came from.
 
-Scalars read as in Bruin (YAML 1.2): only `true` and `false` are booleans, dates stay text,
-`010` and `1:30` are not converted. No tag constructs an object.
+Built on the parser's events, one at a time, so that no input can exhaust the stack or the memory:
+PyYAML's own composer crashes the interpreter on deeply nested text. No tag constructs an object,
+and no message repeats a value, which may be a secret.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
+from ecommerce_dagster.bruin.located import Position, YamlList, YamlMapping
 from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.scalars import plain_value
 
-# An alias repeats its target; nested aliases multiply. No real file comes near this many values.
+# An alias repeats its target; nested aliases multiply. No real file comes near these.
 MAX_VALUES = 200_000
+MAX_DEPTH = 50
 
-
-class YamlMapping(dict[str, Any]):
-    """A mapping with the file and line of itself and the line of each of its keys."""
-
-    path: Path
-    line: int
-    key_lines: dict[str, int]
-
-
-class YamlList(list[Any]):
-    """A list with the line of each of its items."""
-
-    line: int
-    item_lines: list[int]
-
-
-class _Loader(yaml.CSafeLoader):
-    """The C parser with the scalar rules of YAML 1.2."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-for _tag, _pattern, _first in [
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        "-+.0123456789",
-    ),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("merge", r"<<", "<"),
-]:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}",
-        re.compile(rf"^(?:{_pattern})$"),
-        [*_first.replace("\0", ""), ""] if _tag == "null" else list(_first),
-    )
-
-
-class _Invalid(Exception):
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
+_RULE = "valid-yaml"
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
+_KNOWN_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))}
+_HINTS = {
+    "mapping values are not allowed in this context": "quote a text that contains ': '",
+    "found character that cannot start any token": "quote a text that starts with @, ` or %",
+    "did not find expected key": "check the indentation",
+    "did not find expected '-' indicator": "check the indentation",
+    "could not find expected ':'": "write `key: value`",
+}
 
 
 def read_mapping(
@@ -70,131 +40,175 @@ def read_mapping(
 ) -> YamlMapping | None:
     """The mapping that `text` holds, or None after logging why it is none.
 
-    `first_line` is the line of `path` at which `text` starts, for YAML inside another file.
+    Text without any value is an empty mapping. `first_line` is the line of `path` at which `text`
+    starts, for YAML inside another file.
     """
-    offset = first_line - 1
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        line = first_line + text.count("\n", 0, forbidden.start())
+        message = f"the character U+{ord(forbidden.group()):04X} is not allowed; remove it"
+        log.error(path, line, _RULE, f"this is not valid YAML: {message}")
+        return None
+    reader = _Reader(text, path, first_line - 1, log)
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        value = _Constructor(path, offset).value(node) if node else None
+        value = reader.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 + offset if mark else first_line
-        log.error(path, line, "valid-yaml", f"this is not valid YAML: {error.problem}")
+        line, message = _explained(error, text)
+        log.error(path, line + first_line, _RULE, f"this is not valid YAML: {message}")
         return None
-    except yaml.YAMLError as error:
-        log.error(path, first_line, "valid-yaml", f"this is not valid YAML: {error}")
+    except yaml.YAMLError:
+        log.error(path, first_line, _RULE, "this is not valid YAML")
         return None
-    except (_Invalid, RecursionError) as error:
-        line = error.line if isinstance(error, _Invalid) else first_line
-        message = str(error) if isinstance(error, _Invalid) else "nested too deeply"
-        log.error(path, line, "valid-yaml", message)
+    except _UnreadableError as error:
+        log.error(*error.at, _RULE, str(error))
         return None
+    if value is None:
+        return YamlMapping(Position(path, first_line))
     if not isinstance(value, YamlMapping):
-        log.error(path, first_line, "valid-yaml", "expected `key: value` lines (a YAML mapping)")
+        log.error(path, first_line, _RULE, "expected `key: value` lines (a YAML mapping)")
         return None
     return value
 
 
-def line_of(data: YamlMapping, location: tuple[str | int, ...]) -> int:
-    """The line of the value at `location`, or of the nearest thing around it that is written."""
-    value: Any = data
-    line = data.line
-    for step in location:
-        if isinstance(value, YamlMapping) and isinstance(step, str) and step in value:
-            line, value = value.key_lines.get(step, line), value[step]
-        elif isinstance(value, YamlList) and isinstance(step, int) and step < len(value):
-            line, value = value.item_lines[step], value[step]
-        else:
-            break
-    return line
+class _UnreadableError(Exception):
+    def __init__(self, at: Position, message: str) -> None:
+        super().__init__(message)
+        self.at = at
 
 
-class _Constructor:
-    def __init__(self, path: Path, offset: int) -> None:
-        self.path = path
-        self.offset = offset
-        self.count = 0
-        self.open: set[int] = set()
+class _Anchored(NamedTuple):
+    value: Any
+    size: int
 
-    def value(self, node: yaml.Node) -> Any:
-        self.count += 1
-        if self.count > MAX_VALUES:
-            raise _Invalid(self._line(node), f"more than {MAX_VALUES} values in one file")
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
-        if id(node) in self.open:
-            raise _Invalid(self._line(node), "an alias (*name) refers to what contains it")
-        self.open.add(id(node))
-        try:
-            if isinstance(node, yaml.MappingNode):
-                return self._mapping(node)
-            return self._list(node)
-        finally:
-            self.open.discard(id(node))
 
-    def _line(self, node: yaml.Node) -> int:
-        return int(node.start_mark.line) + 1 + self.offset
+class _Reader:
+    """Builds the value of one document from the parser's events."""
 
-    def _list(self, node: yaml.Node) -> YamlList:
-        if node.tag != "tag:yaml.org,2002:seq":
-            raise _Invalid(self._line(node), f"the tag {node.tag} is not supported")
-        items = YamlList(self.value(item) for item in node.value)
-        items.line = self._line(node)
-        items.item_lines = [self._line(item) for item in node.value]
+    def __init__(self, text: str, path: Path, offset: int, log: ProblemLog) -> None:
+        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.CBaseLoader)
+        self._path = path
+        self._offset = offset
+        self._log = log
+        self._anchors: dict[str, _Anchored | None] = {}
+        self._size = 0
+        self._depth = 0
+
+    def document(self) -> Any:
+        """The value of the only document; None when there is none."""
+        next(self._events)
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        value = self._value(next(self._events))
+        next(self._events)
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            problem = "a second document begins here; remove the line `---`"
+            raise _UnreadableError(self._at(after), problem)
+        return value
+
+    def _value(self, event: yaml.Event) -> Any:
+        self._grow(1, event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
+        self._check_tag(event)
+        before = self._size
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        value = self._scalar(event) if isinstance(event, yaml.ScalarEvent) else self._nested(event)
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value, self._size - before)
+        return value
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        unquoted = event.tag is None and event.implicit[0]
+        return plain_value(event.value) if unquoted or event.tag in _PLAIN_TAGS else event.value
+
+    def _nested(self, event: yaml.Event) -> YamlMapping | YamlList:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _UnreadableError(self._at(event), f"nested more than {MAX_DEPTH} levels deep")
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        value = self._list(event) if is_list else self._mapping(event)
+        self._depth -= 1
+        return value
+
+    def _list(self, start: yaml.Event) -> YamlList:
+        items = YamlList(self._at(start))
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.add(self._value(event), self._at(event))
         return items
 
-    def _mapping(self, node: yaml.MappingNode) -> YamlMapping:
-        if node.tag != "tag:yaml.org,2002:map":
-            raise _Invalid(self._line(node), f"the tag {node.tag} is not supported")
-        mapping = YamlMapping()
-        mapping.path, mapping.line, mapping.key_lines = self.path, self._line(node), {}
+    def _mapping(self, start: yaml.Event) -> YamlMapping:
+        mapping = YamlMapping(self._at(start))
         merged: list[YamlMapping] = []
-        for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                merged += self._merged(value_node)
-                continue
-            key = self.value(key_node)
-            if not isinstance(key, Hashable):
-                raise _Invalid(self._line(key_node), "a key must be plain text")
-            name = key_node.value
-            if name in mapping:
-                first = mapping.key_lines[name]
-                raise _Invalid(
-                    self._line(key_node), f"the key '{name}' stands here and in line {first}"
-                )
-            mapping[name] = self.value(value_node)
-            mapping.key_lines[name] = self._line(key_node)
+        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                message = "a key must be plain text; quote a value that starts with { or ["
+                raise _UnreadableError(self._at(key), message)
+            self._grow(1, key)
+            event = next(self._events)
+            value = self._value(event)
+            if key.value == "<<" and key.implicit[0]:
+                merged += self._merged(value, key)
+            elif key.value in mapping:
+                first = mapping.key_at[key.value].line
+                message = f"the key '{key.value}' stands here and in line {first}"
+                self._log.error(*self._at(key), _RULE, message)
+            else:
+                mapping.put(key.value, value, self._at(key), self._text_at(event))
         for source in merged:
-            for name, value in source.items():
+            for name in source:
                 if name not in mapping:
-                    mapping[name], mapping.key_lines[name] = value, source.key_lines[name]
+                    mapping.take(name, source)
         return mapping
 
-    def _merged(self, node: yaml.Node) -> list[YamlMapping]:
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        values = [self.value(item) for item in nodes]
-        if not all(isinstance(value, YamlMapping) for value in values):
-            raise _Invalid(self._line(node), "`<<` needs a mapping")
-        return values
+    def _merged(self, value: Any, key: yaml.Event) -> list[YamlMapping]:
+        sources = value if isinstance(value, YamlList) else [value]
+        if not all(isinstance(source, YamlMapping) for source in sources):
+            raise _UnreadableError(self._at(key), "`<<` needs a mapping, as in `<<: *name`")
+        return list(sources)
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        text: str = node.value
-        match kind:
-            case "str":
-                return text
-            case "null":
-                return None
-            case "bool":
-                return text.lower() == "true"
-            case "int":
-                return self._number(node, lambda: int(text.replace("_", ""), 0))
-            case "float":
-                return self._number(node, lambda: float(re.sub(r"\.(?=inf|nan)", "", text.lower())))
-        raise _Invalid(self._line(node), f"the tag {node.tag} is not supported")
+    def _alias(self, event: yaml.AliasEvent) -> Any:
+        if event.anchor not in self._anchors:
+            message = "no `&name` stands before this alias; quote a text that starts with *"
+            raise _UnreadableError(self._at(event), message)
+        anchored = self._anchors[event.anchor]
+        if anchored is None:
+            raise _UnreadableError(self._at(event), "an alias (`*name`) refers to what contains it")
+        self._grow(anchored.size, event)
+        return anchored.value
 
-    def _number(self, node: yaml.ScalarNode, read: Any) -> Any:
-        try:
-            return read()
-        except ValueError:
-            raise _Invalid(self._line(node), f"'{node.value[:40]}' is not a number") from None
+    def _check_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.tag not in _KNOWN_TAGS and event.tag not in _PLAIN_TAGS:
+            message = "tags (`!name`) are not supported; quote a text that starts with !"
+            self._log.error(*self._at(event), _RULE, message)
+
+    def _grow(self, values: int, event: yaml.Event) -> None:
+        self._size += values
+        if self._size > MAX_VALUES:
+            raise _UnreadableError(self._at(event), f"more than {MAX_VALUES} values in one file")
+
+    def _at(self, event: yaml.Event) -> Position:
+        line = event.start_mark.line if event.start_mark else 0
+        return Position(self._path, line + 1 + self._offset)
+
+    def _text_at(self, event: yaml.Event) -> Position:
+        path, line = self._at(event)
+        is_block = isinstance(event, yaml.ScalarEvent) and event.style in {"|", ">"}
+        return Position(path, line + is_block)
+
+
+def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
+    """The line (from 0) and the words of a syntax error, said so that a user can mend it."""
+    problem = error.problem or "it cannot be read"
+    mark, begin = error.problem_mark, error.context_mark
+    line = mark.line if mark else 0
+    if begin and problem == "found unexpected end of stream":
+        return begin.line, "the quoted text that starts here does not end"
+    lines = text.split("\n")
+    written = lines[line] if line < len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        return line, "a tab stands in the indentation; use spaces"
+    hint = _HINTS.get(problem)
+    return line, f"{problem}; {hint}" if hint else problem

@@ -11,10 +11,11 @@ from data_generator.options import Options
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.cli.query import as_table, fetch
-from ecommerce_dagster.cli.run import run_and_report
+from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 
 _SHOWN_ROWS = 5
+_WIDTH = 120  # where nobody says how wide a line may be
 _NEXT = """
 Next:
   ecommerce dev                            the lineage graph, the checks and the runs in a browser
@@ -27,6 +28,8 @@ Next:
 def run_demo(days: int) -> int:
     """Generate, run, show. The exit code: 0 when every asset and check succeeded."""
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
     local.load_environment()
     today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
     window = Interval(today - timedelta(days=days - 1), today + timedelta(days=1))
@@ -40,7 +43,7 @@ def run_demo(days: int) -> int:
             highlight=False,
         )
         project = open_project(None, None, None)
-        code = run_and_report(project, interval=window)
+        code = run_and_report(project, RunRequest(interval=window))
     for asset in project.assets:
         if "mart" in asset.tags:
             order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""

@@ -59,8 +59,12 @@ def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None =
     Dagster would then never stop.
     """
     # Before any thread of ours, so that preexec_fn is safe.
-    process = subprocess.Popen(  # noqa: PLW1509
-        command, env=environment, cwd=cwd, preexec_fn=_default_signals, start_new_session=True
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=cwd,
+        preexec_fn=_default_signals,  # noqa: PLW1509
+        start_new_session=True,
     )
 
     def forward(number: int, frame: object) -> None:

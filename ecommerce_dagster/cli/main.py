@@ -68,40 +68,45 @@ def dev(port: int) -> None:
 @main.command(
     epilog=_example(
         "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
-        "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31"
+        "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31\n"
+        'ecommerce run --selector "stg.orders+,tag:mart"'
     )
 )
 @click.argument("assets", nargs=-1)
 @click.option("--tag", "-t", metavar="TAG", help="Only assets with this tag.")
+@click.option("--exclude-tag", "-x", metavar="TAG", multiple=True, help="No assets with this tag.")
+@click.option("--selector", metavar="TERMS", help="tag: path: file: fqn: n+name+n @name; , is and.")
+@click.option("--downstream", is_flag=True, help="Everything below the ASSETS too.")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
-@click.option("--full-refresh", is_flag=True, help="Rebuild the tables from scratch.")
+@click.option("--full-refresh", "-r", is_flag=True, help="Rebuild the tables from scratch.")
+@click.option("--only", type=click.Choice(["main", "checks"]), help="No checks, or checks alone.")
+@click.option("--single-check", metavar="ID", help="Only this check: asset:column:name.")
+@click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
+@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
+@click.option(
+    "--sensor-mode",
+    type=click.Choice(["once", "wait", "skip"]),
+    default="once",
+    show_default=True,
+    help="Whether assets that wait for something do.",
+)
+@click.option("--continue", "proceed", is_flag=True, help="What the last run did not finish.")
+@click.option("--workers", type=click.IntRange(1), help="Ignored: a DuckDB file has one writer.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @_pipeline_options
-def run(
-    assets: tuple[str, ...],
-    tag: str | None,
-    start_date: str | None,
-    end_date: str | None,
-    full_refresh: bool,
-    pipeline: Path | None,
-    config_file: Path | None,
-    environment: str | None,
-) -> None:
+def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     """Build and check ASSETS (all of them, when none is named) in one Dagster run.
 
-    Without dates everything is brought up to what the source holds now.
+    ASSETS are names or files. Without dates everything is brought up to what the source holds now.
+    Exit code 0: everything succeeded; 1: something failed, also a check that does not block; 2: the
+    files or the options are wrong.
     """
     with user_errors():
-        from ecommerce_dagster.bruin.interval import interval_between
-        from ecommerce_dagster.cli.run import run_and_report
-        from ecommerce_dagster.cli.workspace import open_project
+        from ecommerce_dagster.cli.workspace import run_from_options
 
-        try:
-            interval = interval_between(start_date, end_date)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        project = open_project(pipeline, config_file, environment)
-        sys.exit(run_and_report(project, assets, tag, interval, full_refresh=full_refresh))
+        sys.exit(run_from_options(assets, pipeline, options))
 
 
 @main.command(
@@ -156,6 +161,65 @@ def validate(
         from ecommerce_dagster.cli.validate import report_problems
 
         sys.exit(report_problems(directory or pipeline, config_file, environment))
+
+
+@main.command(epilog=_example("ecommerce show mart.top_skus\necommerce show --output json"))
+@click.argument("asset", required=False)
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
+@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
+@_pipeline_options
+def show(asset: str | None, output: str, **options: Any) -> None:
+    """Print the definition of ASSET (of all, when none is named), with everything resolved."""
+    with user_errors():
+        from ecommerce_dagster.cli import show as shown
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        shown.show(project_from_options(options), asset, output)
+
+
+@main.command(epilog=_example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
+@click.argument("asset")
+@click.option("--full", is_flag=True, help="All that can be reached, not the neighbours alone.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_pipeline_options
+def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
+    """Print what ASSET is made of, and what is made of it."""
+    with user_errors():
+        from ecommerce_dagster.cli import show as shown
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        shown.lineage(project_from_options(options), asset, output, full=full)
+
+
+@main.group(epilog=_example("ecommerce connections list\necommerce connections test pg-default"))
+def connections() -> None:
+    """The connections of .bruin.yml."""
+
+
+@connections.command("list", epilog=_example("ecommerce connections list"))
+@_pipeline_options
+def list_(**options: Any) -> None:
+    """Print the connections of the environment."""
+    with user_errors():
+        from ecommerce_dagster.cli.connections import list_connections
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        list_connections(project_from_options(options))
+
+
+@connections.command(
+    epilog=_example("ecommerce connections test\necommerce connections test pg-default")
+)
+@click.argument("name", required=False)
+@_pipeline_options
+def test(name: str | None, **options: Any) -> None:
+    """Try to use the connection NAME, or all of them."""
+    with user_errors():
+        from ecommerce_dagster.cli.connections import check_connections
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        sys.exit(check_connections(project_from_options(options), name))
 
 
 @main.command(

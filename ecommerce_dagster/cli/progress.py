@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,11 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
 
-if TYPE_CHECKING:
-    from ecommerce_dagster.cli.run import AssetOutcome, CheckOutcome
-
-_STYLES = {"success": ("PASS", "green"), "failed": ("FAIL", "red"), "skipped": ("SKIP", "yellow")}
+_STYLES = {
+    "success": ("PASS", "green"),
+    "failed": ("FAIL", "red"),
+    "upstream_failed": ("SKIP", "yellow"),
+    "skipped": ("SKIP", "yellow"),
+    "not_run": ("SKIP", "yellow"),
+}
 
 
 class Reporter:
@@ -60,7 +64,7 @@ class Reporter:
     def finish(self, outcomes: Sequence[AssetOutcome]) -> None:
         """The assets that did not run, why others failed, and the totals."""
         for outcome in outcomes:
-            if outcome.status == "skipped":
+            if outcome.status == "upstream_failed":
                 self._line(outcome)
         for outcome in outcomes:
             if outcome.status == "failed" or outcome.failed_checks:
@@ -70,14 +74,13 @@ class Reporter:
     def _line(self, outcome: AssetOutcome) -> None:
         word, colour = _STYLES[outcome.status]
         rows = "" if outcome.rows is None else f"{outcome.rows:,} rows"
-        checks = ""
-        if outcome.checks:
-            passed = len(outcome.checks) - len(outcome.failed_checks)
-            checks = f"{passed}/{len(outcome.checks)} checks"
+        evaluated = outcome.evaluated
+        passed = len(evaluated) - len(outcome.failed_checks)
+        checks = f"{passed}/{len(evaluated)} checks" if evaluated else ""
         tail = (
             "something above it failed"
-            if outcome.status == "skipped"
-            else f"{rows:>14}  {checks:>12}  {outcome.seconds:6.2f} s"
+            if outcome.status == "upstream_failed"
+            else f"{rows:>14}  {checks:>12}  {outcome.seconds or 0:6.2f} s"
         )
         self._print(f"[{colour}]{word}[/]  {escape(outcome.name):<{self._width}}  {tail}")
 
@@ -92,9 +95,8 @@ class Reporter:
             self._print(f"  {escape(outcome.error.splitlines()[0])}")
 
     def _failed_check(self, check: CheckOutcome) -> None:
-        kind = "" if check.blocking else " (does not block)"
-        message = check.metadata.get("result", "")
-        self._print(f"  [red]✗[/] {escape(check.name)}{kind}: {escape(str(message))}")
+        kind = "" if check.check.blocking else " (does not block)"
+        self._print(f"  [red]✗[/] {escape(check.check.label)}{kind}: {escape(check.message)}")
         sample = check.metadata.get("bad_rows_sample")
         if sample is None:
             return
@@ -110,10 +112,10 @@ class Reporter:
         counts = dict.fromkeys(_STYLES, 0)
         for outcome in outcomes:
             counts[outcome.status] += 1
-        checks = [check for outcome in outcomes for check in outcome.checks]
-        passed = sum(check.passed for check in checks)
+        checks = [check for outcome in outcomes for check in outcome.evaluated]
+        passed = sum(not check.failed for check in checks)
         when = f" for {self._interval}" if self._interval else ""
-        skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+        skipped = f", {counts['upstream_failed']} skipped" if counts["upstream_failed"] else ""
         failed = f", {counts['failed']} failed" if counts["failed"] else ""
         self._print("")
         self._print(

@@ -1,149 +1,186 @@
-"""`ecommerce run`: one Dagster run in this process, told line by line, with a summary."""
+"""`ecommerce run`: one Dagster run in this process, recorded in the local instance."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from dagster import DagsterEventType
 from rich.console import Console
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded
 from ecommerce_dagster.cli.progress import Reporter
+from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
 from ecommerce_dagster.orchestration.build import definitions_of
-from ecommerce_dagster.orchestration.names import asset_key, op_name
+from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
+    MODIFIERS_TAG,
+    SENSOR_MODE_TAG,
     has_partition,
     is_partitioned,
     partitions_of,
     tags_for,
 )
+from ecommerce_dagster.warehouse.checks import Check, checks_of
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_PIPELINE_TAG = "bruin/pipeline"
 
 
-class SelectionError(Exception):
-    """A selection that names nothing."""
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run, and how.
 
+    `only` leaves out the checks ("main") or everything else ("checks"); `single_check` is the id of
+    the one check to run. Assets in `done` count as built (a run that goes on after a failure).
+    """
 
-@dataclass
-class CheckOutcome:
-    """A check as the run recorded it."""
-
-    name: str
-    passed: bool
-    blocking: bool
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class AssetOutcome:
-    """An asset as the run left it: success, failed, skipped."""
-
-    name: str
-    status: str = "skipped"
-    rows: int | None = None
-    seconds: float = 0.0
-    error: str = ""
-    checks: list[CheckOutcome] = field(default_factory=list)
-
-    @property
-    def failed_checks(self) -> list[CheckOutcome]:
-        return [check for check in self.checks if not check.passed]
-
-
-def select(project: Project, names: Sequence[str], tag: str | None) -> list[str]:
-    """The names of the assets to run. Raises SelectionError when there is none."""
-    for name in names:
-        if name not in project.by_name:
-            hint = did_you_mean(name, project.by_name)
-            raise SelectionError(f"there is no asset '{name}'; {hint}")
-    chosen = [a for a in project.assets if not names or a.name in names]
-    if tag is not None:
-        tags = {tag for asset in project.assets for tag in asset.tags}
-        if tag not in tags:
-            raise SelectionError(f"no asset has the tag '{tag}'; {did_you_mean(tag, tags)}")
-        chosen = [asset for asset in chosen if tag in asset.tags]
-    if not chosen:
-        raise SelectionError(f"no asset is named so and has the tag '{tag}'")
-    return [asset.name for asset in chosen]
+    selection: Selection = field(default_factory=Selection)
+    interval: Interval | None = None
+    full_refresh: bool = False
+    only: Literal["main", "checks"] | None = None
+    single_check: str | None = None
+    apply_modifiers: bool = False
+    sensor_mode: Literal["once", "wait", "skip"] = "once"
+    proceed: bool = False
 
 
 def run_and_report(
-    project: Project,
-    names: Sequence[str] = (),
-    tag: str | None = None,
-    interval: Interval | None = None,
-    *,
-    full_refresh: bool = False,
+    project: Project, request: RunRequest | None = None, output: str = "text"
 ) -> int:
-    """Run a selection and print what happened. The exit code: 0 when everything succeeded."""
-    selected = select(project, names, tag)
-    reporter = Reporter(Console(), selected, interval)
-    outcomes = run(project, selected, interval, reporter, full_refresh=full_refresh)
-    reporter.finish(outcomes)
-    failed = any(outcome.status != "success" or outcome.failed_checks for outcome in outcomes)
-    return 1 if failed else 0
+    """Run, and print what happened. The exit code: 0 when everything succeeded, else 1."""
+    request = request or RunRequest()
+    console = Console(stderr=output == "json")
+    selected = _selected(project, request)
+    reporter = Reporter(console, selected, request.interval)
+    outcomes = run(project, selected, request, reporter)
+    ordered = [outcomes[asset.name] for asset in project.assets]
+    reporter.finish([outcome for outcome in ordered if outcome.name in selected])
+    if output == "json":
+        interval = request.interval or yesterday()
+        print(json.dumps(as_json(project.pipeline.name, interval, ordered), indent=2))
+    return 0 if succeeded(ordered) else 1
+
+
+def _selected(project: Project, request: RunRequest) -> list[str]:
+    if request.single_check:
+        return [_check_called(project, request.single_check).asset.name]
+    selected = select(project, request.selection)
+    return _without_done(project, selected) if request.proceed else selected
+
+
+def _check_called(project: Project, id: str) -> Check:
+    checks = {check.id: check for asset in project.assets for check in checks_of(asset)}
+    if id not in checks:
+        raise SelectionError(f"there is no check '{id}'; {did_you_mean(id, checks)}")
+    return checks[id]
 
 
 def run(
-    project: Project,
-    selected: Sequence[str],
-    interval: Interval | None,
-    reporter: Reporter,
-    *,
-    full_refresh: bool = False,
-) -> list[AssetOutcome]:
-    """One Dagster run over the selected assets, recorded in the local instance."""
+    project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
+) -> dict[str, AssetOutcome]:
+    """One Dagster run over the selected assets. The outcome of every asset of the project."""
     local.dagster_home()
-    tags = _tags(project, selected, interval, full_refresh)
+    tags = _tags(project, selected, request)
+    checks = _checks(project, selected, request)
+    outcomes = _expected(project, selected, checks)
     definitions = definitions_of(
         project, resources=resources_for(project), partitioned=has_partition(tags)
     )
-    job = definitions.resolve_implicit_global_asset_job_def()
-    outcomes = {name: AssetOutcome(name) for name in selected}
-    listener = _Listener(project, outcomes, reporter)
+    building = request.only != "checks" and not request.single_check
+    keys = {asset_key(name) for name in selected}
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=keys if building else set(),
+        asset_check_selection={
+            dg.AssetCheckKey(asset_key(check.asset.name), check_name(check)) for check in checks
+        },
+    )
+    if not building and not checks:
+        return outcomes
     with dg.DagsterInstance.get() as instance, reporter:
         run_id = str(uuid.uuid4())
-        instance.add_event_listener(run_id, listener)
+        instance.add_event_listener(run_id, _Listener(outcomes, reporter))
         job.execute_in_process(
-            run_config=_SILENT,
-            instance=instance,
-            run_id=run_id,
-            tags=tags,
-            asset_selection=[asset_key(name) for name in selected],
-            raise_on_error=False,
+            run_config=_SILENT, instance=instance, run_id=run_id, tags=tags, raise_on_error=False
         )
-    return list(outcomes.values())
+    for name in selected:
+        if outcomes[name].status == "not_run":
+            outcomes[name].status = "upstream_failed"
+    return outcomes
 
 
-def _tags(
-    project: Project, selected: Sequence[str], interval: Interval | None, full_refresh: bool
-) -> dict[str, str]:
-    tags: dict[str, str] = {}
-    if interval is not None:
+def _checks(project: Project, selected: Sequence[str], request: RunRequest) -> list[Check]:
+    """The checks that a run evaluates."""
+    if request.single_check:
+        return [_check_called(project, request.single_check)]
+    if request.only == "main":
+        return []
+    return [check for name in selected for check in checks_of(project.by_name[name])]
+
+
+def _expected(
+    project: Project, selected: Sequence[str], checks: Sequence[Check]
+) -> dict[str, AssetOutcome]:
+    outcomes = {asset.name: AssetOutcome(asset.name) for asset in project.assets}
+    for check in checks:
+        outcomes[check.asset.name].checks[check_name(check)] = CheckOutcome(check)
+    return outcomes
+
+
+def _tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
+    tags = {
+        _PIPELINE_TAG: project.pipeline.name,
+        SENSOR_MODE_TAG: request.sensor_mode,
+        MODIFIERS_TAG: str(request.apply_modifiers).lower(),
+    }
+    if request.interval is not None:
         partitioned = any(is_partitioned(project.by_name[name]) for name in selected)
         partitions = partitions_of(project.pipeline) if partitioned else None
-        tags |= tags_for(interval, partitions)
-    if full_refresh:
+        tags |= tags_for(request.interval, partitions)
+    if request.full_refresh:
         tags[FULL_REFRESH_TAG] = "true"
     return tags
+
+
+def _without_done(project: Project, selected: Sequence[str]) -> list[str]:
+    """The assets that the last run of this pipeline did not finish. Raises SelectionError."""
+    local.dagster_home()
+    with dg.DagsterInstance.get() as instance:
+        filters = dg.RunsFilter(tags={_PIPELINE_TAG: project.pipeline.name})
+        records = instance.get_run_records(filters, limit=1)
+        if not records:
+            raise SelectionError("there is no earlier run to go on with")
+        last = records[0].dagster_run
+        done = {
+            str(stat.step_key)
+            for stat in instance.get_run_step_stats(last.run_id)
+            if stat.status is not None and stat.status.value == "SUCCESS"
+        }
+    wanted = last.asset_selection or {asset_key(name) for name in selected}
+    rest = [
+        name
+        for name in selected
+        if asset_key(name) in wanted and op_name(asset_key(name)) not in done
+    ]
+    if not rest:
+        raise SelectionError("the last run finished; there is nothing to go on with")
+    return rest
 
 
 class _Listener:
     """Turns Dagster's events into outcomes as they happen."""
 
-    def __init__(
-        self, project: Project, outcomes: dict[str, AssetOutcome], reporter: Reporter
-    ) -> None:
+    def __init__(self, outcomes: dict[str, AssetOutcome], reporter: Reporter) -> None:
         self._by_step = {op_name(asset_key(name)): outcome for name, outcome in outcomes.items()}
         self._reporter = reporter
         self._started: dict[str, float] = {}
@@ -158,37 +195,33 @@ class _Listener:
                 self._started[event.step_key] = entry.timestamp
                 self._reporter.started(outcome.name)
             case DagsterEventType.ASSET_MATERIALIZATION:
-                self._materialized(outcome, event.step_materialization_data.materialization)
+                _materialized(outcome, event.step_materialization_data.materialization)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
-                self._checked(outcome, event.asset_check_evaluation_data)
+                _checked(outcome, event.asset_check_evaluation_data)
             case DagsterEventType.STEP_UP_FOR_RETRY:
                 self._reporter.retrying(outcome.name, _reason(event.step_retry_data.error))
             case DagsterEventType.STEP_SUCCESS | DagsterEventType.STEP_FAILURE:
-                outcome.seconds = entry.timestamp - self._started.get(
-                    event.step_key, entry.timestamp
-                )
+                began = self._started.get(event.step_key, entry.timestamp)
+                outcome.seconds = entry.timestamp - began
                 failed = event.event_type == DagsterEventType.STEP_FAILURE
                 outcome.status = "failed" if failed else "success"
                 if failed:
                     outcome.error = _reason(event.step_failure_data.error)
                 self._reporter.ended(outcome)
 
-    @staticmethod
-    def _materialized(outcome: AssetOutcome, materialization: Any) -> None:
-        rows = materialization.metadata.get("dagster/row_count")
-        if rows is not None:
-            outcome.rows = int(rows.value)
 
-    @staticmethod
-    def _checked(outcome: AssetOutcome, evaluation: Any) -> None:
-        outcome.checks.append(
-            CheckOutcome(
-                evaluation.check_name,
-                evaluation.passed,
-                evaluation.severity == dg.AssetCheckSeverity.ERROR,
-                {key: value.value for key, value in evaluation.metadata.items()},
-            )
-        )
+def _materialized(outcome: AssetOutcome, materialization: Any) -> None:
+    rows = materialization.metadata.get("dagster/row_count")
+    if rows is not None:
+        outcome.rows = int(rows.value)
+
+
+def _checked(outcome: AssetOutcome, evaluation: Any) -> None:
+    found = outcome.checks[evaluation.check_name]
+    found.metadata = {key: value.value for key, value in evaluation.metadata.items()}
+    found.message = str(found.metadata.get("result", ""))
+    broken = "error" if "error" in found.metadata else "failed"
+    found.status = "passed" if evaluation.passed else broken  # type: ignore[assignment]
 
 
 def _reason(error: Any) -> str:

@@ -1,22 +1,45 @@
-"""Which pipeline a command is about."""
+"""Which pipeline a command is about, and what its options mean."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.interval import interval_between
+from ecommerce_dagster.bruin.project import Project, find_upwards
 from ecommerce_dagster.orchestration.build import load_project
+
+_PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
 
 
 def open_project(
-    pipeline: Path | None, config_file: Path | None, environment: str | None
+    pipeline: Path | None,
+    config_file: Path | None,
+    environment: str | None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Project:
     """The pipeline that the user named, else the one of this checkout. Raises ProjectError."""
     local.load_environment()
     return load_project(
-        pipeline or local.PIPELINE, config_file=config_file, environment=environment
+        pipeline or local.PIPELINE,
+        config_file=config_file,
+        environment=environment,
+        variables=variables,
+    )
+
+
+def project_from_options(options: Mapping[str, Any]) -> Project:
+    """The pipeline that the shared options of a command name."""
+    return open_project(
+        options["pipeline"],
+        options["config_file"],
+        options["environment"],
+        variables_of(options.get("variables", ())),
     )
 
 
@@ -27,3 +50,81 @@ def resources_for(project: Project) -> dict[str, Any]:
     from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 
     return {"pg_default": EmbeddedPostgresResource.for_folder(local.postgres_data())}
+
+
+def run_from_options(
+    assets: Sequence[str], pipeline: Path | None, options: Mapping[str, Any]
+) -> int:
+    """`ecommerce run` with the options of its command. The exit code."""
+    from ecommerce_dagster.cli.run import RunRequest, run_and_report
+    from ecommerce_dagster.cli.selection import Selection
+
+    try:
+        interval = interval_between(options["start_date"], options["end_date"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    folder, names = located(assets, pipeline)
+    project = open_project(
+        folder, options["config_file"], options["environment"], variables_of(options["variables"])
+    )
+    request = RunRequest(
+        selection=Selection(
+            assets=names,
+            tag=options["tag"],
+            excluded_tags=options["exclude_tag"],
+            selector=options["selector"],
+            downstream=options["downstream"],
+        ),
+        interval=interval,
+        full_refresh=options["full_refresh"],
+        only=options["only"],
+        single_check=options["single_check"],
+        apply_modifiers=options["apply_interval_modifiers"],
+        sensor_mode=options["sensor_mode"],
+        proceed=options["proceed"],
+    )
+    return run_and_report(project, request, options["output"])
+
+
+def located(assets: Sequence[str], pipeline: Path | None) -> tuple[Path | None, Sequence[str]]:
+    """The folder of the pipeline and the assets in it.
+
+    One argument may be the folder itself; files of assets say by their place which pipeline is
+    meant.
+    """
+    if pipeline is not None:
+        return pipeline, assets
+    if len(assets) == 1 and any(Path(assets[0], name).is_file() for name in _PIPELINE_FILES):
+        return Path(assets[0]), ()
+    files = [Path(text).resolve() for text in assets if Path(text).is_file()]
+    found = find_upwards(files[0].parent, _PIPELINE_FILES) if files else None
+    return (found.parent if found else None), assets
+
+
+def variables_of(texts: Sequence[str]) -> dict[str, Any]:
+    """`--var name=value` with the value as JSON (else as text), or `--var '{"name": value}'`."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if text.lstrip().startswith("{"):
+            values |= _json_object(text)
+        elif not equals:
+            raise click.UsageError(f"--var {text}: write name=value")
+        else:
+            values[name.strip()] = _json_or_text(value)
+    return values
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--var {text}: this is no JSON ({error})") from None
+    return dict(found)
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,32 +1,30 @@
-"""An ingestr asset: which rows of the source it takes, and how they enter its table."""
+"""An ingestr asset: what its file says, and how its rows enter its table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
-from ecommerce_dagster.ingestion.source import (
-    Source,
-    SourceError,
-    attach,
-    describe,
-    nan_rows,
-    probe,
-)
+from ecommerce_dagster.ingestion.guards import refuse_garbled
+from ecommerce_dagster.ingestion.postgres import SourceError, attach, detach, reason, settle
+from ecommerce_dagster.ingestion.selection import after_largest, from_largest, within
+from ecommerce_dagster.ingestion.source import QUERY, Source, describe, relation_of, types_of
 from ecommerce_dagster.warehouse.database import described, kind_of
-from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
+from ecommerce_dagster.warehouse.identifiers import literal, relation
 from ecommerce_dagster.warehouse.load import Loaded, LoadError, load_table
 from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouse.types import known_type
 
 # The incremental strategies of ingestr and the warehouse's names for them.
 _STRATEGIES = {
-    "": "create+replace",
     "replace": "create+replace",
     "create+replace": "create+replace",
     "append": "append",
@@ -34,11 +32,12 @@ _STRATEGIES = {
     "delete+insert": "delete+insert",
     "truncate+insert": "truncate+insert",
 }
+_PLACEHOLDER = re.compile(r"(?<!:):interval_(start|end)\b")
 
 
 def strategy_of(asset: Asset) -> str:
     """The warehouse's name of an ingestr asset's strategy."""
-    how = asset.parameter("incremental_strategy") or asset.materialization.strategy or ""
+    how = asset.parameter("incremental_strategy") or asset.materialization.strategy or "replace"
     return _STRATEGIES.get(how, how)
 
 
@@ -49,9 +48,7 @@ def incremental_key_of(asset: Asset) -> str | None:
 
 def primary_key_of(asset: Asset) -> tuple[str, ...]:
     """The key columns: those marked in `columns`, else the parameter `primary_key`."""
-    listed = asset.parameters.get("primary_key")
-    names = listed if isinstance(listed, list) else str(listed or "").split(",")
-    return asset.primary_key or tuple(str(name).strip() for name in names if str(name).strip())
+    return asset.primary_key or _names(asset, "primary_key")
 
 
 def is_windowed(asset: Asset) -> bool:
@@ -61,20 +58,45 @@ def is_windowed(asset: Asset) -> bool:
 
 def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
+    for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
+        log.error(*asset.at("parameters", name), "valid-ingestr", message)
 
-    def report(message: str) -> None:
-        log.error(asset.path, asset.line, "valid-ingestr", message)
 
+def _missing(asset: Asset) -> Iterator[tuple[str, str]]:
     for name in ("source_connection", "source_table"):
         if not asset.parameter(name):
-            report(f"an ingestr asset needs `parameters: {name}`")
-    strategy = strategy_of(asset)
-    if strategy not in _STRATEGIES.values():
-        report(f"unknown incremental_strategy '{strategy}'; {did_you_mean(strategy, _STRATEGIES)}")
+            yield name, f"an ingestr asset needs `parameters: {name}`"
+    strategy, name = strategy_of(asset), "incremental_strategy"
     if strategy == "delete+insert" and not incremental_key_of(asset):
-        report("the strategy 'delete+insert' needs `parameters: incremental_key`")
+        yield name, "the strategy 'delete+insert' needs `parameters: incremental_key`"
     if strategy == "merge" and not primary_key_of(asset):
-        report("the strategy 'merge' needs a column with `primary_key: true`")
+        yield name, "the strategy 'merge' needs a column with `primary_key: true`"
+
+
+def _wrong(asset: Asset) -> Iterator[tuple[str, str]]:
+    strategy, limit = strategy_of(asset), asset.parameter("sql_limit")
+    if strategy not in _STRATEGIES.values():
+        hint = did_you_mean(strategy, _STRATEGIES)
+        yield "incremental_strategy", f"unknown incremental_strategy '{strategy}'; {hint}"
+    if asset.parameter("source_table").strip() == QUERY:
+        yield "source_table", f"source_table has no query after `{QUERY}`"
+    if asset.parameter("destination") not in {"", "duckdb"}:
+        message = f"the destination is '{asset.parameter('destination')}'; expected duckdb"
+        yield "destination", message
+    if limit and not limit.isdecimal():
+        yield "sql_limit", f"sql_limit is '{limit}'; expected a number of rows"
+
+
+def _contradictions(asset: Asset) -> Iterator[tuple[str, str]]:
+    """The same said twice, in the parameters and in `materialization`, and not the same way."""
+    how = asset.materialization
+    if how.type == "view":
+        yield "incremental_strategy", "an ingestr asset makes a table, not a view"
+    pairs = (("incremental_strategy", how.strategy), ("incremental_key", how.incremental_key))
+    for name, other in pairs:
+        own = asset.parameter(name)
+        if own and other and _STRATEGIES.get(own, own) != _STRATEGIES.get(other, other):
+            yield name, f"{name} is '{own}' and `materialization` says '{other}'; keep one"
 
 
 @dataclass(frozen=True)
@@ -90,131 +112,135 @@ class Ingestion:
     interval: Interval | None = None
     full_refresh: bool = False
 
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> ExitStack:
+        """Attach the source, before the transaction. Closing the result detaches it, after."""
+        schema, _ = Source(self.postgres, self.asset.parameter("source_table")).path
+        try:
+            attach(connection, self.postgres, schema)
+        except SourceError as error:
+            raise self._failure(str(error)) from None
+        attached = ExitStack()
+        attached.callback(detach, connection)
+        return attached
+
     def __call__(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
         try:
             return self._load(connection)
         except (SourceError, LoadError) as error:
-            raise AssetError(f"{self.asset.path}:{self.asset.line}: {error}") from None
+            raise self._failure(str(error)) from None
         except duckdb.Error as error:
-            reason = str(error).strip()
-            if self.postgres.password:
-                reason = reason.replace(self.postgres.password, "***")
-            raise AssetError(f"{self.asset.path}:{self.asset.line}: {reason}") from None
+            raise self._failure(reason(error)) from None
 
-    def prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Attach the source; before the transaction, since a failure there costs nothing."""
-        try:
-            attach(connection, self.postgres)
-        except SourceError as error:
-            raise AssetError(f"{self.asset.path}:{self.asset.line}: {error}") from None
+    def _failure(self, message: str) -> AssetError:
+        path, line = self.asset.at("parameters", "source_table")
+        return AssetError(f"{path}:{line}: {message}")
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
-        excluded = self.asset.parameters.get("sql_exclude_columns") or ()
-        if isinstance(excluded, str):
-            excluded = [name.strip() for name in excluded.split(",")]
-        source = describe(self.postgres, self._source_table(), excluded)
-        strategy, key = strategy_of(self.asset), incremental_key_of(self.asset)
-        condition = self._condition(connection, source, strategy, key)
-        if strategy == "delete+insert" and condition is None:
-            strategy = "create+replace"
-        # A window is a small part of the table: let Postgres find it by its index instead of
-        # scanning page ranges in parallel (measured at 3M rows: 0.55 s instead of 1.12 s).
-        connection.execute(f"SET pg_use_ctid_scan = {str(condition is None).lower()}")
-        casts = probe(source, condition)
-        limit = self.asset.parameters.get("sql_limit")
-        rows = source.relation(condition, casts, int(limit) if limit else None)
-        asset = _with_keys(self.asset)
+        settle(connection)
+        asset, strategy = _with_keys(self.asset), strategy_of(self.asset)
+        source = describe(self.postgres, self._source_table(), _names(asset, "sql_exclude_columns"))
+        existing = self._existing(connection, strategy)
+        source = replace(
+            source,
+            condition=self._condition(connection, source, strategy, existing),
+            limit=int(asset.parameter("sql_limit") or 0) or None,
+        )
+        if strategy == "delete+insert":
+            strategy = "time_interval" if source.condition else "create+replace"
+        types = types_of(connection, source, _wanted(asset, source, existing))
         loaded = load_table(
             connection,
             asset,
-            f"(\n{rows}\n) AS incoming",
-            "time_interval" if strategy == "delete+insert" else strategy,
+            f"(\n{relation_of(connection, source, types)}\n) AS incoming",
+            strategy,
             window=self.interval,
-            incremental_key=key,
+            incremental_key=incremental_key_of(asset),
             full_refresh=self.full_refresh,
             update_all=True,
         )
-        self._refuse_nan(connection, source, condition)
+        refuse_garbled(connection, source, types, asset.name)
         return loaded
+
+    @property
+    def _from_scratch(self) -> bool:
+        return self.full_refresh and not self.asset.keeps_history
 
     def _source_table(self) -> str:
         """The source with the placeholders of `query:` sources filled in."""
-        table = self.asset.parameter("source_table")
-        if self.interval is None or not table.startswith("query:"):
-            start, end = datetime.min.isoformat(), datetime.max.isoformat()
-        else:
-            start, end = self.interval.start.isoformat(), self.interval.last.isoformat()
-        if not table.startswith("query:"):
+        table, first, last = self.asset.parameter("source_table"), "-infinity", "infinity"
+        if not table.startswith(QUERY):
             return table
-        return table.replace(":interval_start", literal(start)).replace(
-            ":interval_end", literal(end)
-        )
+        if self.interval and not self._from_scratch:
+            first, last = self.interval.start.isoformat(), self.interval.last.isoformat()
+        return _PLACEHOLDER.sub(lambda m: literal(first if m[1] == "start" else last), table)
+
+    def _existing(self, connection: duckdb.DuckDBPyConnection, strategy: str) -> dict[str, str]:
+        """The columns of the table that this run continues, by lower-case name; else none."""
+        if self._from_scratch or strategy == "create+replace":
+            return {}
+        if kind_of(connection, self.asset.name) != "table":
+            return {}
+        columns = described(connection, relation(self.asset.name))
+        return {name.lower(): kind for name, kind in columns.items()}
 
     def _condition(
-        self, connection: duckdb.DuckDBPyConnection, source: Source, strategy: str, key: str | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        strategy: str,
+        existing: Mapping[str, str],
     ) -> str | None:
-        """Which rows of the source to read, as SQL for both databases; None for all."""
-        if key is None:
+        """Which rows of the source to read, as SQL for PostgreSQL; None for all."""
+        name = incremental_key_of(self.asset)
+        key = source.column(name) if name else None
+        if name is None or self._from_scratch:
             return None
-        if key not in {column.name for column in source.columns}:
+        if key is None:
             names = ", ".join(column.name for column in source.columns)
             raise SourceError(
-                f"{source.table} has no column '{key}' (incremental_key); it has {names}"
+                f"{source.name} has no column '{name}' (incremental_key); it has {names}"
             )
-        if strategy == "delete+insert" and self.interval is not None:
-            start, end = literal(self.interval.start), literal(self.interval.end)
-            return f"{quoted(key)} >= {start} AND {quoted(key)} < {end}"
-        if strategy in {"merge", "append"} and not self.full_refresh:
-            operator = ">=" if strategy == "merge" else ">"
-            watermark = self._watermark(connection, key)
-            return f"{quoted(key)} {operator} {watermark}" if watermark else None
-        return None
+        if strategy == "delete+insert":
+            return within(key, self.interval) if self.interval else None
+        table, kind = self.asset.name, existing.get(key.name.lower())
+        if strategy == "append" and existing and kind is None:
+            raise SourceError(f"{table} has no column '{key.name}' (incremental_key) to continue")
+        if strategy == "append" and kind:
+            return after_largest(connection, source, key, table, kind)
+        return from_largest(connection, key, table, kind) if strategy == "merge" and kind else None
 
-    def _watermark(self, connection: duckdb.DuckDBPyConnection, key: str) -> str | None:
-        """The largest key that is loaded, as a constant; None when nothing is."""
-        name = self.asset.name
-        if kind_of(connection, name) != "table":
-            return None
-        kinds = described(connection, relation(name))
-        kind = next((k for column, k in kinds.items() if column.lower() == key.lower()), None)
-        if kind is None:
-            return None
-        row = connection.execute(
-            f"SELECT CAST(max({quoted(key)}) AS VARCHAR) FROM {relation(name)}"
-        ).fetchone()
-        return None if row is None or row[0] is None else f"CAST({literal(row[0])} AS {kind})"
 
-    def _refuse_nan(
-        self, connection: duckdb.DuckDBPyConnection, source: Source, condition: str | None
-    ) -> None:
-        """Stop when a NaN became 0. Only a column that now holds a 0 can hide one, which zone
-        maps answer at once, so that clean tables cost Postgres nothing."""
-        for column in source.columns:
-            if column.base_type != "numeric" or column.is_unbounded_numeric:
-                continue
-            name = quoted(column.name)
-            zero = connection.execute(
-                f"SELECT 1 FROM {relation(self.asset.name)} WHERE {name} = 0 LIMIT 1"
-            ).fetchone()
-            rows = nan_rows(source, column.name, condition) if zero else 0
-            if rows:
-                raise SourceError(
-                    f"the column {column.name} of {source.table} is NaN in {rows:,} rows, which a "
-                    "DECIMAL cannot hold; correct them, or read them as another type with "
-                    f"`source_table: query:SELECT ..., {column.name}::float8 AS {column.name} ...`"
-                )
+def _wanted(asset: Asset, source: Source, existing: Mapping[str, str]) -> dict[str, str]:
+    """The columns that arrive in the form of their declared type, or of the existing column's.
+
+    So text is PostgreSQL's in every run, and a DOUBLE can take what a DECIMAL cannot.
+    """
+    declared = {column.name.lower(): known_type(column.type) for column in asset.columns}
+    wanted = {}
+    for column in source.columns:
+        name = column.name.lower()
+        kinds = {declared.get(name), existing.get(name)}
+        if "VARCHAR" in kinds:
+            wanted[column.name] = "VARCHAR"
+        elif column.is_number and not column.is_array and kinds & {"DOUBLE", "FLOAT"}:
+            wanted[column.name] = "DOUBLE"
+    return wanted
 
 
 def _with_keys(asset: Asset) -> Asset:
-    """The asset with the keys of its parameters marked on its columns."""
-    keys = primary_key_of(asset)
-    if asset.primary_key == keys:
-        return asset
-    known = {column.name: column for column in asset.columns}
-    from ecommerce_dagster.bruin.models import Column
+    """The asset with the keys of its parameters marked on its columns; its windows are exact."""
+    keys = {key.lower(): key for key in primary_key_of(asset)}
+    columns = [
+        column.model_copy(update={"primary_key": keys.pop(column.name.lower(), None) is not None})
+        for column in asset.columns
+    ]
+    columns += [Column(name=key, primary_key=True) for key in keys.values()]
+    how = asset.materialization.model_copy(update={"time_granularity": None})
+    return asset.model_copy(update={"columns": tuple(columns), "materialization": how})
 
-    columns = dict(known)
-    for key in keys:
-        base = known.get(key, Column(name=key))
-        columns[key] = base.model_copy(update={"primary_key": True})
-    return asset.model_copy(update={"columns": tuple(columns.values())})
+
+def _names(asset: Asset, parameter: str) -> tuple[str, ...]:
+    """A parameter that lists names, with commas or as a YAML list."""
+    value = asset.parameters.get(parameter)
+    names = value if isinstance(value, list | tuple) else str(value or "").split(",")
+    return tuple(str(name).strip() for name in names if str(name).strip())

@@ -11,8 +11,8 @@ import dagster as dg
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.ingestion.ingest import lint_ingestion
-from ecommerce_dagster.orchestration.factory import SUPPORTED_TYPES, build_asset
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.partitions import lint_schedule
 from ecommerce_dagster.orchestration.resources import resources_of
@@ -20,7 +20,6 @@ from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.rules import lint_checks
-from ecommerce_dagster.warehouse.strategies import lint_materialization
 
 
 def build_defs(
@@ -103,10 +102,8 @@ def lint(project: Project, log: ProblemLog) -> None:
     for asset in project.assets:
         _lint_type(asset, log)
         lint_checks(asset, log)
-        if asset.type == "ingestr":
-            lint_ingestion(asset, log)
-        else:
-            lint_materialization(asset, log)
+        if asset.type in ASSET_TYPES:
+            ASSET_TYPES[asset.type].lint(asset, project.root, log)
         _lint_connections(project, asset, log)
         _lint_check_names(asset, log)
         first = keys.setdefault(asset_key(asset.name), asset)
@@ -119,16 +116,17 @@ def lint(project: Project, log: ProblemLog) -> None:
 
 
 def _lint_type(asset: Asset, log: ProblemLog) -> None:
-    if asset.type and asset.type not in SUPPORTED_TYPES:
-        hint = did_you_mean(asset.type, SUPPORTED_TYPES)
+    if asset.type and asset.type not in ASSET_TYPES:
+        hint = did_you_mean(asset.type, ASSET_TYPES)
         log.error(asset.path, asset.line, "valid-task-type", f"unknown type '{asset.type}'; {hint}")
 
 
 def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
-    wanted = {project.connection_name(asset): "duckdb"}
-    if asset.type == "ingestr" and asset.parameter("source_connection"):
-        wanted[asset.parameter("source_connection")] = "postgres"
-    for name, platform in wanted.items():
+    if asset.type not in ASSET_TYPES:
+        return
+    kind = ASSET_TYPES[asset.type]
+    wanted = {project.connection_name(asset): kind.platforms, **kind.sources(asset)}
+    for name, platforms in wanted.items():
         found = project.connections.by_name.get(name)
         if found is None:
             where = project.connections.path
@@ -140,8 +138,9 @@ def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
                 else f"the connection '{name}' is needed, and there is no .bruin.yml"
             )
             log.error(asset.path, asset.line, "valid-connection", message)
-        elif found.platform != platform:
-            message = f"the connection '{name}' is of type {found.platform}; expected {platform}"
+        elif found.platform not in platforms:
+            expected = " or ".join(sorted(platforms))
+            message = f"the connection '{name}' is of type {found.platform}; expected {expected}"
             log.error(asset.path, asset.line, "valid-connection", message)
 
 

@@ -3,82 +3,31 @@
 # No `from __future__ import annotations`: Dagster reads the annotation of `context` at run time.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import duckdb
 
 from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RunContext
-from ecommerce_dagster.ingestion.ingest import Ingestion, incremental_key_of
+from ecommerce_dagster.ingestion.ingest import incremental_key_of
+from ecommerce_dagster.orchestration.asset_run import AssetRun
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
-    FULL_REFRESH_TAG,
     filled_partitions,
-    has_partition,
-    interval_of,
     is_partitioned,
     partitions_of,
-    whole_range,
 )
 from ecommerce_dagster.orchestration.results import check_result_of, materialization_of
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.publish import Published, check_only, publish
-from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouse.publish import Published, check_only
+from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 _RETRY_SECONDS = 1.0
-SUPPORTED_TYPES = {"duckdb.sql", "ingestr"}
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One execution of one file: what Dagster asked for, and when it is about."""
-
-    project: Project
-    asset: Asset
-    context: dg.AssetExecutionContext
-
-    @property
-    def full_refresh(self) -> bool:
-        wanted = self.context.run.tags.get(FULL_REFRESH_TAG, "").lower() == "true"
-        return wanted and not self.project.connections.full_refresh_restricted
-
-    @property
-    def interval(self) -> Interval | None:
-        """The run's interval; None means that nobody gave one."""
-        return interval_of(self.context.run.tags, partitions_of(self.project.pipeline))
-
-    @property
-    def window(self) -> Interval | None:
-        """What templates see and what strategies replace.
-
-        Without dates, an asset that is rebuilt by intervals is rebuilt over all of them: it then
-        agrees with its source, which is loaded whole.
-        """
-        partitions = partitions_of(self.project.pipeline)
-        if self.interval is None and is_partitioned(self.asset) and partitions is not None:
-            return whole_range(partitions)
-        return self.interval
-
-    def render(self, template: str) -> str:
-        run = RunContext(
-            interval=self.window,
-            full_refresh=self.full_refresh,
-            run_id=self.context.run.run_id,
-            pipeline=self.project.pipeline.name,
-            variables=self.project.variables,
-            schema_prefix=self.project.connections.schema_prefix,
-            execution_date=datetime.now(UTC),
-        )
-        return self.project.render(template, run, self.asset)
 
 
 def build_asset(
@@ -93,10 +42,8 @@ def build_asset(
     if not partitioned:
         spec = spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)
-    warehouse = resource_key(project.connection_name(asset))
-    required = {warehouse}
-    if asset.type == "ingestr":
-        required.add(resource_key(asset.parameter("source_connection")))
+    sources = ASSET_TYPES[asset.type].sources(asset)
+    required = {resource_key(name) for name in (project.connection_name(asset), *sources)}
 
     @dg.multi_asset(
         name=op_name(spec.key),
@@ -109,75 +56,51 @@ def build_asset(
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with _told_to_the_user():
-            yield from _execute(_Run(project, asset, context), checks, warehouse)
+            yield from _execute(AssetRun(project, asset, context), checks)
 
     return run_file
 
 
-def _execute(run: _Run, checks: Sequence[Check], warehouse: str) -> Iterator[Any]:
+def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     """Build and check, or only check: whatever the run selected."""
     context, asset = run.context, run.asset
     key = asset_key(asset.name)
     selected = {k.name for k in context.selected_asset_check_keys if k.asset_key == key}
     wanted = [check for check in checks if check_name(check) in selected]
-    resource = getattr(context.resources, warehouse)
     if key not in context.selected_asset_keys:
-        with resource.get_connection() as connection:
+        with run.warehouse.get_connection() as connection:
             results = check_only(connection, asset, wanted, run.render)
         yield from map(check_result_of, results)
         _fail_when_rejected(asset, results, "the table is as it was")
         return
     context.log.info(f"{asset.name}: started{f' for {run.interval}' if run.interval else ''}")
-    fill = _fill(run)
-    with resource.get_connection() as connection:
-        if isinstance(fill, Ingestion):
-            fill.prepare(connection)
-        built = publish(connection, asset, fill, wanted, run.render)
-        filled = _filled_partitions(run, built, connection)
+    built = ASSET_TYPES[asset.type].build(run, wanted)
     context.log.info(_summary(asset, built))
-    for partition in filled:
-        context.log_event(dg.AssetMaterialization(key, partition=partition))
     for statement in built.loaded.statements:
         context.log.debug(statement)
     for change in built.loaded.schema_changes:
         context.log.warning(f"{asset.name}: {change}")
     if built.published:
-        yield materialization_of(
-            asset, built, windowed=run.interval is not None and is_partitioned(asset)
-        )
+        for partition in _filled_partitions(run):
+            context.log_event(dg.AssetMaterialization(key, partition=partition))
+        windowed = run.interval is not None and is_partitioned(asset)
+        yield materialization_of(asset, built, windowed=windowed)
     yield from map(check_result_of, built.results)
     kept = "the bad rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 
 
-def _filled_partitions(
-    run: _Run, built: Published, connection: duckdb.DuckDBPyConnection
-) -> list[str]:
+def _filled_partitions(run: AssetRun) -> list[str]:
     """The partitions to record for a run without dates, which rebuilt them all: those with rows.
 
     Recording each of a thousand empty days would take longer than the run.
     """
     partitions = partitions_of(run.project.pipeline)
     column = incremental_key_of(run.asset)
-    if not (built.published and is_partitioned(run.asset) and partitions and column):
+    if run.interval is not None or not (is_partitioned(run.asset) and partitions and column):
         return []
-    if run.interval is not None:
-        return []
-    return filled_partitions(connection, run.asset.name, column, partitions)
-
-
-def _fill(run: _Run) -> Ingestion | SqlBuild:
-    asset = run.asset
-    if asset.type == "ingestr":
-        source = getattr(run.context.resources, resource_key(asset.parameter("source_connection")))
-        return Ingestion(asset, source.settings(), run.interval, run.full_refresh)
-    return SqlBuild(
-        asset,
-        run.render,
-        run.window,
-        run.full_refresh,
-        strict_window=is_partitioned(asset) and has_partition(run.context.run.tags),
-    )
+    with run.warehouse.get_connection() as connection:
+        return filled_partitions(connection, run.asset.name, column, partitions)
 
 
 def _summary(asset: Asset, built: Published) -> str:
@@ -217,4 +140,5 @@ def _retry_policy(asset: Asset, project: Project) -> dg.RetryPolicy | None:
     retries = asset.retries if asset.retries is not None else project.pipeline.retries
     if not retries:
         return None
-    return dg.RetryPolicy(max_retries=retries, delay=_RETRY_SECONDS, backoff=dg.Backoff.EXPONENTIAL)
+    delay = float(asset.rerun_cooldown or 0) or _RETRY_SECONDS
+    return dg.RetryPolicy(max_retries=retries, delay=delay, backoff=dg.Backoff.EXPONENTIAL)

@@ -18,6 +18,10 @@ from ecommerce_dagster.warehouse.identifiers import quoted, relation
 START_TAG = "bruin/start"
 END_TAG = "bruin/end"
 FULL_REFRESH_TAG = "bruin/full_refresh"
+# `once`, `wait` or `skip`: what assets do that wait for something. Dagster's own runs wait.
+SENSOR_MODE_TAG = "bruin/sensor_mode"
+# "false" keeps `interval_modifiers` of the files from widening windows.
+MODIFIERS_TAG = "bruin/interval_modifiers"
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"

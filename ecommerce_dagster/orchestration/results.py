@@ -43,6 +43,8 @@ def check_result_of(result: CheckResult) -> dg.AssetCheckResult:
     """The event of one check: its rule, and the rows that break it."""
     check = result.check
     metadata: dict[str, Any] = {"rule": check.words, "result": result.message}
+    if result.error is not None:
+        metadata["error"] = result.error
     if result.failed_rows is not None:
         metadata["bad_rows"] = result.failed_rows
     if result.total_rows:

@@ -7,6 +7,7 @@ anyway share one scan; `unique` on integers by a bitmap takes 20 ms instead of 1
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,13 +16,19 @@ from typing import Any
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.warehouse import script
+from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.rules import RULES
 
 SAMPLE_ROWS = 10
-# A bitmap over (max - min) values is worth it while it is not much sparser than the column.
+# A bitmap over (max - min) values is worth it while it is not much sparser than the column, and
+# DuckDB makes none over more than 10^9 values.
 _BITMAP_SPARSENESS = 20
+_BITMAP_LIMIT = 1_000_000_000
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+
+Number = int | float | Decimal
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,9 @@ class Check:
     @property
     def label(self) -> str:
         """A readable name, unique within the asset: `email: not_null`, or the custom name."""
-        return (
-            f"{self.id.split(':', 2)[1]}: {self.id.split(':', 2)[2]}"
-            if self.column
-            else self.rule.name
-        )
+        if self.column is None:
+            return self.rule.name
+        return f"{self.column.name}: {self.id.rpartition(':')[2]}"
 
     @property
     def words(self) -> str:
@@ -95,18 +100,19 @@ def checks_of(asset: Asset) -> list[Check]:
     Two checks of one name on a column (two `min`) are told apart by a number.
     """
     found: list[Check] = []
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
+
+    def add(id: str, rule: ColumnCheck | CustomCheck, column: Column | None = None) -> None:
+        seen[id] += 1
+        suffix = f"_{seen[id]}" if seen[id] > 1 else ""
+        found.append(Check(id + suffix, asset, rule, column))
+
     for column in asset.columns:
-        for rule in column.checks:
-            if any(c.column is column and c.rule == rule for c in found):
-                continue
-            id = f"{asset.name}:{column.name}:{rule.name}"
-            seen[id] = seen.get(id, 0) + 1
-            suffix = f"_{seen[id]}" if seen[id] > 1 else ""
-            found.append(Check(id + suffix, asset, rule, column))
+        for n, rule in enumerate(column.checks):
+            if rule not in column.checks[:n]:
+                add(f"{asset.name}:{column.name}:{rule.name}", rule, column)
     for custom in asset.custom_checks:
-        name = "_".join(custom.name.lower().split())
-        found.append(Check(f"{asset.name}:custom-check:{name}", asset, custom))
+        add(f"{asset.name}:custom-check:{'_'.join(custom.name.lower().split())}", custom)
     return found
 
 
@@ -120,27 +126,16 @@ def evaluate(
 ) -> list[CheckResult]:
     """The results of `checks` on what the connection's transaction sees, in their order.
 
-    Column checks share statements unless `one_by_one`. Raises CheckCannotRun when a statement
-    fails while it runs (DuckDB then ends the transaction). A check that does not even bind is a
-    result with an error.
+    Column checks share statements unless `one_by_one`. A check that cannot be evaluated is a
+    result with an error; unless its failure ended the transaction, which raises CheckCannotRun.
     """
     columns = [check for check in checks if check.column is not None]
-    results: dict[str, CheckResult] = {}
-    if columns:
-        total = int(_cell(connection, f"SELECT count(*) FROM {relation(asset.name)}"))
-        counts: dict[str, int | str]
-        try:
-            counts = dict(_counts(connection, asset, columns)) if not one_by_one else {}
-        except duckdb.BinderException:
-            counts = {}
-        except duckdb.Error as error:
-            raise CheckCannotRun(None, str(error)) from error
-        for check in columns:
-            count = counts[check.id] if counts else _count_alone(connection, asset, check)
-            results[check.id] = _column_result(connection, asset, check, count, total)
+    results = {} if one_by_one else _together(connection, asset, columns)
     for check in checks:
         if check.column is None:
             results[check.id] = _custom_result(connection, check, render)
+        elif check.id not in results:
+            results[check.id] = _alone(connection, asset, check)
     return [results[check.id] for check in checks]
 
 
@@ -169,65 +164,81 @@ def _condition(check: Check) -> str:
     return RULES[check.rule.name].broken(check.column, check.rule)
 
 
+def _together(
+    connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check]
+) -> dict[str, CheckResult]:
+    """The results of column checks by id; none when one of them spoils the shared statements."""
+    if not checks:
+        return {}
+    try:
+        counts, total = _counts(connection, asset, checks)
+    except duckdb.Error as error:
+        _require_transaction(connection, None, error)
+        return {}
+    return {
+        check.id: _column_result(connection, asset, check, counts[check.id], total)
+        for check in checks
+    }
+
+
+def _alone(connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check) -> CheckResult:
+    try:
+        counts, total = _counts(connection, asset, [check])
+    except duckdb.Error as error:
+        _require_transaction(connection, check, error)
+        return failed_to_run(check, str(error))
+    return _column_result(connection, asset, check, counts[check.id], total)
+
+
+def _require_transaction(
+    connection: duckdb.DuckDBPyConnection, check: Check | None, error: Exception
+) -> None:
+    """Raise CheckCannotRun when `error` ended the transaction: names that do not exist leave it
+    alive, values that cannot be computed do not."""
+    try:
+        connection.execute("SELECT 1")
+    except duckdb.Error:
+        raise CheckCannotRun(check, str(error)) from error
+
+
 def _counts(
     connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check]
-) -> dict[str, int]:
-    """Bad rows by check id, all in one or two statements."""
+) -> tuple[dict[str, int], int]:
+    """Bad rows by check id, and all rows, in two statements and one or two for each `unique`."""
     table = relation(asset.name)
     unique = [check for check in checks if check.rule.name == "unique"]
     pruned = [check for check in checks if RULES[check.rule.name].prunable]
     scanned = [check for check in checks if check not in unique and check not in pruned]
     cells = [f"(SELECT count(*) FROM {table} WHERE {_condition(check)})" for check in pruned]
-    counts: dict[str, int] = {}
-    if cells:
-        row = connection.execute("SELECT " + ",\n       ".join(cells)).fetchone() or ()
-        counts |= dict(zip((check.id for check in pruned), row, strict=True))
+    total, *found = _row(connection, ", ".join([f"(SELECT count(*) FROM {table})", *cells]))
     if scanned:
         filters = [f"count(*) FILTER (WHERE {_condition(check)})" for check in scanned]
-        query = "SELECT " + ",\n       ".join(filters) + f"\nFROM {table}"
-        row = connection.execute(query).fetchone() or ()
-        counts |= dict(zip((check.id for check in scanned), row, strict=True))
+        found += _row(connection, f"{', '.join(filters)} FROM {table}")
+    counts = dict(zip((check.id for check in [*pruned, *scanned]), found, strict=True))
+    types = described(connection, table) if unique else {}
+    kinds = {name.lower(): kind for name, kind in types.items()}
     for check in unique:
-        counts[check.id] = _surplus(connection, asset, check)
-    return counts
+        assert check.column is not None
+        name = check.column.name
+        counts[check.id] = _surplus(connection, table, quoted(name), kinds.get(name.lower(), ""))
+    return counts, total
 
 
-def _surplus(connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check) -> int:
+def _surplus(connection: duckdb.DuckDBPyConnection, table: str, name: str, kind: str) -> int:
     """Rows beyond the first of each value. NULLs are not values."""
-    assert check.column is not None
-    table, name = relation(asset.name), quoted(check.column.name)
-    row = connection.execute(
-        f"SELECT typeof(any_value({name})), min({name}), max({name}), count({name}) FROM {table}"
-    ).fetchone()
-    kind, low, high, count = row or ("", None, None, 0)
-    if not count:
-        return 0
-    if kind in _INTEGERS and high - low < _BITMAP_SPARSENESS * count:
-        distinct = f"bit_count(bitstring_agg({name}, {low}, {high}))"
-    else:
-        distinct = f"count(DISTINCT {name})"
-    return int(_cell(connection, f"SELECT count({name}) - {distinct} FROM {table}"))
-
-
-def _count_alone(connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check) -> int | str:
-    """The bad rows of one check, or why it does not bind."""
-    try:
-        return _counts(connection, asset, [check])[check.id]
-    except duckdb.BinderException as error:
-        return str(error)
-    except duckdb.Error as error:
-        raise CheckCannotRun(check, str(error)) from error
+    distinct = f"count(DISTINCT {name})"
+    if kind in _INTEGERS:
+        low, high, count = _row(connection, f"min({name}), max({name}), count({name}) FROM {table}")
+        if not count:
+            return 0
+        if high - low < min(_BITMAP_SPARSENESS * count, _BITMAP_LIMIT):
+            distinct = f"bit_count(bitstring_agg({name}, {low}, {high}))"
+    return int(_row(connection, f"count({name}) - {distinct} FROM {table}")[0])
 
 
 def _column_result(
-    connection: duckdb.DuckDBPyConnection,
-    asset: Asset,
-    check: Check,
-    count: int | str,
-    total: int,
+    connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check, count: int, total: int
 ) -> CheckResult:
-    if isinstance(count, str):
-        return failed_to_run(check, count)
     if count == 0:
         return CheckResult(check, True, "passed", 0, total)
     query = bad_rows_sql(asset, check) or ""
@@ -240,43 +251,40 @@ def _custom_result(
 ) -> CheckResult:
     rule = check.rule
     assert isinstance(rule, CustomCheck)
+    wanted = rule.value if rule.count is None else rule.count
     try:
         query = render(rule.query)
-        connection.execute("DROP VIEW IF EXISTS temp._check")
-        connection.execute(f"CREATE TEMP VIEW _check AS\n{query}")
-        wanted = rule.value if rule.count is None else rule.count
-        found = _answer(connection, rule)
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
+        found = _answer(connection, rule, script.stage(connection, "_check", query))
+    except (duckdb.Error, script.ScriptError, ValueError) as error:
+        _require_transaction(connection, check, error)
         return failed_to_run(check, str(error))
-    except ValueError as error:
-        return failed_to_run(check, str(error))
-    except duckdb.Error as error:
-        raise CheckCannotRun(check, str(error)) from error
     if found == wanted:
         return CheckResult(check, True, "passed", bad_rows_sql=query)
     rows_query = _rows_behind(query, rule)
     message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
     sample = _sample(connection, rows_query, check) if rows_query else ()
-    failed = found if rows_query and wanted == 0 else None
+    failed = int(found) if rows_query and wanted == 0 else None
     return CheckResult(check, False, message, failed, None, rows_query or query, sample)
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck) -> int:
+def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck, rows: str) -> Number:
     """The number that a custom check compares. Raises ValueError when there is none."""
     if rule.count is not None:
-        return int(_cell(connection, "SELECT count(*) FROM temp._check"))
-    rows = connection.execute("SELECT * FROM temp._check LIMIT 2").fetchall()
-    if len(rows) != 1 or len(rows[0]) != 1:
-        shape = f"{len(rows[0])} columns" if rows and len(rows[0]) != 1 else "no row"
-        shape = "more than one row" if len(rows) > 1 else shape
+        return int(_row(connection, f"count(*) FROM {rows}")[0])
+    found = connection.execute(f"SELECT * FROM {rows} LIMIT 2").fetchall()
+    if len(found) != 1 or len(found[0]) != 1:
+        shape = "no row" if not found else "more than one row"
+        shape = f"{len(found[0])} columns" if len(found) == 1 else shape
         raise ValueError(f"the query must return one row with one column; it returned {shape}")
-    cell = rows[0][0]
+    cell = found[0][0]
     if cell is None:
         raise ValueError("the query returned NULL; wrap its answer in coalesce(..., 0)")
-    if isinstance(cell, bool | int | float | Decimal):
+    if isinstance(cell, bool):
         return int(cell)
+    if isinstance(cell, int | float | Decimal):
+        return cell
     try:
-        return int(float(cell))
+        return float(cell) if isinstance(cell, str) and not cell.isdecimal() else int(cell)
     except (TypeError, ValueError):
         raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number") from None
 
@@ -310,18 +318,17 @@ def _rows_behind(query: str, rule: CustomCheck) -> str | None:
 def _sample(
     connection: duckdb.DuckDBPyConnection, query: str, check: Check
 ) -> tuple[dict[str, Any], ...]:
+    """Some of the bad rows; none when they cannot be shown, which is no reason to fail."""
     try:
-        connection.execute("DROP VIEW IF EXISTS temp._bad_rows")
-        connection.execute(f"CREATE TEMP VIEW _bad_rows AS\n{query}")
-        cursor = connection.execute(f"SELECT * FROM temp._bad_rows LIMIT {SAMPLE_ROWS}")
+        rows = script.stage(connection, "_bad_rows", query)
+        cursor = connection.execute(f"SELECT * FROM {rows} LIMIT {SAMPLE_ROWS}")
         names = [column[0] for column in cursor.description or []]
         return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-    except (duckdb.BinderException, duckdb.ParserException):
+    except (duckdb.Error, script.ScriptError, OverflowError) as error:
+        _require_transaction(connection, check, error)
         return ()
-    except duckdb.Error as error:
-        raise CheckCannotRun(check, str(error)) from error
 
 
-def _cell(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    row = connection.execute(query).fetchone()
-    return row[0] if row else None
+def _row(connection: duckdb.DuckDBPyConnection, selected: str) -> list[Any]:
+    """The one row of an aggregation: `selected` is what follows SELECT."""
+    return list(connection.execute(f"SELECT {selected}").fetchone() or ())

@@ -11,14 +11,18 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-# No network: extensions come from wheels.
-_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
+# What every session is set to, unless the caller's settings say otherwise.
+_SESSION = {
+    "TimeZone": "'UTC'",  # a day is the same day on every machine
+    "autoinstall_known_extensions": "false",  # no network: extensions come from wheels
+    "python_enable_replacements": "false",  # a table is never a variable of this program
+}
 _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
 _POLL = 0.05
 
 
 class WarehouseError(Exception):
-    """The warehouse cannot be opened or a statement cannot run; the text is for the user."""
+    """The warehouse cannot be opened; the text is for the user."""
 
 
 @contextmanager
@@ -35,9 +39,10 @@ def open_warehouse(
     take turns by a lock file beside it, which the system frees when its holder dies, and wait
     without a limit; `on_wait` is told, once, what is waited for.
     """
+    config = dict(settings or {})
     if path == ":memory:":
-        with duckdb.connect(path, config=dict(_CONFIG)) as connection:
-            yield _in_utc(connection)
+        with duckdb.connect(path, config=config) as connection:
+            yield _prepared(connection, config)
         return
     if read_only and not Path(path).exists():
         raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
@@ -46,33 +51,47 @@ def open_warehouse(
     except OSError as error:
         raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
     with _turn(path, on_wait):
-        connection = _connect(path, read_only, {**_CONFIG, **(settings or {})}, on_wait)
+        connection = _connect(path, read_only, config, on_wait)
         try:
-            yield _in_utc(connection)
+            yield _prepared(connection, config)
         finally:
             connection.close()
 
 
-def _in_utc(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """A day is the same day on every machine."""
-    connection.execute("SET TimeZone = 'UTC'")
+def _prepared(
+    connection: duckdb.DuckDBPyConnection, config: Mapping[str, Any]
+) -> duckdb.DuckDBPyConnection:
+    for setting in _SESSION.keys() - config.keys():
+        connection.execute(f"SET {setting} = {_SESSION[setting]}")
     return connection
 
 
 @contextmanager
 def _turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
-    lock = FileLock(f"{path}.lock")
+    # By its real path, so that a link to the file is the same file. Not bound to a thread, so that
+    # a generator that another thread closes frees it too.
+    lock = FileLock(f"{Path(path).resolve()}.lock", thread_local=False)
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
     except Timeout:
         on_wait(f"waiting for another run to finish with {path}")
-        lock.acquire(poll_interval=_POLL)
+        _wait_for(lock, path)
     except OSError as error:
         raise WarehouseError(f"{path}.lock cannot be written: {error.strerror}") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _wait_for(lock: FileLock, path: str) -> None:
+    try:
+        lock.acquire(poll_interval=_POLL)
+    except RuntimeError:
+        # It would wait for itself.
+        raise WarehouseError(
+            f"{path} is already open in this thread; use that connection"
+        ) from None
 
 
 def _connect(
@@ -99,18 +118,6 @@ def _opening_failed(path: str, message: str) -> str:
     return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
 
 
-def statements(connection: duckdb.DuckDBPyConnection, script: str) -> list[str]:
-    """The statements of a script, by DuckDB's own parser, without BEGIN, COMMIT and ROLLBACK.
-
-    Whoever runs them decides about the transaction. Raises duckdb.ParserException.
-    """
-    return [
-        statement.query
-        for statement in connection.extract_statements(script)
-        if statement.type != duckdb.StatementType.TRANSACTION
-    ]
-
-
 def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
     """The columns of a table, a view or a (parenthesised) query: name to type, in order."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
@@ -118,20 +125,12 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
 
 
 def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """`table`, `view`, or None when nothing is called `name` (schema.table)."""
-    *schema, table = name.split(".")
+    """`table`, `view`, or None when nothing is called `name` ([[database.]schema.]table)."""
+    database, schema, table = [None, None, None, *name.split(".")][-3:]
     row = connection.execute(
-        "SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower(?)"
-        " AND lower(table_schema) = lower(?) AND table_catalog = ?",
-        [
-            table,
-            schema[-1] if schema else "main",
-            schema[0] if len(schema) > 1 else _catalog(connection),
-        ],
+        "SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower($1)"
+        " AND lower(table_schema) = lower(coalesce($2, current_schema()))"
+        " AND lower(table_catalog) = lower(coalesce($3, current_database()))",
+        [table, schema, database],
     ).fetchone()
     return None if row is None else "view" if row[0] == "VIEW" else "table"
-
-
-def _catalog(connection: duckdb.DuckDBPyConnection) -> str:
-    row = connection.execute("SELECT current_database()").fetchone()
-    return str(row[0]) if row else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 
 Scalar = bool | int | float | str | Decimal | datetime
 
@@ -31,9 +32,7 @@ def literal(value: Scalar) -> str:
     if isinstance(value, int | Decimal):
         return str(value)
     if isinstance(value, float):
-        return (
-            repr(value) if value == value and abs(value) != float("inf") else f"'{value}'::DOUBLE"
-        )
+        return repr(value) if isfinite(value) else f"'{value}'::DOUBLE"
     if isinstance(value, datetime):
         return f"TIMESTAMPTZ '{value.isoformat(sep=' ')}'"
     return "'" + value.replace("'", "''") + "'"

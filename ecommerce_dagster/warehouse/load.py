@@ -18,7 +18,7 @@ from ecommerce_dagster.warehouse.strategies import (
     TargetColumn,
     in_window,
 )
-from ecommerce_dagster.warehouse.types import cast, target_type, widened
+from ecommerce_dagster.warehouse.types import NULL, cast, known_type, target_type, widened
 
 
 class LoadError(Exception):
@@ -27,7 +27,8 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did: rows written, the statements that did it, changes to the table's shape."""
+    """What a load did: rows written, the statements that did it, and what a reader of the table
+    should know about its shape: columns that came, went, or have another type than expected."""
 
     rows_written: int | None = None
     statements: tuple[str, ...] = ()
@@ -51,20 +52,18 @@ def load_table(
     incremental_key: str | None = None,
     full_refresh: bool = False,
     update_all: bool = False,
-    strict_window: bool = False,
 ) -> Loaded:
     """Fill the table of `asset` from `source`, a relation that this connection can read.
 
     The first run and a full refresh create the table. `update_all` makes a merge replace every
-    column instead of those that the file names. `strict_window` refuses rows outside `window`.
-    Runs inside the caller's transaction.
+    column instead of those that the file names. Runs inside the caller's transaction.
     """
     strategy = STRATEGIES[strategy_name]
     existing = _existing(connection, asset)
     if existing is not None and full_refresh and not asset.keeps_history:
         existing = None
     create = existing is None or strategy.rebuilds
-    incoming = described(connection, source)
+    incoming = _incoming(connection, source, existing or {})
     plan = _plan(asset, incoming, None if create else existing, update_all)
     how = asset.materialization
     load = Load(
@@ -78,22 +77,53 @@ def load_table(
         by_date=how.time_granularity == "date",
     )
     _require_columns(load, incoming, strategy)
-    steps = strategy.create(load) if create else [*plan.alterations, *strategy.statements(load)]
+    alterations = [f"ALTER TABLE {load.table} {change}" for change in plan.alterations]
+    steps = strategy.create(load) if create else [*alterations, *strategy.statements(load)]
     written = 0
     for statement in steps:
-        row = connection.execute(statement).fetchone()
-        if statement.startswith(("INSERT", "CREATE OR REPLACE TABLE")) and row:
-            written = int(row[0])
-    if strict_window and window is not None:
-        _refuse_outside(connection, load, written)
+        rows = _run(connection, statement)
+        written += rows if statement.startswith(("INSERT", "UPDATE")) else 0
+    if create:
+        written = _count(connection, load.table)
     return Loaded(written, tuple(steps), tuple(plan.changes))
+
+
+def refuse_outside(
+    connection: duckdb.DuckDBPyConnection, asset: Asset, source: str, window: Interval, loaded: int
+) -> None:
+    """Raise LoadError when some of the rows just loaded lie outside of the window.
+
+    Every rebuild of the window would add them again.
+    """
+    how = asset.materialization
+    key = how.incremental_key or ""
+    inside = in_window(key, window, by_date=how.time_granularity == "date")
+    outside = loaded - _count(connection, f"{relation(asset.name)} WHERE {inside}")
+    if outside <= 0:
+        return
+    found = connection.execute(
+        f"SELECT DISTINCT CAST({quoted(key)} AS VARCHAR) FROM {source} "
+        f"WHERE ({inside}) IS NOT TRUE ORDER BY ALL LIMIT 5"
+    ).fetchall()
+    examples = ", ".join("NULL" if row[0] is None else str(row[0]) for row in found)
+    raise LoadError(
+        f"{outside:,} of {loaded:,} rows lie outside of {window} by {key} (for example {examples});"
+        " the query must filter by start_timestamp and end_timestamp"
+    )
 
 
 def ensure_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Create the schema that a table name needs."""
     schema = schema_of(name)
-    if schema:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    if schema is None:
+        return
+    row = connection.execute("SELECT current_database()").fetchone()
+    if row and schema.lower() == quoted(row[0]).lower():
+        raise LoadError(
+            f"the schema {row[0]} has the name of the database file, and DuckDB cannot tell them "
+            "apart; give the file another name"
+        )
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
 
 def _existing(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, str] | None:
@@ -104,6 +134,23 @@ def _existing(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, 
         connection.execute(f"DROP VIEW {relation(asset.name)}")
         return None
     return described(connection, relation(asset.name)) if kind else None
+
+
+def _incoming(
+    connection: duckdb.DuckDBPyConnection, source: str, existing: Mapping[str, str]
+) -> dict[str, str]:
+    """The columns of the source.
+
+    DESCRIBE calls a bare NULL an INTEGER. It matters where the table has another type already.
+    """
+    columns = described(connection, source)
+    other = {name.lower() for name, kind in existing.items() if kind != "INTEGER"}
+    asked = [n for n, kind in columns.items() if kind == "INTEGER" and n.lower() in other]
+    if asked:
+        kinds = ", ".join(f"typeof(any_value({quoted(name)}))" for name in asked)
+        row = connection.execute(f"SELECT {kinds} FROM {source} WHERE FALSE").fetchone()
+        columns |= zip(asked, row or (), strict=True)
+    return columns
 
 
 def _plan(
@@ -121,55 +168,52 @@ def _plan(
     for name, actual in incoming.items():
         column = declared.get(name.lower(), Column(name=name))
         wanted = target_type(column.type, actual)
-        if existing is not None and name.lower() in current:
-            wanted = _kept_type(asset, plan, name, current[name.lower()][1], wanted, actual, column)
+        if column.type and known_type(column.type) is None:
+            plan.changes.append(f"{name} is {wanted}: DuckDB has no type '{column.type}'")
+        if name.lower() in current:
+            has = current[name.lower()][1]
+            wanted = _kept_type(asset, column, name, has, actual)
+            if wanted != has:
+                plan.changes.append(f"widened column {name} from {has} to {wanted}")
+                plan.alterations.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
         elif existing is not None:
             plan.changes.append(f"added column {name} {wanted}")
-            plan.alterations.append(
-                f"ALTER TABLE {relation(asset.name)} ADD COLUMN {quoted(name)} {wanted}"
-            )
-        replaced = None if name.lower() in keys else _on_merge(column, update_all)
+            plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")
+        replaced = None if name.lower() in keys else _on_merge(column, name, update_all)
         plan.columns.append(TargetColumn(name, wanted, cast(name, actual, wanted), replaced))
     gone = [name for lower, (name, _) in current.items() if lower not in _lower(incoming)]
     plan.changes += [f"the column {name} comes no more; it is filled with NULL" for name in gone]
     return plan
 
 
-def _kept_type(
-    asset: Asset, plan: _Plan, name: str, current: str, wanted: str, actual: str, column: Column
-) -> str:
+def _kept_type(asset: Asset, column: Column, name: str, has: str, actual: str) -> str:
     """The type of a column that the table has already: its own, or a wider one."""
-    if current == wanted:
-        return current
-    wider = widened(current, wanted)
-    if wider is None and column.type and wanted != actual:
-        # The declared type was changed to one of another kind since the table was made.
+    if actual == NULL and target_type(column.type, has) == has:
+        return has
+    wider = widened(has, target_type(column.type, actual))
+    if wider is not None and target_type(column.type, wider) == wider:
+        return wider
+    rebuild = "run once with --full-refresh to rebuild the table"
+    if target_type(column.type, has) != has:
         raise LoadError(
-            f"the column {name} of {asset.name} is {current} and is now declared as {column.type}; "
-            "run once with --full-refresh to rebuild the table"
+            f"the column {name} of {asset.name} is {has} and is declared as {column.type}; "
+            f"{rebuild}"
         )
-    if wider is None:
-        raise LoadError(
-            f"the column {name} of {asset.name} is {current} and now comes as {actual}; "
-            "cast it in the query, or run once with --full-refresh to rebuild the table"
-        )
-    if wider != current:
-        plan.changes.append(f"widened column {name} from {current} to {wider}")
-        plan.alterations.append(
-            f"ALTER TABLE {relation(asset.name)} ALTER COLUMN {quoted(name)} TYPE {wider}"
-        )
-    return wider
+    raise LoadError(
+        f"the column {name} of {asset.name} is {has} and now comes as {actual}; "
+        f"cast it in the query, or {rebuild}"
+    )
 
 
-def _on_merge(column: Column, update_all: bool) -> str | None:
+def _on_merge(column: Column, name: str, update_all: bool) -> str | None:
     if column.merge_sql:
         return column.merge_sql
-    return f"source.{quoted(column.name)}" if update_all or column.update_on_merge else None
+    return f"source.{quoted(name)}" if update_all or column.update_on_merge else None
 
 
 def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy) -> None:
     needed = list(load.primary_key) if strategy.needs_primary_key else []
-    if load.incremental_key and strategy.needs_incremental_key:
+    if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
         needed.append(load.incremental_key)
     missing = [name for name in needed if name.lower() not in _lower(incoming)]
     if missing:
@@ -177,26 +221,26 @@ def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy
             f"the query does not return {', '.join(missing)}, which the strategy needs; "
             f"it returns {', '.join(incoming)}"
         )
+    if strategy.needs_primary_key and "rowid" in _lower(incoming):
+        raise LoadError(
+            "a merge tells equal rows apart by DuckDB's rowid, which a column of that name hides; "
+            "rename the column rowid in the query"
+        )
 
 
-def _refuse_outside(connection: duckdb.DuckDBPyConnection, load: Load, written: int) -> None:
-    """Rows outside the window would be added again by every rebuild of it."""
-    inside = connection.execute(
-        f"SELECT count(*) FROM {load.table} WHERE {in_window(load)}"
-    ).fetchone()
-    outside = written - (int(inside[0]) if inside else 0)
-    if outside <= 0:
-        return
-    key = quoted(load.incremental_key or "")
-    found = connection.execute(
-        f"SELECT DISTINCT CAST({key} AS VARCHAR) FROM ({load.select}) "
-        f"WHERE ({in_window(load)}) IS NOT TRUE ORDER BY ALL LIMIT 5"
-    ).fetchall()
-    examples = ", ".join(str(row[0]) for row in found)
-    raise LoadError(
-        f"{outside:,} of {written:,} rows lie outside of {load.window} by {load.incremental_key} "
-        f"(for example {examples}); the query must filter by start_timestamp and end_timestamp"
-    )
+def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """The rows that a statement changed."""
+    try:
+        row = connection.execute(statement).fetchone()
+    except duckdb.InvalidInputException as error:
+        # What `error()` says in the casts.
+        raise LoadError(str(error).removeprefix("Invalid Input Error: ")) from error
+    return int(row[0]) if row else 0
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    found = connection.execute(f"SELECT count(*) FROM {rows}").fetchone()
+    return int(found[0]) if found else 0
 
 
 def _lower(names: Mapping[str, str]) -> set[str]:

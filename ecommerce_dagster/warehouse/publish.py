@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -65,9 +66,9 @@ def publish(
                 started = time.perf_counter()
                 loaded = fill(connection)
                 build_seconds = time.perf_counter() - started
-            if always:
-                connection.execute("COMMIT")
-                connection.execute("BEGIN")
+                if always:
+                    connection.execute("COMMIT")
+                    connection.execute("BEGIN")
             rows, columns = _shape(connection, asset)
             started = time.perf_counter()
             runnable = [check for check in checks if check.id not in errors]
@@ -114,8 +115,6 @@ def _shape(
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    try:
+    # There is no transaction when BEGIN itself failed or the file is gone.
+    with suppress(duckdb.Error):
         connection.execute("ROLLBACK")
-    except duckdb.Error:
-        # There is no transaction when BEGIN itself failed or the file is gone.
-        pass

@@ -61,21 +61,32 @@ def _values(check: ColumnCheck) -> tuple[Any, ...]:
 
 
 def _as_text(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _not_listed(column: Column, check: ColumnCheck) -> str:
+    """Values are compared as text, as in the original; numbers without the zeros at their end, so
+    that a DECIMAL 5.00 is the 5 of the list."""
+    text = f"CAST({quoted(column.name)} AS VARCHAR)"
     values = ", ".join(literal(_as_text(value)) for value in _values(check))
-    return f"CAST({quoted(column.name)} AS VARCHAR) NOT IN ({values})"
+    broken = f"{text} NOT IN ({values})"
+    if any(isinstance(v, int | float) and not isinstance(v, bool) for v in _values(check)):
+        broken += (
+            f" AND regexp_replace({text}, '\\.0*$|(\\.\\d*[1-9])0+$', '\\1') NOT IN ({values})"
+        )
+    return broken
 
 
 def _orphaned(column: Column, check: ColumnCheck) -> str:
     name, key = quoted(column.name), column.foreign_key
     assert key is not None
-    parent = quoted(key.column)
+    # Qualified: a column that the parent lacks must not be taken from the child instead.
+    parent = f"parent.{quoted(key.column)}"
     return (
         f"{name} IS NOT NULL AND {name} NOT IN "
-        f"(SELECT {parent} FROM {relation(key.table)} WHERE {parent} IS NOT NULL)"
+        f"(SELECT {parent} FROM {relation(key.table)} AS parent WHERE {parent} IS NOT NULL)"
     )
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
 
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, Hook
 from ecommerce_dagster.bruin.templates import RenderError
-from ecommerce_dagster.warehouse.database import kind_of, statements
-from ecommerce_dagster.warehouse.identifiers import quoted, relation
-from ecommerce_dagster.warehouse.load import Loaded, LoadError, ensure_schema, load_table
+from ecommerce_dagster.warehouse import script
+from ecommerce_dagster.warehouse.database import kind_of
+from ecommerce_dagster.warehouse.identifiers import relation
+from ecommerce_dagster.warehouse.load import (
+    Loaded,
+    LoadError,
+    ensure_schema,
+    load_table,
+    refuse_outside,
+)
+from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.strategies import strategy_name
 
 _SOURCE = "_query"
-_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 
 
 class AssetError(Exception):
@@ -36,54 +43,58 @@ class SqlBuild:
 
     def __call__(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
         asset = self.asset
+        at = Position(asset.body_path, asset.body_line)
         before = self._run_hooks(connection, asset.hooks.pre)
-        query = self._rendered(asset.body, asset.body_line)
+        query = self._rendered(asset.body, at)
         try:
             loaded = self._build(connection, query)
-        except LoadError as error:
-            raise AssetError(f"{asset.path}:{asset.body_line}: {error}") from None
-        except duckdb.Error as error:
-            raise AssetError(self._located(error, query)) from error
+        except ScriptError as error:
+            raise AssetError(_explained(error, at, asset.body, query)) from error
+        except (LoadError, duckdb.Error) as error:
+            raise AssetError(f"{at.path}:{at.line}: {str(error).strip()}") from error
         after = self._run_hooks(connection, asset.hooks.post)
         steps = (*before, *loaded.statements, *after)
         return Loaded(loaded.rows_written, steps, loaded.schema_changes)
 
     def _build(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
         asset = self.asset
-        if not query.strip():
+        if not asset.body.strip():
             raise LoadError("the file has no query below its header")
-        script = statements(connection, query)
-        kind = asset.materialization.type
-        if kind == "none":
-            for statement in script:
-                connection.execute(statement)
-            return Loaded(statements=tuple(script))
-        if len(script) != 1:
-            raise LoadError(
-                f"a {kind} is built from one query; the file has {len(script)} statements"
-            )
-        if kind == "view":
-            return self._create_view(connection, script[0])
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(_SOURCE)} AS\n{script[0]}")
+        match asset.materialization.type:
+            case "none":
+                return Loaded(statements=tuple(script.run(connection, query)))
+            case "view":
+                return self._create_view(connection, query)
+            case _:
+                return self._fill_table(connection, query)
+
+    def _fill_table(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
+        strategy = strategy_name(self.asset)
+        by_window = strategy == "time_interval"
+        # A partition is rebuilt, not the table around it: that would lose all other partitions.
+        one_partition = by_window and self.strict_window
+        rows = script.stage(connection, _SOURCE, query)
+        # Without an interval templates see yesterday, so that is what the query returns.
+        window = self.interval or (yesterday() if by_window else None)
         loaded = load_table(
             connection,
-            asset,
-            f"temp.{quoted(_SOURCE)}",
-            strategy_name(asset),
-            window=self.interval,
-            full_refresh=self.full_refresh,
-            strict_window=self.strict_window and strategy_name(asset) == "time_interval",
+            self.asset,
+            rows,
+            strategy,
+            window=window,
+            full_refresh=self.full_refresh and not one_partition,
         )
-        definition = f"-- {_SOURCE}\n{script[0]}"
-        return Loaded(loaded.rows_written, (definition, *loaded.statements), loaded.schema_changes)
+        if one_partition and window is not None:
+            refuse_outside(connection, self.asset, rows, window, loaded.rows_written or 0)
+        steps = (f"-- {_SOURCE}\n{query}", *loaded.statements)
+        return Loaded(loaded.rows_written, steps, loaded.schema_changes)
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
         ensure_schema(connection, self.asset.name)
         name = relation(self.asset.name)
         if kind_of(connection, self.asset.name) == "table":
             connection.execute(f"DROP TABLE {name}")
-        statement = f"CREATE OR REPLACE VIEW {name} AS\n{query}"
-        connection.execute(statement)
+        statement = script.create(connection, f"CREATE OR REPLACE VIEW {name} AS", query)
         return Loaded(statements=(statement,))
 
     def _run_hooks(
@@ -91,31 +102,24 @@ class SqlBuild:
     ) -> tuple[str, ...]:
         done: list[str] = []
         for hook in hooks:
-            script = self._rendered(hook.query, hook.line)
+            at = hook.text_at("query")
+            query = self._rendered(hook.query, at)
             try:
-                for statement in statements(connection, script):
-                    connection.execute(statement)
-                    done.append(statement)
-            except duckdb.Error as error:
-                message = f"{hook.path}:{hook.line}: a hook fails: {error}"
-                raise AssetError(message) from error
+                done += script.run(connection, query)
+            except ScriptError as error:
+                raise AssetError(_explained(error, at, hook.query, query)) from error
         return tuple(done)
 
-    def _rendered(self, template: str, first_line: int) -> str:
+    def _rendered(self, template: str, at: Position) -> str:
         try:
             return self.render(template)
         except RenderError as error:
-            line = first_line + error.line - 1
-            raise AssetError(f"{self.asset.path}:{line}: {error}") from None
+            raise AssetError(f"{at.path}:{at.line + error.line - 1}: {error}") from None
 
-    def _located(self, error: duckdb.Error, query: str) -> str:
-        """DuckDB's message with the line of the file that it is about, where that is certain."""
-        message = str(error)
-        found = _LINE.search(message)
-        line = self.asset.body_line
-        if found and query.count("\n") == self.asset.body.count("\n"):
-            # The query starts on the second line of the statement that wraps it.
-            wrapped = 0 if self.asset.materialization.type == "none" else 1
-            inside = int(found.group(1)) - 1 - wrapped
-            line += min(max(inside, 0), query.count("\n"))
-        return f"{self.asset.path}:{line}: {message.strip()}"
+
+def _explained(error: ScriptError, at: Position, template: str, query: str) -> str:
+    """The error at its line of the file, as far as rendering left the lines alone."""
+    lines, line = template.count("\n"), at.line
+    if error.line is not None and query.count("\n") == lines:
+        line += min(error.line - 1, lines)
+    return f"{at.path}:{line}: {error}"

@@ -63,6 +63,10 @@ class Load:
 Statements = Callable[[Load], list[str]]
 
 
+def _create(load: Load) -> list[str]:
+    return [f"CREATE OR REPLACE TABLE {load.table} AS\n{load.select}"]
+
+
 @dataclass(frozen=True)
 class Strategy:
     """How a table takes new rows, and how its first rows make it.
@@ -71,15 +75,11 @@ class Strategy:
     """
 
     statements: Statements
-    create: Statements = lambda load: _create(load)
+    create: Statements = _create
     rebuilds: bool = False
     needs_incremental_key: bool = False
     needs_primary_key: bool = False
     needs_time: bool = False
-
-
-def _create(load: Load) -> list[str]:
-    return [f"CREATE OR REPLACE TABLE {load.table} AS\n{load.select}"]
 
 
 def _append(load: Load) -> list[str]:
@@ -127,7 +127,11 @@ def _create_merged(load: Load) -> list[str]:
 
 
 def _merge(load: Load) -> list[str]:
-    """Known keys are updated where the file says so, new ones inserted; one row for each key."""
+    """Known keys are updated where the file says so, new ones inserted; one row for each key.
+
+    NULL is a key like any other. As in the original, a row of the table that the predicate leaves
+    out is not known.
+    """
     same = " AND ".join(
         f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"
         for key in load.primary_key
@@ -154,21 +158,21 @@ def _merge(load: Load) -> list[str]:
 
 
 def _time_interval(load: Load) -> list[str]:
-    """The window is emptied and filled with what the query returns."""
-    if load.window is None:
-        return _truncate_insert(load)
-    return [f"DELETE FROM {load.table}\nWHERE {in_window(load)}", *_append(load)]
+    """The window, or all time without one, is emptied and filled with what the query returns."""
+    gone = "TRUE"
+    if load.window is not None:
+        gone = in_window(load.incremental_key or "", load.window, load.by_date)
+    return [f"DELETE FROM {load.table}\nWHERE {gone}", *_append(load)]
 
 
-def in_window(load: Load) -> str:
+def in_window(column: str, window: Interval, by_date: bool) -> str:
     """The rows of the window, half-open: the last microsecond of its last day belongs to it."""
-    key, window = quoted(load.incremental_key or ""), load.window
-    if window is None:
-        return "TRUE"
-    if load.by_date:
+    key = quoted(column)
+    if by_date:
         last_day = window.last.date() + timedelta(days=1)
         return f"{key} >= DATE '{window.start.date()}' AND {key} < DATE '{last_day}'"
-    return f"{key} >= {literal(window.start)} AND {key} < {literal(window.end)}"
+    moment = f"CAST({key} AS TIMESTAMPTZ)"
+    return f"{moment} >= {literal(window.start)} AND {moment} < {literal(window.end)}"
 
 
 STRATEGIES: dict[str, Strategy] = {

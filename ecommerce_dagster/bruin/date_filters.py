@@ -1,0 +1,106 @@
+"""Bruin's filters for dates in templates. They keep the format that the date is written in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+DATE = "%Y-%m-%d"
+NODASH = "%Y%m%d"
+DATETIME = "%Y-%m-%dT%H:%M:%S"
+TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+_FORMATS = (
+    DATE, NODASH, DATETIME, TIMESTAMP,
+    "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f",
+)  # fmt: skip
+_HOUR = {"minute": 0, "second": 0, "microsecond": 0}
+_DAY = {"hour": 0, **_HOUR}
+
+
+def written(moment: datetime, pattern: str) -> str:
+    """`moment` in the format `pattern`. Years have four digits on every platform."""
+    return moment.strftime(re.sub(r"(?<!%)((?:%%)*)%Y", rf"\g<1>{moment.year:04d}", pattern))
+
+
+def _parsed(text: Any) -> tuple[datetime, str]:
+    """A date in any of the formats that templates see, and that format."""
+    for pattern in _FORMATS:
+        try:
+            return datetime.strptime(str(text), pattern), pattern
+        except ValueError:
+            continue
+    raise ValueError(f"{str(text)[:60]!r} is not a date")
+
+
+def _whole(amount: Any) -> int:
+    try:
+        number = int(amount)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or (isinstance(amount, float) and number != amount):
+        raise ValueError(f"{str(amount)[:60]!r} is not a whole number")
+    return number
+
+
+def _in_range(text: Any, move: Callable[[datetime], datetime]) -> str:
+    moment, pattern = _parsed(text)
+    try:
+        return written(move(moment), pattern)
+    except (OverflowError, ValueError):
+        raise ValueError(f"this leads from {text} out of the years 1 to 9999") from None
+
+
+def _shift(unit: str) -> Callable[[Any, Any], str]:
+    def shifted(text: Any, amount: Any) -> str:
+        number = _whole(amount)
+        return _in_range(text, lambda moment: moment + timedelta(**{unit: number}))
+
+    return shifted
+
+
+def _add_months(text: Any, amount: Any) -> str:
+    """Months as Go adds them: January 31 plus one month is March 2 or 3."""
+    number = _whole(amount)
+
+    def moved(moment: datetime) -> datetime:
+        months = moment.year * 12 + moment.month - 1 + number
+        first = moment.replace(year=months // 12, month=months % 12 + 1, day=1)
+        return first + timedelta(days=moment.day - 1)
+
+    return _in_range(text, moved)
+
+
+def _add_years(text: Any, amount: Any) -> str:
+    return _add_months(text, _whole(amount) * 12)
+
+
+def _date_format(text: Any, pattern: str) -> str:
+    return written(_parsed(text)[0], str(pattern))
+
+
+def _truncate(**zeroed: int) -> Callable[[Any], str]:
+    def truncated(text: Any) -> str:
+        moment, pattern = _parsed(text)
+        return written(moment.replace(**zeroed), pattern)  # type: ignore[arg-type]
+
+    return truncated
+
+
+DATE_FILTERS: dict[str, Callable[..., str]] = {
+    "add_days": _shift("days"),
+    "date_add": _shift("days"),
+    "add_hours": _shift("hours"),
+    "add_minutes": _shift("minutes"),
+    "add_seconds": _shift("seconds"),
+    "add_milliseconds": _shift("milliseconds"),
+    "add_months": _add_months,
+    "add_years": _add_years,
+    "date_format": _date_format,
+    "truncate_hour": _truncate(**_HOUR),
+    "truncate_day": _truncate(**_DAY),
+    "truncate_month": _truncate(day=1, **_DAY),
+    "truncate_year": _truncate(month=1, day=1, **_DAY),
+}

@@ -1,0 +1,201 @@
+"""What can be wrong in files that are each readable: names, references, circles, templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from ecommerce_dagster.bruin.located import Position
+from ecommerce_dagster.bruin.models import (
+    Asset,
+    Column,
+    ColumnCheck,
+    CustomCheck,
+    Dependency,
+    Hook,
+    Pipeline,
+)
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
+from ecommerce_dagster.bruin.templates import RenderError, check_syntax
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_NAME_RULE = "expected letters, digits, _ and -, in parts with a . between"
+
+
+def lint_pipeline(pipeline: Pipeline, log: ProblemLog) -> None:
+    """Report a pipeline without a usable name, and what of pipeline.yml has no effect."""
+    if not pipeline.name:
+        message = "a pipeline needs a 'name'"
+        log.error(*pipeline.at("name"), "valid-pipeline-name", message)
+    elif not _NAME.fullmatch(pipeline.name):
+        message = f"the pipeline's name is '{pipeline.name}'; {_NAME_RULE}"
+        log.error(*pipeline.at("name"), "valid-pipeline-name", message)
+    if pipeline.variants:
+        message = "variants are ignored: the pipeline runs with the defaults of its variables"
+        log.warning(*pipeline.at("variants"), "variants", message)
+
+
+def lint_assets(assets: Sequence[Asset], others: Collection[str], log: ProblemLog) -> None:
+    """Report what is wrong in `assets`.
+
+    `others` are names that one may depend on although there is no such asset to run: of disabled
+    ones, and of files that cannot be read, which is reported already.
+    """
+    _lint_names(assets, log)
+    for asset in assets:
+        _lint_columns(asset, log)
+        _lint_custom_checks(asset, log)
+    known = {asset.name for asset in assets} | set(others)
+    for asset in assets:
+        for dependency in asset.depends:
+            _lint_dependency(dependency, known, log)
+
+
+def without_duplicates(asset: Asset, log: ProblemLog) -> Asset:
+    """`asset` with each dependency once, and each check once on its column."""
+    columns = tuple(_distinct_checks(column, log) for column in asset.columns)
+    return asset.model_copy(
+        update={"columns": columns, "depends": _distinct_dependencies(asset.depends, log)}
+    )
+
+
+def ordered(assets: Sequence[Asset], log: ProblemLog) -> tuple[Asset, ...]:
+    """Dependencies first. Reports every circle; what is part of one comes last."""
+    by_name = {asset.name: asset for asset in assets}
+    graph = {
+        asset.name: [d.asset for d in asset.depends if d.mode == "full" and d.asset in by_name]
+        for asset in assets
+    }
+    circular: list[str] = []
+    while True:
+        try:
+            names = [*TopologicalSorter(graph).static_order(), *circular]
+            return tuple(by_name[name] for name in names)
+        except CycleError as error:
+            circle = list(reversed(error.args[1]))
+            _report_circle(circle, by_name, log)
+            circular += circle[1:]
+            graph = {
+                name: [upstream for upstream in upstreams if upstream not in circle]
+                for name, upstreams in graph.items()
+                if name not in circle
+            }
+
+
+def lint_templates(asset: Asset, macros: str, log: ProblemLog) -> None:
+    """Report the Jinja of `asset` that does not parse. Code in Python or R is no template."""
+    texts = []
+    if asset.path.suffix not in {".py", ".r"} and asset.type != "python":
+        texts.append((asset.body, Position(asset.body_path, asset.body_line)))
+    queries: list[CustomCheck | Hook] = [
+        *asset.custom_checks, *asset.hooks.pre, *asset.hooks.post
+    ]  # fmt: skip
+    texts += [(item.query, item.text_at("query")) for item in queries]
+    for text, at in texts:
+        try:
+            check_syntax(text, macros)
+        except RenderError as error:
+            log.error(at.path, at.line + error.line - 1, "valid-template", str(error))
+
+
+def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
+    seen: dict[str, Asset] = {}
+    for asset in assets:
+        if not _NAME.fullmatch(asset.name):
+            message = f"'{asset.name}' is no asset name; {_NAME_RULE}"
+            log.error(*asset.at("name"), "task-name-valid", message)
+        if not asset.type:
+            message = "'type' is missing; for example `type: duckdb.sql` or `type: ingestr`"
+            log.error(*asset.at("type"), "valid-task-type", message)
+        # DuckDB's names do not tell upper from lower case.
+        first = seen.setdefault(asset.name.lower(), asset)
+        if first is not asset:
+            where = f"{from_here(first.path)}:{first.at('name').line}"
+            message = (
+                f"the asset '{asset.name}' is defined twice; first in {where}"
+                if first.name == asset.name
+                else f"'{asset.name}' is the same table as '{first.name}' in {where}; rename one"
+            )
+            log.error(*asset.at("name"), "task-name-unique", message)
+
+
+def _lint_columns(asset: Asset, log: ProblemLog) -> None:
+    seen: dict[str, Position] = {}
+    for column in asset.columns:
+        at = column.at()
+        if not column.name:
+            if not column.extends:
+                message = "a column needs a 'name', or 'extends' with a glossary attribute"
+                log.error(*at, "valid-column-metadata", message)
+            continue
+        first = seen.setdefault(column.name.lower(), at)
+        if first is not at:
+            message = f"the column '{column.name}' stands here and in line {first.line}"
+            log.error(*at, "duplicate-column-names", message)
+
+
+def _lint_custom_checks(asset: Asset, log: ProblemLog) -> None:
+    seen: dict[str, Position] = {}
+    for check in asset.custom_checks:
+        if not check.query.strip():
+            message = f"the custom check '{check.name}' has no query"
+            log.error(*check.at("query"), "custom-check-query-exists", message)
+        at = check.at()
+        first = seen.setdefault(check.name, at)
+        if first is not at:
+            message = f"the custom check '{check.name}' stands here and in line {first.line}"
+            log.error(*at, "duplicate-checks", message)
+
+
+def _lint_dependency(dependency: Dependency, known: Collection[str], log: ProblemLog) -> None:
+    name = dependency.asset
+    if not name and not dependency.uri:
+        message = "a dependency needs an 'asset', or the 'uri' of one in another pipeline"
+        log.error(*dependency.at(), "dependency-exists", message)
+    elif name and name not in known:
+        message = f"the dependency '{name}' does not exist; {did_you_mean(name, known)}"
+        log.error(*dependency.at("asset"), "dependency-exists", message)
+    elif not name:
+        message = f"'{dependency.uri}' belongs to another pipeline: nothing here waits for it"
+        log.warning(*dependency.at("uri"), "cross-pipeline-uri-dependencies", message)
+
+
+def _distinct_checks(column: Column, log: ProblemLog) -> Column:
+    kept: dict[str, ColumnCheck] = {}
+    for check in column.checks:
+        first = kept.setdefault(check.model_dump_json(), check)
+        if first is not check:
+            message = f"the check '{check.name}' stands here and in line {first.line}"
+            log.warning(*check.at(), "duplicate-checks", message)
+    return column.model_copy(update={"checks": tuple(kept.values())}) if kept else column
+
+
+def _distinct_dependencies(
+    dependencies: Iterable[Dependency], log: ProblemLog
+) -> tuple[Dependency, ...]:
+    kept: dict[tuple[str, str], Dependency] = {}
+    for dependency in dependencies:
+        key = (dependency.asset, dependency.uri)
+        first = kept.setdefault(key, dependency)
+        if first is dependency:
+            continue
+        message = (
+            f"the dependency '{first.asset or first.uri}' stands here and in line {first.line}"
+        )
+        log.warning(*dependency.at(), "duplicate-dependencies", message)
+        if dependency.mode == "full":
+            kept[key] = dependency
+    return tuple(kept.values())
+
+
+def _report_circle(circle: Sequence[str], by_name: Mapping[str, Asset], log: ProblemLog) -> None:
+    """`circle` ends where it begins; it is shown from its first name in the alphabet."""
+    names = list(circle[1:])
+    start = names.index(min(names))
+    names = [*names[start:], *names[:start]]
+    asset = by_name[names[0]]
+    upstream = names[1] if len(names) > 1 else names[0]
+    at = next(d.at("asset") for d in asset.depends if d.asset == upstream)
+    message = f"the assets depend on each other in a circle: {' -> '.join([*names, names[0]])}"
+    log.error(*at, "acyclic-pipeline", message)

@@ -1,0 +1,166 @@
+"""`ecommerce show` and `ecommerce lineage`: what the files say, after everything is resolved."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.selection import SelectionError
+
+
+def show(project: Project, name: str | None, output: str) -> None:
+    """Print one asset, or the whole pipeline."""
+    assets = [asset_called(project, name)] if name else list(project.assets)
+    if output == "json":
+        print(json.dumps(resolved(project, assets), indent=2, default=str))
+        return
+    for asset in assets:
+        _print_asset(project, asset)
+
+
+def asset_called(project: Project, name: str) -> Asset:
+    """The asset with this name. Raises SelectionError with the nearest one."""
+    if name not in project.by_name:
+        raise SelectionError(f"there is no asset '{name}'; {did_you_mean(name, project.by_name)}")
+    return project.by_name[name]
+
+
+def resolved(project: Project, assets: Sequence[Asset]) -> dict[str, Any]:
+    """The definitions for programs."""
+    pipeline = project.pipeline
+    return {
+        "pipeline": {
+            "name": pipeline.name,
+            "schedule": pipeline.schedule,
+            "start_date": pipeline.start_date,
+            "default_connections": pipeline.default_connections,
+            "variables": dict(project.variables),
+            "retries": pipeline.retries,
+            "tags": list(pipeline.tags),
+            "owner": pipeline.owner,
+        },
+        "assets": [_asset(project, asset) for asset in assets],
+    }
+
+
+def _asset(project: Project, asset: Asset) -> dict[str, Any]:
+    how = asset.materialization
+    return {
+        "name": asset.name,
+        "type": asset.type,
+        "path": _relative(project, asset),
+        "description": asset.description,
+        "connection": project.connection_name(asset),
+        "owner": asset.owner,
+        "tags": list(asset.tags),
+        "domains": list(asset.domains),
+        "meta": asset.meta,
+        "depends": [dependency.asset or dependency.uri for dependency in asset.depends],
+        "parameters": asset.parameters,
+        "materialization": {
+            "type": how.type,
+            "strategy": how.strategy,
+            "incremental_key": how.incremental_key,
+            "incremental_predicate": how.incremental_predicate,
+            "time_granularity": how.time_granularity,
+            "partition_by": how.partition_by,
+            "cluster_by": list(how.cluster_by),
+        },
+        "columns": [_column(column) for column in asset.columns],
+        "custom_checks": [_custom_check(check) for check in asset.custom_checks],
+        "start_date": asset.start_date,
+        "retries": asset.retries,
+        "timeout": asset.timeout,
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "description": column.description,
+        "extends": column.extends,
+        "primary_key": bool(column.primary_key),
+        "update_on_merge": column.update_on_merge,
+        "merge_sql": column.merge_sql,
+        "nullable": column.nullable is not False,
+        "checks": [_column_check(check) for check in column.checks],
+    }
+
+
+def _column_check(check: ColumnCheck) -> dict[str, Any]:
+    values = {"value": check.value, "min": check.min, "max": check.max, "pattern": check.pattern}
+    given = {key: value for key, value in values.items() if value is not None}
+    return {"name": check.name, "blocking": check.blocking, **given}
+
+
+def _custom_check(check: CustomCheck) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "description": check.description,
+        "query": check.query,
+        "value": check.value,
+        "count": check.count,
+        "blocking": check.blocking,
+    }
+
+
+def _relative(project: Project, asset: Asset) -> str:
+    inside = asset.path.is_relative_to(project.root)
+    return str(asset.path.relative_to(project.root) if inside else asset.path)
+
+
+def _print_asset(project: Project, asset: Asset) -> None:
+    how = asset.materialization
+    stored = " ".join(filter(None, (how.type if how.type != "none" else "", how.strategy)))
+    click.secho(asset.name, bold=True)
+    click.echo(f"  {asset.type}{f', {stored}' if stored else ''}  ({_relative(project, asset)})")
+    if asset.description:
+        click.echo(f"  {' '.join(asset.description.split())}")
+    if asset.depends:
+        click.echo(f"  reads {', '.join(d.asset or d.uri for d in asset.depends)}")
+    for column in asset.columns:
+        checks = ", ".join(check.name for check in column.checks)
+        key = " key" if column.primary_key else ""
+        click.echo(f"    {column.name} {column.type}{key}{f'  [{checks}]' if checks else ''}")
+    for check in asset.custom_checks:
+        click.echo(f"    check: {check.name}")
+
+
+def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
+    """Print what an asset is made of and what is made of it."""
+    asset = asset_called(project, name)
+    above = {a.name: [d.asset for d in a.depends if d.asset] for a in project.assets}
+    below: dict[str, list[str]] = {a.name: [] for a in project.assets}
+    for child, parents in above.items():
+        for parent in parents:
+            below.setdefault(parent, []).append(child)
+    upstream, downstream = _walk(asset.name, above, full), _walk(asset.name, below, full)
+    if output == "json":
+        found = {"asset": name, "upstream": upstream, "downstream": downstream}
+        print(json.dumps(found, indent=2))
+        return
+    for title, names in (("upstream", upstream), ("downstream", downstream)):
+        click.secho(f"{title} of {name}:", bold=True)
+        for other in names or ["(nothing)"]:
+            click.echo(f"  {other}")
+
+
+def _walk(start: str, edges: Mapping[str, Sequence[str]], full: bool) -> list[str]:
+    """The neighbours of `start`; with `full` everything that can be reached, nearest first."""
+    seen: dict[str, None] = {}
+    queue = deque(edges.get(start, ()))
+    while queue:
+        name = queue.popleft()
+        if name not in seen and name != start:
+            seen[name] = None
+            if full:
+                queue.extend(edges.get(name, ()))
+    return list(seen)

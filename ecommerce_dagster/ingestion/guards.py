@@ -1,0 +1,86 @@
+"""Values that DuckDB's postgres extension turns into others without a word.
+
+Each leaves a trace in the table. Only where there is one, PostgreSQL counts the values themselves:
+zone maps answer the first question at once, so clean tables cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from ecommerce_dagster.ingestion.columns import SourceColumn
+from ecommerce_dagster.ingestion.postgres import SourceError, ask
+from ecommerce_dagster.ingestion.source import Source
+from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.identifiers import quoted, relation
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """`trace` follows the column's name in DuckDB, `offence` in PostgreSQL; the rest is words."""
+
+    trace: str
+    offence: str
+    what: str
+    instead: str
+
+
+_NAN = _Guard("= 0", "= 'NaN'", "NaN", "double or varchar")
+_LATE = _Guard(
+    "NOT BETWEEN TIMESTAMP '200000-01-01 (BC) 00:00:00' AND TIMESTAMP '294247-01-01 00:00:00'",
+    "BETWEEN '294247-01-10 04:00:54.775807' AND '294276-12-31 23:59:59.999999'",
+    "beyond January of the year 294247",
+    "varchar",
+)
+_ENDLESS = _Guard(
+    "= INTERVAL '2147483647 months 2147483647 days 9223372036854775807 microseconds'",
+    "IN ('infinity', '-infinity')",
+    "infinite",
+    "varchar",
+)
+
+
+def refuse_garbled(
+    duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
+) -> None:
+    """Stop when values of the source did not become what they are in `table`."""
+    kinds = {name.lower(): kind for name, kind in described(duck, relation(table)).items()}
+    suspects: list[tuple[SourceColumn, _Guard]] = []
+    for column in source.columns:
+        if column.outgoing(types[column.name]) != quoted(column.name):
+            continue  # it travelled as text
+        guard = _guard_of(column, kinds[column.name.lower()])
+        if guard and _has_trace(duck, table, column, guard):
+            suspects.append((column, guard))
+    if not suspects:
+        return
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE {quoted(column.name)} {guard.offence})"
+        for column, guard in suspects
+    )
+    for (column, guard), count in zip(suspects, ask(duck, source.select(counts)), strict=True):
+        if count:
+            raise SourceError(
+                f"the column {column.name} of {source.name} is {guard.what} in {count:,} rows, "
+                f"which {types[column.name]} cannot hold; correct them, or declare the column "
+                f"as {guard.instead}"
+            )
+
+
+def _guard_of(column: SourceColumn, kind: str) -> _Guard | None:
+    """What to look for in a column that has the type `kind` in the table."""
+    if column.base == "numeric":
+        return _NAN
+    if column.base.startswith("timestamp") and kind.startswith("TIMESTAMP"):
+        return _LATE
+    return _ENDLESS if kind == "INTERVAL" else None
+
+
+def _has_trace(
+    duck: duckdb.DuckDBPyConnection, table: str, column: SourceColumn, guard: _Guard
+) -> bool:
+    query = f"SELECT 1 FROM {relation(table)} WHERE {quoted(column.name)} {guard.trace} LIMIT 1"
+    return duck.execute(query).fetchone() is not None

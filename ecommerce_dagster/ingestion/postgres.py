@@ -1,0 +1,144 @@
+"""A PostgreSQL database within reach of DuckDB: attached, asked, and let go. Passwords never show.
+
+DuckDB's postgres extension reads in one read-only transaction for each transaction of DuckDB, in
+REPEATABLE READ: whatever is asked in between sees the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.warehouse.identifiers import literal
+
+ALIAS = "_source"
+_SECRET = "_source_secret"  # noqa: S105
+_CONNECT_SECONDS = 10
+
+# Values that travel as text read the same whatever the server, the database or the role prefers.
+_SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
+
+# What matters in a message: PostgreSQL's own words, else the network's, else DuckDB's.
+_REASONS = (
+    re.compile(r"(?:ERROR|FATAL):\s+(.+)"),
+    re.compile(r"Unable to connect to Postgres at \"[^\"]*\": (.+)"),
+    re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+)"),
+)
+
+
+class SourceError(Exception):
+    """A source that cannot be read as it is; the text is for the user and holds no password."""
+
+
+def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, schema: str) -> None:
+    """Make a schema of the database readable as `_source`.
+
+    The password stands in a secret, and that only as long as the attaching takes: in the ATTACH
+    itself it would show in duckdb_databases() and in error texts. Without `schema` DuckDB would
+    look at every table of the database.
+    """
+    load_extension(duck)
+    detach(duck)
+    fields = {
+        "HOST": connection.host,
+        "PORT": str(connection.port),
+        "DATABASE": connection.database,
+        "USER": connection.user,
+        "PASSWORD": connection.password,
+    }
+    settings = ", ".join(f"{key} {literal(value)}" for key, value in fields.items() if value)
+    options = (
+        f"sslmode={connection.ssl_mode} connect_timeout={_CONNECT_SECONDS} client_encoding=UTF8"
+    )
+    try:
+        duck.execute(f"CREATE OR REPLACE TEMPORARY SECRET {_SECRET} (TYPE postgres, {settings})")
+        duck.execute(
+            f"ATTACH {literal(options)} AS {ALIAS} "
+            f"(TYPE postgres, SECRET {_SECRET}, SCHEMA {literal(schema)}, READ_ONLY)"
+        )
+    except duckdb.Error as error:
+        raise unreachable(connection, error) from None
+    finally:
+        duck.execute(f"DROP SECRET IF EXISTS {_SECRET}")
+
+
+def detach(duck: duckdb.DuckDBPyConnection) -> None:
+    """Let go of what `attach` attached; outside a transaction."""
+    duck.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
+
+
+def settle(duck: duckdb.DuckDBPyConnection) -> None:
+    """Begin to read in this transaction."""
+    changes = (f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
+    ask(duck, f"SELECT {', '.join(changes)}")
+
+
+def rows_of(query: str) -> str:
+    """The rows of a query that PostgreSQL runs, as a relation for DuckDB."""
+    return f"postgres_query('{ALIAS}', {literal(query)})"
+
+
+def ask(duck: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:
+    """The only row of a query that PostgreSQL runs."""
+    return duck.execute(f"SELECT * FROM {rows_of(query)}").fetchall()[0]
+
+
+@contextmanager
+def session(connection: PostgresConnection) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A session for the catalogue. Raises SourceError."""
+    try:
+        with psycopg.connect(
+            host=connection.host,
+            port=connection.port,
+            dbname=connection.database,
+            user=connection.user,
+            password=connection.password,
+            sslmode=connection.ssl_mode,
+            connect_timeout=_CONNECT_SECONDS,
+            client_encoding="UTF8",
+        ) as found:
+            found.read_only = True
+            yield found
+    except psycopg.OperationalError as error:
+        raise unreachable(connection, error) from None
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line, without the statement that a driver puts around it."""
+    text = str(error).strip()
+    found = next(filter(None, (pattern.search(text) for pattern in _REASONS)), None)
+    return found.group(1).strip() if found else type(error).__name__
+
+
+def unreachable(connection: PostgresConnection, error: Exception) -> SourceError:
+    return SourceError(f"PostgreSQL at {connection.address} cannot be reached: {reason(error)}")
+
+
+def load_extension(duck: duckdb.DuckDBPyConnection) -> None:
+    """Load DuckDB's postgres extension from its wheel; without one, try to install it."""
+    try:
+        path = _extension_path()
+        duck.execute(f"LOAD {literal(str(path))}" if path else "INSTALL postgres; LOAD postgres")
+    except duckdb.Error as error:
+        raise SourceError(
+            "DuckDB's postgres extension cannot be loaded; install the package "
+            f"duckdb-extension-postgres-scanner=={duckdb.__version__} ({reason(error)})"
+        ) from None
+
+
+def _extension_path() -> Path | None:
+    found = find_spec("duckdb_extension_postgres_scanner")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        path = Path(
+            folder, "extensions", f"v{duckdb.__version__}", "postgres_scanner.duckdb_extension"
+        )
+        if path.is_file():
+            return path
+    return None

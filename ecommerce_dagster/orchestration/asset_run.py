@@ -1,0 +1,125 @@
+"""One execution of one file: what Dagster asked for, and which time it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.durations import seconds_in
+from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.modifiers import modified
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.ingestion.sensor import Mode
+from ecommerce_dagster.orchestration.names import resource_key
+from ecommerce_dagster.orchestration.partitions import (
+    FULL_REFRESH_TAG,
+    MODIFIERS_TAG,
+    SENSOR_MODE_TAG,
+    has_partition,
+    interval_of,
+    is_partitioned,
+    partitions_of,
+    whole_range,
+)
+from ecommerce_dagster.warehouse.sql_asset import AssetError
+
+
+@dataclass(frozen=True)
+class AssetRun:
+    """The asset of a project inside a Dagster run."""
+
+    project: Project
+    asset: Asset
+    context: dg.AssetExecutionContext
+
+    def resource(self, connection: str) -> Any:
+        """The resource of a connection of `.bruin.yml`."""
+        return getattr(self.context.resources, resource_key(connection))
+
+    @property
+    def warehouse(self) -> Any:
+        """The resource of the database that holds the asset's table."""
+        return self.resource(self.project.connection_name(self.asset))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self.context.run.tags)
+
+    @property
+    def full_refresh(self) -> bool:
+        wanted = self.tags.get(FULL_REFRESH_TAG, "").lower() == "true"
+        return wanted and not self.project.connections.full_refresh_restricted
+
+    @property
+    def sensor_mode(self) -> Mode:
+        """What an asset that waits does; runs that nobody told anything wait."""
+        match self.tags.get(SENSOR_MODE_TAG):
+            case "once":
+                return "once"
+            case "skip":
+                return "skip"
+        return "wait"
+
+    @property
+    def interval(self) -> Interval | None:
+        """The run's interval; None means that nobody gave one."""
+        return interval_of(self.tags, partitions_of(self.project.pipeline))
+
+    @property
+    def window(self) -> Interval | None:
+        """What templates see and what strategies replace.
+
+        Without dates, an asset that is rebuilt by intervals is rebuilt over all of them: it then
+        agrees with its source, which is loaded whole.
+        """
+        partitions = partitions_of(self.project.pipeline)
+        if self.interval is None and is_partitioned(self.asset) and partitions is not None:
+            return whole_range(partitions)
+        return self._modified(self.interval)
+
+    def _modified(self, interval: Interval | None) -> Interval | None:
+        """The interval, widened as the file says. A full refresh and those who say so do not."""
+        how = self.asset.interval_modifiers
+        ignored = self.full_refresh or self.tags.get(MODIFIERS_TAG) == "false"
+        if ignored or not (how.start or how.end):
+            return interval
+        context = RunContext(interval=interval, variables=self.project.variables)
+        start, end = (
+            self.project.render(text, context, self.asset) for text in (how.start, how.end)
+        )
+        try:
+            return modified(interval or yesterday(), start, end)
+        except ValueError as error:
+            raise AssetError(f"{how.path}:{how.line}: {error}") from None
+
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds the asset may take."""
+        return seconds_in(self.asset.timeout) if self.asset.timeout else None
+
+    @property
+    def fills_partitions(self) -> bool:
+        """Whether the run is about partitions and the asset has them."""
+        return is_partitioned(self.asset) and has_partition(self.tags)
+
+    @property
+    def template_context(self) -> RunContext:
+        """What templates of the asset can know."""
+        return RunContext(
+            interval=self.window,
+            full_refresh=self.full_refresh,
+            run_id=self.context.run.run_id,
+            pipeline=self.project.pipeline.name,
+            variables=self.project.variables,
+            schema_prefix=self.project.connections.schema_prefix,
+            execution_date=datetime.now(UTC),
+        )
+
+    def render(self, template: str) -> str:
+        """A template of the asset. Raises RenderError."""
+        return self.project.render(template, self.template_context, self.asset)

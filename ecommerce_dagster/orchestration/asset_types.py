@@ -1,0 +1,146 @@
+"""What each `type` of asset does when it runs. To add a type: write an entry of ASSET_TYPES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.ingestion.ingest import Ingestion, lint_ingestion
+from ecommerce_dagster.ingestion.seed import Seed, lint_seed
+from ecommerce_dagster.ingestion.sensor import (
+    Mode,
+    duckdb_says_yes,
+    lint_sensor,
+    postgres_has_table,
+    postgres_says_yes,
+    wait,
+)
+from ecommerce_dagster.orchestration.asset_run import AssetRun
+from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.publish import Fill, Published, publish
+from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouse.strategies import lint_materialization
+from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
+
+Sources = Mapping[str, frozenset[str]]
+Build = Callable[[AssetRun, Sequence[Check]], Published]
+
+_DUCKDB = frozenset({"duckdb"})
+_POSTGRES = frozenset({"postgres"})
+
+
+@dataclass(frozen=True)
+class AssetType:
+    """A kind of asset.
+
+    `build` makes and checks its table, in one run. `platforms` says on which kinds of connection
+    the table can be. `sources` names the other connections that it reads.
+    """
+
+    build: Build
+    kinds: frozenset[str]
+    platforms: frozenset[str] = _DUCKDB
+    sources: Callable[[Asset], Sources] = lambda asset: {}
+    lint: Callable[[Asset, Path, ProblemLog], None] = lambda asset, root, log: None
+
+
+def _publish(run: AssetRun, fill: Fill, checks: Sequence[Check]) -> Published:
+    """Fill and check within the asset's time."""
+    asset = run.asset
+    with run.warehouse.get_connection() as connection:
+        if isinstance(fill, Ingestion):
+            fill.prepare(connection)
+        try:
+            with time_limit(connection, run.timeout):
+                return publish(connection, asset, fill, checks, run.render)
+        except TimeLimitError:
+            message = f'asset "{asset.name}" timed out after {asset.timeout}'
+            raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
+
+
+def _build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """For assets that somebody else makes, or that are nothing but a name: check them."""
+    if not checks:
+        return Published(True, (), Loaded(), None, {}, 0.0, 0.0)
+    return _publish(run, lambda connection: Loaded(), checks)
+
+
+def _build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
+    fill = SqlBuild(
+        run.asset, run.render, run.window, run.full_refresh, strict_window=run.fills_partitions
+    )
+    return _publish(run, fill, checks)
+
+
+def _build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
+    return _publish(run, Seed(run.asset, run.project.root), checks)
+
+
+def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
+    asset = run.asset
+    source = run.resource(asset.parameter("source_connection"))
+    fill = Ingestion(asset, source.settings(), run.interval, run.full_refresh)
+    return _publish(run, fill, checks)
+
+
+def _build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """Wait without holding the warehouse: each question opens it and lets it go again."""
+    asset, query = run.asset, run.render(run.asset.parameter("query"))
+    mode: Mode = run.sensor_mode
+
+    def ask() -> bool:
+        if asset.type == "pg.sensor.table":
+            return postgres_has_table(run.warehouse.settings(), asset.parameter("table"))
+        if asset.type == "pg.sensor.query":
+            return postgres_says_yes(run.warehouse.settings(), asset, query)
+        with run.warehouse.get_connection() as connection:
+            return duckdb_says_yes(connection, asset, query)
+
+    wait(asset, ask, mode, run.context.log.info)
+    return _build_nothing(run, checks)
+
+
+def _ingestr_sources(asset: Asset) -> Sources:
+    name = asset.parameter("source_connection")
+    return {name: _POSTGRES} if name else {}
+
+
+def _sql_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
+    lint_materialization(asset, log)
+
+
+def _kinds(*kinds: str) -> frozenset[str]:
+    return frozenset(kinds)
+
+
+ASSET_TYPES: dict[str, AssetType] = {
+    "duckdb.sql": AssetType(_build_sql, _kinds("duckdb", "sql"), lint=_sql_lint),
+    "duckdb.seed": AssetType(_build_seed, _kinds("duckdb", "csv"), lint=lint_seed),
+    "duckdb.source": AssetType(_build_nothing, _kinds("duckdb", "source")),
+    "duckdb.sensor.query": AssetType(
+        _build_sensor, _kinds("duckdb", "sensor"), lint=lambda a, _, log: lint_sensor(a, log)
+    ),
+    "pg.sensor.query": AssetType(
+        _build_sensor,
+        _kinds("postgres", "sensor"),
+        _POSTGRES,
+        lint=lambda a, _, log: lint_sensor(a, log),
+    ),
+    "pg.sensor.table": AssetType(
+        _build_sensor,
+        _kinds("postgres", "sensor"),
+        _POSTGRES,
+        lint=lambda a, _, log: lint_sensor(a, log),
+    ),
+    "ingestr": AssetType(
+        _build_ingestr,
+        _kinds("postgres", "duckdb"),
+        sources=_ingestr_sources,
+        lint=lambda a, _, log: lint_ingestion(a, log),
+    ),
+    "empty": AssetType(_build_nothing, _kinds("empty")),
+}

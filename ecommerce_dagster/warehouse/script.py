@@ -1,0 +1,102 @@
+"""SQL that people wrote: running it, reading from it, and the line that an error is about.
+
+Statements run one by one, as DuckDB's own parser cuts them, so that nothing which follows a query
+(a `;`, a `--` comment) can become part of the statement around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import duckdb
+
+from ecommerce_dagster.warehouse.identifiers import quoted
+
+_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+
+
+class ScriptError(Exception):
+    """A script that cannot run. `line` counts from 1 within it; None when it is not known."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message.strip())
+        self.line = line
+
+
+def run(connection: duckdb.DuckDBPyConnection, script: str) -> list[str]:
+    """Run the statements of a script and return them. Raises ScriptError.
+
+    BEGIN, COMMIT and ROLLBACK are left out: whoever calls decides about the transaction.
+    """
+    done = []
+    for statement, skipped in _statements(connection, script):
+        if statement.type == duckdb.StatementType.TRANSACTION:
+            continue
+        try:
+            # DuckDB cuts a PIVOT into several statements without a text.
+            connection.execute(statement.query or statement)
+        except duckdb.Error as error:
+            raise _located(error, skipped) from error
+        done.append(statement.query.strip())
+    return [text for text in done if text]
+
+
+def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
+    """Give a query a name to read it by, and return that name as SQL. Raises ScriptError.
+
+    It becomes a view, so that its rows are not stored; except for a PIVOT whose columns depend on
+    the data, which DuckDB cannot keep as a view.
+    """
+    pivots = has_pivot(connection, query)
+    name, kind = (f"{name}_stored", "TABLE") if pivots else (name, "VIEW")
+    create(connection, f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS", query)
+    return f"temp.{quoted(name)}"
+
+
+def create(connection: duckdb.DuckDBPyConnection, beginning: str, query: str) -> str:
+    """Run `beginning` (CREATE ... AS) with one query, and return that. Raises ScriptError."""
+    _require_one_query(connection, query)
+    statement = f"{beginning}\n{query}"
+    try:
+        connection.execute(statement)
+    except duckdb.Error as error:
+        raise _located(error, skipped=-1) from error
+    return statement
+
+
+def has_pivot(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
+    """Whether a query contains a PIVOT whose columns depend on the data."""
+    return any(not statement.query for statement, _ in _statements(connection, query))
+
+
+def _require_one_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    found = [statement for statement, _ in _statements(connection, query)]
+    queries = [statement for statement in found if statement.type == duckdb.StatementType.SELECT]
+    others = [statement for statement in found if statement.query and statement not in queries]
+    if not found:
+        raise ScriptError("there is no query")
+    if others and len(found) == 1:
+        raise ScriptError(f"a query is needed here, not {others[0].type.name}")
+    if others or len(queries) > 1:
+        raise ScriptError(f"one query is needed here, not {len(queries) + len(others)} statements")
+
+
+def _statements(
+    connection: duckdb.DuckDBPyConnection, script: str
+) -> Iterator[tuple[duckdb.Statement, int]]:
+    """Each statement with the number of lines before its text."""
+    try:
+        found = connection.extract_statements(script)
+    except duckdb.Error as error:
+        raise _located(error, skipped=0) from error
+    skipped = 0
+    for statement in found:
+        yield statement, skipped
+        skipped += statement.query.count("\n")
+
+
+def _located(error: duckdb.Error, skipped: int) -> ScriptError:
+    message = str(error)
+    found = _LINE.search(message)
+    return ScriptError(message, int(found.group(1)) + skipped if found else None)

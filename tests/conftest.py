@@ -1,0 +1,77 @@
+"""One real PostgreSQL for the whole session; a database and a folder of state for each shop."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
+
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def reachable_tmp() -> Iterator[Path]:
+    """A temporary folder that other users of the machine may enter, as PostgreSQL must when the
+    tests run as root; pytest's own are private."""
+    with tempfile.TemporaryDirectory(prefix="ecommerce-tests-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def server(reachable_tmp: Path) -> Iterator[PostgresServer]:
+    with EmbeddedPostgres(reachable_tmp / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_shop(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> NewShop:
+    """Make a shop: empty, or with the data and the state of another one."""
+    numbers = itertools.count(1)
+
+    def make(like: Shop | None = None) -> Shop:
+        name = f"shop_{next(numbers)}"
+        template = like.environment["POSTGRES_DB"] if like else "template1"
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        place = replace(server, database=name)
+        shop = Shop(tmp_path_factory.mktemp(name), place.environment(), place.dsn)
+        if like:
+            copy_state(like.home, shop.home)
+        return shop
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def day(new_shop: NewShop) -> Shop:
+    """One day of the generator's default options, and one run of everything. Only to be read."""
+    shop = new_shop()
+    shop.generate(*ONE_DAY)
+    shop.first_run = shop.ecommerce("run")
+    assert shop.first_run.succeeded, shop.first_run.text
+    return shop
+
+
+@pytest.fixture
+def after_day(new_shop: NewShop, day: Shop) -> Shop:
+    """A copy of that shop, to be changed."""
+    return new_shop(like=day)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    return Tiny(tmp_path)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral

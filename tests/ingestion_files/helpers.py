@@ -1,0 +1,55 @@
+"""Assets from files that a test writes, and tables as plain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import duckdb
+
+from ecommerce_dagster.bruin.asset_files import read_asset
+from ecommerce_dagster.bruin.located import Position, YamlMapping
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.identifiers import relation
+from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.publish import Published, publish
+
+Connection = duckdb.DuckDBPyConnection
+Rows = list[tuple[Any, ...]]
+
+
+def asset_at(path: Path, text: str) -> Asset:
+    """The asset that a file with this text defines. The pipeline is the folder above `assets/`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
+    pipeline = next(folder.parent for folder in path.parents if folder.name == "assets")
+    log = ProblemLog()
+    asset = read_asset(path, pipeline, YamlMapping(Position(pipeline / "pipeline.yml", 1)), log)
+    log.raise_errors()
+    assert asset is not None, "the file defines no asset"
+    return asset
+
+
+def build(connection: Connection, asset: Asset, fill: Callable[[Connection], Loaded]) -> Published:
+    """Build the asset and run its checks, as a run does."""
+    return publish(connection, asset, fill, checks_of(asset), lambda text: text)
+
+
+def rows(connection: Connection, name: str, order: str = "ALL") -> Rows:
+    """The rows of a table, in a stable order."""
+    return connection.execute(f"FROM {relation(name)} ORDER BY {order}").fetchall()
+
+
+def types(connection: Connection, name: str) -> dict[str, str]:
+    """The columns of a table and their types."""
+    return described(connection, relation(name))
+
+
+def problems(log: ProblemLog) -> list[str]:
+    """What was reported, as `file:line: message`."""
+    return [f"{p.path.name}:{p.line}: {p.message}" for p in sorted(log.problems)]

@@ -1,0 +1,312 @@
+"""A shop of its own for a test: a database, a folder of state, and the commands a user has."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import dagster as dg
+import duckdb
+import psycopg
+from click.testing import CliRunner
+
+from ecommerce_dagster import build_defs, local
+from ecommerce_dagster.cli import main
+
+ROOT = local.ROOT
+DAY = "2025-03-05"
+ONE_DAY = ("--starting-at", DAY, "--ending-at", f"{DAY}T23:59:59.999999")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# Settings of the machine that a test must not see. POSTGRES_DSN is emptied, not removed, so that
+# a developer's `.env` does not bring it back.
+_FOREIGN = re.compile(r"^(POSTGRES_|PG|DUCKDB_|DAGSTER_|ECOMMERCE_|COLUMNS$|FORCE_COLOR$|TZ$)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+    @property
+    def succeeded(self) -> bool:
+        return self.code == 0
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment of this process without anything that names another shop."""
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+    return {**kept, "POSTGRES_DSN": "", "COLUMNS": "200", **variables}
+
+
+def script(name: str) -> str:
+    """The path of a command of this virtual environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def invoke(environment: Mapping[str, str], *arguments: str) -> Outcome:
+    """`ecommerce ...` in this process, which saves importing Dagster once more."""
+    with mock.patch.dict(os.environ, environment, clear=True):
+        result = CliRunner().invoke(main, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception  # a user would see a traceback
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+class Shop:
+    """A source database and a folder of local state, with the commands that work on them."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str], dsn: str = "") -> None:
+        self.home, self.dsn = home, dsn
+        self.user_home = home / "user"
+        self.user_home.mkdir(parents=True, exist_ok=True)
+        self.environment = clean_environment(
+            ECOMMERCE_HOME=str(home), HOME=str(self.user_home), **environment
+        )
+        self.warehouse = home / "warehouse.duckdb"
+        self.first_run: Outcome | None = None
+
+    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
+        """A command in the background, in a process group of its own."""
+        return subprocess.Popen(
+            [script(command[0]), *command[1:]],
+            env={**self.environment, **variables},
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, **variables: str) -> Outcome:
+        """A command to its end."""
+        process = self.start(*command, **variables)
+        try:
+            stdout, stderr = process.communicate(timeout=120)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return Outcome(process.returncode, stdout, stderr)
+
+    def ecommerce(self, *arguments: str, **variables: str) -> Outcome:
+        return self.run("ecommerce", *arguments, **variables)
+
+    def generate(self, *arguments: str) -> Outcome:
+        outcome = self.run("generate-data", *arguments)
+        assert outcome.succeeded, outcome.text
+        return outcome
+
+    def invoke(self, *arguments: str, **variables: str) -> Outcome:
+        return invoke({**self.environment, **variables}, *arguments)
+
+    def source(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last statement, asked of Postgres."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            for statement in statements:
+                cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the warehouse."""
+        return query(self.warehouse, sql)
+
+    def tables(self) -> dict[str, tuple[int, int]]:
+        """Each table of the warehouse with its number of rows and a hash of what they hold."""
+        return tables(self.warehouse)
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The Dagster instance that the commands record into."""
+        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
+            yield instance
+
+    def events(self, kind: dg.DagsterEventType, run_id: str | None = None) -> list[Any]:
+        """The events of a kind that a run (the latest one) left in the instance."""
+        with self.instance() as instance:
+            run_id = run_id or instance.get_runs(limit=1)[0].run_id
+            entries = instance.all_logs(run_id, of_type=kind)
+        return [entry.dagster_event for entry in entries]
+
+    def partitions(self, asset: str) -> set[str]:
+        """The partitions of an asset that the instance knows as materialized."""
+        with self.instance() as instance:
+            return instance.get_materialized_partitions(dg.AssetKey(asset.split(".")))
+
+
+NewShop = Callable[..., Shop]
+
+
+def query(warehouse: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+def tables(warehouse: Path) -> dict[str, tuple[int, int]]:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        names = connection.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY ALL"
+        ).fetchall()
+        found = {}
+        for schema, table in names:
+            row = connection.execute(
+                f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{schema}"."{table}" t'
+            ).fetchone()
+            assert row is not None
+            found[f"{schema}.{table}"] = (row[0], int(row[1]))
+        return found
+
+
+# A small pipeline in a folder of its own, for what needs no shop.
+
+_CONFIG = """
+default_environment: default
+environments:
+  default:
+    connections:
+      duckdb:
+        - name: duckdb-default
+          path: warehouse.duckdb
+"""
+
+
+class Tiny:
+    """A pipeline written by a test, and a warehouse beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.directory = folder / "pipeline"
+        self.warehouse = folder / "warehouse.duckdb"
+        self.write("pipeline/pipeline.yml", "name: tiny\n")
+        self.write(".bruin.yml", _CONFIG)
+        (self.directory / "assets").mkdir()
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def sql(self, name: str, query: str, header: str = "", *, table: bool = True) -> Path:
+        """A SQL asset: a table of what `query` returns."""
+        how = "materialization:\n  type: table\n" if table else ""
+        return self.write(
+            f"pipeline/assets/{name}.sql",
+            f"/* @bruin\nname: {name}\ntype: duckdb.sql\n{how}{header.strip()}\n@bruin */\n\n"
+            f"{query.strip()}\n",
+        )
+
+    def definitions(self, **options: Any) -> dg.Definitions:
+        return build_defs(self.directory, **options)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return query(self.warehouse, sql)
+
+    def ecommerce(self, command: str, *arguments: str, **variables: str) -> Outcome:
+        """`ecommerce COMMAND --pipeline ...` with its Dagster instance below this folder."""
+        environment = clean_environment(ECOMMERCE_HOME=str(self.folder / "state"), **variables)
+        return invoke(environment, command, *arguments, "--pipeline", str(self.directory))
+
+
+def run_all(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    selection: Any = None,
+    **options: Any,
+) -> dg.ExecuteInProcessResult:
+    """What Dagster does for 'Materialize' and 'Execute': one run of a selection."""
+    return dg.materialize(
+        list(definitions.assets or []),
+        resources=definitions.resources,
+        instance=instance,
+        selection=selection,
+        raise_on_error=False,
+        run_config=QUIET,
+        **options,
+    )
+
+
+def checks_recorded(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    """The check results of a run: `stg/orders:order_id__not_null` and what it found."""
+    return {
+        f"{e.asset_key.to_user_string()}:{e.check_name}": e
+        for e in result.get_asset_check_evaluations()
+    }
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The assets that a run reports as built."""
+    return [e.materialization.asset_key.to_user_string() for e in _materializations(result)]
+
+
+def _materializations(result: dg.ExecuteInProcessResult) -> list[Any]:
+    return [
+        event.step_materialization_data
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
+
+
+def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """The steps of a run that failed, with the message that the UI shows."""
+    found = {}
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            found[str(event.step_key)] = error.message if error else ""
+    return found
+
+
+# Processes and other things of the machine.
+
+
+def processes_of(*traces: str | Path) -> dict[int, str]:
+    """The processes that have one of these texts in their command line or their environment."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            told = (entry / "cmdline").read_bytes() + b"\n" + (entry / "environ").read_bytes()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z" and any(str(trace).encode() in told for trace in traces):
+            found[int(entry.name)] = told.replace(b"\0", b" ").decode(errors="replace")[:200]
+    return found
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 20) -> bool:
+    """Whether a condition becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return bool(condition())
+
+
+def copy_state(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.lock"), dirs_exist_ok=True)
