@@ -112,37 +112,48 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
 @main.command(
     epilog=_example(
         'ecommerce query "SELECT * FROM mart.sales_daily"\n'
-        "ecommerce query --table mart.top_skus --limit 5 --output csv"
+        "ecommerce query --table mart.top_skus --limit 5 --output csv\n"
+        'ecommerce query -c pg-default -q "SELECT count(*) FROM orders"'
     )
 )
 @click.argument("sql", required=False)
-@click.option("--sql", "sql_option", metavar="SQL", help="The same as the argument.")
+@click.option("--sql", "-q", "sql_option", metavar="SQL", help="The same as the argument.")
 @click.option("--table", metavar="NAME", help="Show this table.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--asset", metavar="NAME", help="Run the query of this asset's file.")
+@click.option("--connection", "-c", metavar="NAME", help="Another connection of .bruin.yml.")
+@click.option("--limit", type=click.IntRange(1), help="Rows at most.  [100 in a table, else all]")
 @click.option(
-    "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
 )
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
 @_pipeline_options
 def query(
     sql: str | None,
     sql_option: str | None,
     table: str | None,
-    limit: int,
+    asset: str | None,
+    connection: str | None,
+    limit: int | None,
     output: str,
-    pipeline: Path | None,
-    config_file: Path | None,
-    environment: str | None,
+    **options: Any,
 ) -> None:
-    """Ask the warehouse; nothing can be changed this way."""
-    given = [text for text in (sql, sql_option, table) if text]
-    if len(given) != 1:
-        raise click.UsageError("give one SQL text, or one --table")
+    """Ask the warehouse, or another connection; nothing can be changed this way."""
+    if sum(bool(given) for given in (sql, sql_option, table, asset)) != 1:
+        raise click.UsageError("give one SQL text, or one --table, or one --asset")
     with user_errors():
-        from ecommerce_dagster.cli.query import show_rows
-        from ecommerce_dagster.cli.workspace import open_project
+        from ecommerce_dagster.cli import query as asked
+        from ecommerce_dagster.cli.workspace import project_from_options
 
-        project = open_project(pipeline, config_file, environment)
-        show_rows(project, sql or sql_option, table, limit, output)
+        project = project_from_options(options)
+        text = sql or sql_option or (asked.table_query(table) if table else "")
+        if asset:
+            text, own = asked.asset_query(project, asset)
+            connection = connection or own
+        asked.show_rows(project, text, connection, limit, output)
 
 
 @main.command(epilog=_example("ecommerce validate\necommerce validate path/to/pipeline"))

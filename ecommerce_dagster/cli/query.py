@@ -1,37 +1,46 @@
-"""`ecommerce query`: rows of the warehouse, read-only."""
+"""`ecommerce query`: rows of a connection, read-only."""
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import duckdb
+import psycopg
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ecommerce_dagster.bruin.connections import default_connection_name
+from ecommerce_dagster.bruin.connections import Connection, default_connection_name
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.cli.show import asset_called
+from ecommerce_dagster.ingestion.postgres import session
 from ecommerce_dagster.orchestration.resources import variables_for
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
 
 Rows = list[tuple[Any, ...]]
+_TABLE_LIMIT = 100
 
 
 class QueryError(Exception):
-    """A query that the warehouse refuses."""
+    """A query that the database refuses."""
 
 
 def show_rows(
-    project: Project, sql: str | None, table: str | None, limit: int, output: str
+    project: Project, sql: str, connection: str | None, limit: int | None, output: str
 ) -> None:
-    """Print what a query, or a table, holds. Raises QueryError, WarehouseError."""
-    names, rows, more = fetch(project, sql or f"FROM {relation(table or '')}", limit)
+    """Print what a query returns. Raises QueryError, WarehouseError, SourceError."""
+    if output == "table" and limit is None:
+        limit = _TABLE_LIMIT
+    names, rows, more = fetch(project, sql, limit, connection)
     if output == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(names)
@@ -45,39 +54,78 @@ def show_rows(
         print(f"more than {limit} rows; --limit shows more of them", file=sys.stderr)
 
 
-def fetch(project: Project, sql: str, limit: int) -> tuple[list[str], Rows, bool]:
+def table_query(name: str) -> str:
+    """The query for a whole table."""
+    return f"SELECT * FROM {relation(name)}"
+
+
+def asset_query(project: Project, name: str) -> tuple[str, str]:
+    """The rendered query of an asset's file, and the connection it is for."""
+    asset = asset_called(project, name)
+    if not asset.body:
+        return table_query(asset.name), project.connection_name(asset)
+    context = RunContext(pipeline=project.pipeline.name, variables=project.variables)
+    return project.render(asset.body, context, asset), project.connection_name(asset)
+
+
+def fetch(
+    project: Project, sql: str, limit: int | None, name: str | None = None
+) -> tuple[list[str], Rows, bool]:
     """The column names and at most `limit` rows of a query, and whether there are more."""
-    name = default_connection_name("duckdb", project.pipeline.default_connections)
+    name = name or default_connection_name("duckdb", project.pipeline.default_connections)
     connection = project.connections.get(name)
-    path = connection.duckdb(variables_for(project.connections.path)).path
+    if connection.platform == "postgres":
+        names, rows = _from_postgres(connection, sql, limit)
+    else:
+        names, rows = _from_duckdb(connection, sql, limit)
+    return names, rows[:limit], limit is not None and len(rows) > limit
+
+
+def _from_duckdb(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
+    path = connection.duckdb(variables_for(connection.path)).path
     with open_warehouse(path, read_only=True, on_wait=lambda m: print(m, file=sys.stderr)) as duck:
         try:
             cursor = duck.execute(sql)
-            rows = cursor.fetchmany(limit + 1) if cursor.description else []
+            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
         except duckdb.Error as error:
             raise QueryError(str(error)) from None
-        names = [str(column[0]) for column in cursor.description or []]
-    return names, rows[:limit], len(rows) > limit
+        return [str(column[0]) for column in cursor.description or []], rows
+
+
+def _from_postgres(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
+    with session(connection.postgres(variables_for(connection.path))) as postgres:
+        try:
+            cursor = postgres.execute(sql.encode())
+            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
+        except psycopg.Error as error:
+            raise QueryError(error.diag.message_primary or str(error)) from None
+        return [column.name for column in cursor.description or []], rows
 
 
 def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:
     """Rows for a terminal, numbers to the right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for position, name in enumerate(names):
-        numeric = any(
-            isinstance(row[position], int | float) or _is_decimal(row[position]) for row in rows
-        )
+        numeric = any(isinstance(row[position], int | float | Decimal) for row in rows)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else escape(str(value)) for value in row))
     return table
 
 
-def _is_decimal(value: Any) -> bool:
-    return type(value).__name__ == "Decimal"
-
-
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str | list | dict):
-        return value
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    """A value for JSON; what JSON has no exact form for becomes text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Decimal():
+            return float(value) if Decimal(repr(float(value))) == value else str(value)
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case date() | datetime() | time():
+            return value.isoformat()
+    return str(value)
