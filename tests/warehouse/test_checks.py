@@ -49,7 +49,8 @@ CASES = [
      ["TIMESTAMPTZ '2023-12-31 23:59:59.999999+00'", "TIMESTAMPTZ '2024-01-01 00:00:00+00'"], 1),
     ("min, value: b", ["'b'", "'c'"], ["'a'", "'b'"], 1),
     ("min, value: true", ["true"], ["false", "true"], 1),
-    ("min, value: '-9223372036854775808'", ["-9223372036854775808::BIGINT"], ["1.0::FLOAT"], 0),
+    ("min, value: -9223372036854775807", ["-9223372036854775807"],
+     ["-9223372036854775808::HUGEINT::BIGINT"], 1),
     ("max, value: 10", ["10", "9.99"], ["10.01", "11", "10"], 2),
     ("max, value: 1e3", ["1000"], ["1001", "1000.5", "3"], 2),
     ("max, value: o'clock", ["'noon'"], ["'o''clocks'", "'a'"], 1),
@@ -88,11 +89,7 @@ class TestEachRule:
     ) -> None:
         passing, failing = check(w, rule, *good), check(w, rule, *bad)
         assert (passing.passed, passing.failed_rows, passing.total_rows) == (True, 0, len(good))
-        assert (failing.passed, failing.failed_rows, failing.total_rows) == (
-            count == 0,
-            count,
-            len(bad),
-        )
+        assert (failing.passed, failing.failed_rows, failing.total_rows) == (False, count, len(bad))
         assert (passing.error, failing.error) == (None, None)
 
     @pytest.mark.parametrize(("rule", "good", "bad", "count"), CASES, ids=IDS)
@@ -101,7 +98,8 @@ class TestEachRule:
     ) -> None:
         result = check(w, rule, "NULL", *good, "NULL")
         assert result.passed == (rule != "not_null")
-        assert check(w, rule, "NULL", "NULL").passed == (rule != "not_null")
+        nothing = f"CASE WHEN false THEN {good[0]} END"
+        assert check(w, rule, nothing, nothing).passed == (rule != "not_null")
 
     @pytest.mark.parametrize(("rule", "good", "bad", "count"), CASES, ids=IDS)
     def test_an_empty_table_passes(
@@ -149,7 +147,7 @@ class TestUnique:
         for numbers, surplus in (
             ([low, low + 1, low + 1, low + 2], 1),
             ([high - 2, high - 1, high, high, high], 2),
-            ([low, high, low, high, 0], 2),
+            ([low, high, low, high, 1], 2),
             ([low, high], 0),
         ):
             rows = [f"'{number}'::{kind}" for number in numbers]
@@ -232,7 +230,7 @@ class TestRelationships:
         more = ", foreign_key: {table: raw.parent, column: x}"
         result = self.check(w, "1", "9", more=more)
         assert (result.passed, result.failed_rows) == (False, None)
-        assert '"parent" does not have a column named "x"' in str(result.error)
+        assert 'parent."x"' in str(result.error)
 
     def test_a_parent_that_does_not_exist_is_named(self, w: Warehouse) -> None:
         result = self.check(w, "1", more=", foreign_key: {table: raw.nobody, column: id}")
@@ -318,10 +316,9 @@ custom_checks:
 
     def test_the_sql_of_a_failure_finds_its_rows(self, w: Warehouse) -> None:
         for rule, _, bad, count in CASES:
-            if count == 0 or rule == "unique":
-                continue
-            result = check(w, f"{rule}, blocking: false", *bad)
-            assert len(w.sql(str(result.bad_rows_sql))) == count
+            if rule != "unique":
+                result = check(w, f"{rule}, blocking: false", *bad)
+                assert len(w.sql(str(result.bad_rows_sql))) == count
 
     def test_rows_that_python_cannot_hold_are_not_shown(self, w: Warehouse) -> None:
         query = "SELECT -1 AS x, INTERVAL 10000000 YEAR AS years"
@@ -419,7 +416,7 @@ custom_checks:
     def test_checks_of_a_script_that_makes_no_table_fail(self, w: Warehouse) -> None:
         file = header("name: not_null").replace(TABLE, "description: a script")
         (result,) = w.run(file, "CREATE TABLE other AS SELECT 1 AS x").results
-        assert "could not be evaluated: Catalog Error: Table with name t" in result.message
+        assert "could not be evaluated: Catalog Error: Table with name" in result.message
         assert w.kind("other") is None
 
 

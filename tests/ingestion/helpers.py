@@ -1,0 +1,111 @@
+"""One source database, one warehouse, and loads from the one into the other, for real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+import yaml
+from psycopg import sql
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.publish import Published, publish
+from ecommerce_dagster.warehouse.sql_asset import AssetError
+
+FILE = Path("assets/raw/t.asset.yml")
+LINE = 3
+# Two ways into DuckDB: the table itself, in parallel, and a query that Postgres runs.
+TABLE, QUERY = "public.t", "query:SELECT * FROM public.t"
+
+
+def asset_of(parameters: str | dict[str, Any] = "", rest: str = "") -> Asset:
+    """An ingestr asset raw.t of public.t with these parameters, and this as the rest of its file."""
+    given = parameters if isinstance(parameters, dict) else yaml.safe_load(parameters) or {}
+    defaults = {"source_connection": "pg", "source_table": TABLE, "destination": "duckdb"}
+    definition = {"name": "raw.t", "type": "ingestr", "parameters": {**defaults, **given}}
+    position = {"path": FILE, "line": LINE}
+    return Asset.model_validate({**definition, **(yaml.safe_load(rest) or {}), **position})
+
+
+def days(first: str, count: int = 1) -> Interval:
+    """The interval of whole days from a date on."""
+    start = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    return Interval(start, start + timedelta(days=count))
+
+
+@dataclass
+class World:
+    """A database of its own in a running server, and a warehouse in a file."""
+
+    server: PostgresServer
+    postgres: psycopg.Connection[Any]
+    duck: duckdb.DuckDBPyConnection
+    file: Path
+
+    @property
+    def connection(self) -> PostgresConnection:
+        """What `.bruin.yml` says."""
+        s = self.server
+        return PostgresConnection(s.host, s.port, s.database, s.user, s.password)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements in Postgres; the rows of the last one."""
+        cursor = self.postgres.cursor()
+        for statement in statements:
+            cursor.execute(sql.SQL(statement))  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description else []
+
+    def load(
+        self,
+        parameters: str | dict[str, Any] = "",
+        rest: str = "",
+        *,
+        interval: Interval | None = None,
+        full_refresh: bool = False,
+        connection: PostgresConnection | None = None,
+    ) -> Published:
+        """One run of raw.t."""
+        asset = asset_of(parameters, rest)
+        fill = Ingestion(asset, connection or self.connection, interval, full_refresh)
+        with fill.prepare(self.duck):
+            return publish(self.duck, asset, fill, [], lambda template: template)
+
+    def failure(self, *args: Any, **kwargs: Any) -> str:
+        """The message of a run that fails, after the place that it names, in one line."""
+        with pytest.raises(AssetError) as failed:
+            self.load(*args, **kwargs)
+        place, message = f"{FILE}:{LINE}: ", str(failed.value)
+        assert message.startswith(place)
+        assert "\n" not in message
+        return message.removeprefix(place)
+
+    def rows(self, query: str = "FROM raw.t ORDER BY ALL") -> list[tuple[Any, ...]]:
+        """Rows of the warehouse."""
+        return self.duck.execute(query).fetchall()
+
+    def texts(self, column: str = "v") -> list[str | None]:
+        """A column of the loaded table as DuckDB writes it, in the order of `id`."""
+        query = f'SELECT CAST("{column}" AS VARCHAR) FROM raw.t ORDER BY id'
+        return [row[0] for row in self.rows(query)]
+
+    def types(self) -> dict[str, str]:
+        """The columns of the loaded table."""
+        return described(self.duck, "raw.t")
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[Any]]:
+        """Somebody else in the source database."""
+        with psycopg.connect(self.server.dsn, autocommit=True) as other:
+            yield other
