@@ -126,7 +126,10 @@ class Node(BaseModel):
         """Log what is wrong in `data`, and return where: what to go on without."""
         found: dict[Location, list[dict[str, Any]]] = {}
         for detail in error.errors(include_url=False):
-            found.setdefault(_written(data, detail["loc"]), []).append(dict(detail))
+            location = _written(data, detail["loc"])
+            if detail["type"] == "missing":
+                location = (*location, detail["loc"][-1])
+            found.setdefault(location, []).append(dict(detail))
         for location, details in found.items():
             if details[0]["type"] == _REPORTED:
                 continue
@@ -171,10 +174,8 @@ def _written(data: YamlMapping, location: Iterable[str | int]) -> Location:
     value: Any = data
     steps: list[str | int] = []
     for step in location:
-        if isinstance(value, YamlMapping) and isinstance(step, str):
+        if isinstance(value, YamlMapping) and isinstance(step, str) and step in value:
             steps.append(step)
-            if step not in value:
-                break
             value = value[step]
         elif isinstance(value, YamlList) and isinstance(step, int) and step < len(value):
             steps.append(step)

@@ -10,8 +10,9 @@ from typing import Literal
 
 Severity = Literal["error", "warning"]
 
-# A wrong word is at most this much unlike the right one: a typing error, and a mere hint.
-TYPING_ERROR = 0.8
+# How like the right word a wrong one is: a typing error (two letters of `name` swapped), and what
+# is worth a hint.
+TYPING_ERROR = 0.75
 HINT = 0.6
 # Comparing takes quadratic time, and nobody mistypes a novel.
 _LONGEST_WORD = 80

@@ -74,7 +74,7 @@ class Project:
             platform = asset.parameter("destination") or "duckdb"
         else:
             own, platform = asset.connection, asset.type.split(".")[0]
-        platform = {"pg": "postgres", "python": "duckdb"}.get(platform, platform)
+        platform = {"pg": "postgres", "python": "duckdb", "empty": "duckdb"}.get(platform, platform)
         return own or default_connection_name(platform, self.pipeline.default_connections)
 
     def render(self, template: str, context: RunContext, asset: Asset) -> str:

@@ -203,11 +203,11 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     """The line (from 0) and the words of a syntax error, said so that a user can mend it."""
     problem = error.problem or "it cannot be read"
     mark, begin = error.problem_mark, error.context_mark
-    line = mark.line if mark else 0
+    lines = text.rstrip().split("\n")
+    line = min(mark.line if mark else 0, len(lines) - 1)
     if begin and problem == "found unexpected end of stream":
         return begin.line, "the quoted text that starts here does not end"
-    lines = text.split("\n")
-    written = lines[line] if line < len(lines) else ""
+    written = lines[line]
     if "\t" in written[: len(written) - len(written.lstrip())]:
         return line, "a tab stands in the indentation; use spaces"
     hint = _HINTS.get(problem)

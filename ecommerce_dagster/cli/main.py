@@ -94,7 +94,9 @@ def dev(port: int) -> None:
 )
 @click.option("--continue", "proceed", is_flag=True, help="What the last run did not finish.")
 @click.option("--workers", type=click.IntRange(1), help="Ignored: a DuckDB file has one writer.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 @_pipeline_options
 def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     """Build and check ASSETS (all of them, when none is named) in one Dagster run.
@@ -146,9 +148,9 @@ def query(
         raise click.UsageError("give one SQL text, or one --table, or one --asset")
     with user_errors():
         from ecommerce_dagster.cli import query as asked
-        from ecommerce_dagster.cli.workspace import project_from_options
+        from ecommerce_dagster.cli.workspace import readable_project
 
-        project = project_from_options(options)
+        project = readable_project(options)
         text = sql or sql_option or (asked.table_query(table) if table else "")
         if asset:
             text, own = asked.asset_query(project, asset)
@@ -176,7 +178,9 @@ def validate(
 
 @main.command(epilog=_example("ecommerce show mart.top_skus\necommerce show --output json"))
 @click.argument("asset", required=False)
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 @click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
 @click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
 @_pipeline_options
@@ -192,7 +196,9 @@ def show(asset: str | None, output: str, **options: Any) -> None:
 @main.command(epilog=_example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
 @click.argument("asset")
 @click.option("--full", is_flag=True, help="All that can be reached, not the neighbours alone.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 @_pipeline_options
 def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
     """Print what ASSET is made of, and what is made of it."""

@@ -11,7 +11,8 @@ import click
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import interval_between
-from ecommerce_dagster.bruin.project import Project, find_upwards
+from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
+from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
 from ecommerce_dagster.orchestration.build import load_project
 
 _PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
@@ -31,6 +32,25 @@ def open_project(
         environment=environment,
         variables=variables,
     )
+
+
+def readable_project(options: Mapping[str, Any]) -> Project:
+    """The same for commands that only look: mistakes in its files do not stop them.
+
+    Raises ProjectError when there is no pipeline to speak of.
+    """
+    local.load_environment()
+    log = ProblemLog()
+    project = read_project(
+        options["pipeline"] or local.PIPELINE,
+        log,
+        config_file=options["config_file"],
+        environment=options["environment"],
+        variables=variables_of(options.get("variables", ())),
+    )
+    if project is None:
+        raise ProjectError(log.errors)
+    return project
 
 
 def project_from_options(options: Mapping[str, Any]) -> Project:

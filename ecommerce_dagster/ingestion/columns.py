@@ -96,9 +96,10 @@ class SourceColumn:
         """Whether `arriving`, what the extension makes of it in a table, is `kind` exactly."""
         if arriving.startswith("ENUM("):
             return kind == "VARCHAR"
-        if self.is_array or not (self.is_number or self.base in _TYPES):
+        if self.fixed_type is None or not (self.is_number or self.base in _TYPES):
             return False
-        return arriving == kind or (arriving, kind) == ("VARCHAR", "JSON")
+        as_json = (arriving, kind) == ("VARCHAR", "JSON")
+        return arriving == kind == self.fixed_type or as_json
 
     @property
     def questions(self) -> tuple[str, str, str]:

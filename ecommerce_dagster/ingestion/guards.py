@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ecommerce_dagster.ingestion.columns import SourceColumn
-from ecommerce_dagster.ingestion.postgres import SourceError, ask
+from ecommerce_dagster.ingestion.postgres import SourceError, ask, texts
 from ecommerce_dagster.ingestion.source import Source
 from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
@@ -36,7 +36,7 @@ _LATE = _Guard(
     "varchar",
 )
 _ENDLESS = _Guard(
-    "= INTERVAL '2147483647 months 2147483647 days 9223372036854775807 microseconds'",
+    "NOT BETWEEN INTERVAL '-178000000 years' AND INTERVAL '178000000 years'",
     "IN ('infinity', '-infinity')",
     "infinite",
     "varchar",
@@ -57,14 +57,15 @@ def refuse_garbled(
             suspects.append((column, guard))
     if not suspects:
         return
-    counts = ", ".join(
+    offences = [
         f"count(*) FILTER (WHERE {quoted(column.name)} {guard.offence})"
         for column, guard in suspects
-    )
-    for (column, guard), count in zip(suspects, ask(duck, source.select(counts)), strict=True):
-        if count:
+    ]
+    counts = ask(duck, source.select(texts(offences)))
+    for (column, guard), count in zip(suspects, counts, strict=True):
+        if count != "0":
             raise SourceError(
-                f"the column {column.name} of {source.name} is {guard.what} in {count:,} rows, "
+                f"the column {column.name} of {source.name} is {guard.what} in {count} rows, "
                 f"which {types[column.name]} cannot hold; correct them, or declare the column "
                 f"as {guard.instead}"
             )

@@ -7,7 +7,7 @@ REPEATABLE READ: whatever is asked in between sees the same rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,8 +76,8 @@ def detach(duck: duckdb.DuckDBPyConnection) -> None:
 
 def settle(duck: duckdb.DuckDBPyConnection) -> None:
     """Begin to read in this transaction."""
-    changes = (f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
-    ask(duck, f"SELECT {', '.join(changes)}")
+    changes = [f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()]
+    ask(duck, f"SELECT {texts(changes)}")
 
 
 def rows_of(query: str) -> str:
@@ -85,9 +85,15 @@ def rows_of(query: str) -> str:
     return f"postgres_query('{ALIAS}', {literal(query)})"
 
 
-def ask(duck: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:
-    """The only row of a query that PostgreSQL runs."""
-    return duck.execute(f"SELECT * FROM {rows_of(query)}").fetchall()[0]
+def texts(expressions: Iterable[str]) -> str:
+    """An array of texts, in SQL for PostgreSQL."""
+    return f"ARRAY[{', '.join(f'({expression})::text' for expression in expressions)}]"
+
+
+def ask(duck: duckdb.DuckDBPyConnection, query: str) -> list[str | None]:
+    """The answers of a query that PostgreSQL runs: one row of one array of `texts`."""
+    ((answers,),) = duck.execute(f"SELECT * FROM {rows_of(query)}").fetchall()
+    return list(answers)
 
 
 @contextmanager

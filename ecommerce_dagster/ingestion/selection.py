@@ -11,7 +11,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
-from ecommerce_dagster.ingestion.postgres import SourceError, ask
+from ecommerce_dagster.ingestion.postgres import SourceError, ask, texts
 from ecommerce_dagster.ingestion.source import Source
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 
@@ -56,8 +56,8 @@ def after_largest(
     ).fetchall()[0]
     if not total:
         return None
-    (found,) = ask(duck, replace(source, condition=_untold(key)).select("count(*)"))
-    if int(str(found)) > untold:
+    (found,) = ask(duck, replace(source, condition=_untold(key)).select(texts(["count(*)"])))
+    if int(found or 0) > untold:
         raise SourceError(
             f"{found} rows of {source.name} have no finite {key.name} (incremental_key), {untold} "
             "of them are loaded, and 'append' cannot tell which; use 'merge' or another key"

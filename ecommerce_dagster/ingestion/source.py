@@ -12,7 +12,15 @@ import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.ingestion.columns import SourceColumn
-from ecommerce_dagster.ingestion.postgres import ALIAS, SourceError, ask, reason, rows_of, session
+from ecommerce_dagster.ingestion.postgres import (
+    ALIAS,
+    SourceError,
+    ask,
+    reason,
+    rows_of,
+    session,
+    texts,
+)
 from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.identifiers import quoted
 
@@ -125,10 +133,9 @@ def types_of(
     """
     types = {c.name: wanted.get(c.name) or c.fixed_type for c in source.columns}
     undecided = [column for column in source.columns if types[column.name] is None]
-    questions = [f"({each})::text" for column in undecided for each in column.questions]
-    answers = ask(duck, source.select(", ".join(questions))) if questions else ()
-    texts = (None if answer is None else str(answer) for answer in answers)
-    decided = {column.name: column.type_for(*islice(texts, 3)) for column in undecided}
+    questions = [question for column in undecided for question in column.questions]
+    answers = iter(ask(duck, source.select(texts(questions))) if questions else ())
+    decided = {column.name: column.type_for(*islice(answers, 3)) for column in undecided}
     return {name: kind or decided[name] for name, kind in types.items()}
 
 

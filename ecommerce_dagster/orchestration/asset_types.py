@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.ingest import Ingestion, lint_ingestion
 from ecommerce_dagster.ingestion.seed import Seed, lint_seed
 from ecommerce_dagster.ingestion.sensor import (
@@ -37,13 +38,14 @@ _POSTGRES = frozenset({"postgres"})
 class AssetType:
     """A kind of asset.
 
-    `build` makes and checks its table, in one run. `platforms` says on which kinds of connection
-    the table can be. `sources` names the other connections that it reads.
+    `build` makes and checks its table, in one run. `has_table` tells whether there is one, on a
+    connection of one of the `platforms`. `sources` names the other connections that it reads.
     """
 
     build: Build
     kinds: frozenset[str]
     platforms: frozenset[str] = _DUCKDB
+    has_table: Callable[[Asset], bool] = lambda asset: True
     sources: Callable[[Asset], Sources] = lambda asset: {}
     lint: Callable[[Asset, Path, ProblemLog], None] = lambda asset, root, log: None
 
@@ -109,6 +111,17 @@ def _ingestr_sources(asset: Asset) -> Sources:
     return {name: _POSTGRES} if name else {}
 
 
+def _is_checked(asset: Asset) -> bool:
+    return bool(asset.custom_checks or any(column.checks for column in asset.columns))
+
+
+def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:
+    """The connections that an asset needs, by name, with the platforms that will do for each."""
+    kind = ASSET_TYPES[asset.type]
+    own = {project.connection_name(asset): kind.platforms} if kind.has_table(asset) else {}
+    return {**own, **kind.sources(asset)}
+
+
 def _sql_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
     lint_materialization(asset, log)
 
@@ -142,5 +155,5 @@ ASSET_TYPES: dict[str, AssetType] = {
         sources=_ingestr_sources,
         lint=lambda a, _, log: lint_ingestion(a, log),
     ),
-    "empty": AssetType(_build_nothing, _kinds("empty")),
+    "empty": AssetType(_build_nothing, _kinds("empty"), has_table=_is_checked),
 }

@@ -11,7 +11,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.partitions import lint_schedule
@@ -124,9 +124,7 @@ def _lint_type(asset: Asset, log: ProblemLog) -> None:
 def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
     if asset.type not in ASSET_TYPES:
         return
-    kind = ASSET_TYPES[asset.type]
-    wanted = {project.connection_name(asset): kind.platforms, **kind.sources(asset)}
-    for name, platforms in wanted.items():
+    for name, platforms in connections_of(project, asset).items():
         found = project.connections.by_name.get(name)
         if found is None:
             where = project.connections.path

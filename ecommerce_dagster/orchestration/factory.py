@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.ingest import incremental_key_of
 from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
     filled_partitions,
@@ -42,15 +42,13 @@ def build_asset(
     if not partitioned:
         spec = spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)
-    sources = ASSET_TYPES[asset.type].sources(asset)
-    required = {resource_key(name) for name in (project.connection_name(asset), *sources)}
 
     @dg.multi_asset(
         name=op_name(spec.key),
         specs=[spec],
         check_specs=[translator.get_asset_check_spec(check) for check in checks],
         can_subset=True,
-        required_resource_keys=required,
+        required_resource_keys={resource_key(name) for name in connections_of(project, asset)},
         retry_policy=_retry_policy(asset, project),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )

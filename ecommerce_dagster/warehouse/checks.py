@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -283,10 +284,10 @@ def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck, rows: str)
         return int(cell)
     if isinstance(cell, int | float | Decimal):
         return cell
-    try:
-        return float(cell) if isinstance(cell, str) and not cell.isdecimal() else int(cell)
-    except (TypeError, ValueError):
-        raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number") from None
+    for number in (int, float) if isinstance(cell, str) else ():
+        with suppress(ValueError):
+            return number(cell)
+    raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number")
 
 
 def _rows_behind(query: str, rule: CustomCheck) -> str | None:
@@ -310,7 +311,7 @@ def _rows_behind(query: str, rule: CustomCheck) -> str | None:
     if len(projections) != 1 or not isinstance(projections[0].unalias(), exp.Count):
         return None
     counted = projections[0].unalias().this
-    if not isinstance(counted, exp.Star | exp.Literal):
+    if not isinstance(counted, exp.Star | exp.Literal | None):
         return None
     return str(parsed.select("*", append=False).sql(dialect="duckdb", pretty=True))
 

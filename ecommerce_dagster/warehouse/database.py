@@ -11,6 +11,8 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
+from ecommerce_dagster.warehouse.identifiers import literal
+
 # What every session is set to, unless the caller's settings say otherwise.
 _SESSION = {
     "TimeZone": "'UTC'",  # a day is the same day on every machine
@@ -126,11 +128,14 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
 
 def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
     """`table`, `view`, or None when nothing is called `name` ([[database.]schema.]table)."""
-    database, schema, table = [None, None, None, *name.split(".")][-3:]
+    database, schema, table = [
+        "current_database()",
+        "current_schema()",
+        *map(literal, name.split(".")),
+    ][-3:]
+    # Not as parameters: for those DuckDB imports pandas where it is installed, which takes a second.
     row = connection.execute(
-        "SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower($1)"
-        " AND lower(table_schema) = lower(coalesce($2, current_schema()))"
-        " AND lower(table_catalog) = lower(coalesce($3, current_database()))",
-        [table, schema, database],
+        f"SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower({table})"
+        f" AND lower(table_schema) = lower({schema}) AND lower(table_catalog) = lower({database})"
     ).fetchone()
     return None if row is None else "view" if row[0] == "VIEW" else "table"

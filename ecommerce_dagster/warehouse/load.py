@@ -9,7 +9,9 @@ import duckdb
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.warehouse import ddl
 from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.history import INSTANTS
 from ecommerce_dagster.warehouse.identifiers import quoted, relation, schema_of
 from ecommerce_dagster.warehouse.strategies import (
     STRATEGIES,
@@ -64,6 +66,7 @@ def load_table(
         existing = None
     create = existing is None or strategy.rebuilds
     incoming = _incoming(connection, source, existing or {})
+    existing = _from_query(asset, strategy, incoming, existing)
     plan = _plan(asset, incoming, None if create else existing, update_all)
     how = asset.materialization
     load = Load(
@@ -77,6 +80,7 @@ def load_table(
         by_date=how.time_granularity == "date",
     )
     _require_columns(load, incoming, strategy)
+    _require_instants(load, strategy)
     alterations = [f"ALTER TABLE {load.table} {change}" for change in plan.alterations]
     steps = strategy.create(load) if create else [*alterations, *strategy.statements(load)]
     written = 0
@@ -86,6 +90,21 @@ def load_table(
     if create:
         written = _count(connection, load.table)
     return Loaded(written, tuple(steps), tuple(plan.changes))
+
+
+def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> Loaded:
+    """Bring the table of `asset` to what its columns declare. Runs inside the caller's
+    transaction."""
+    existing = _existing(connection, asset)
+    plan = ddl.declaration(asset, existing, ddl.comments_of(connection, asset.name))
+    for name, query in plan.defaults.items():
+        try:
+            connection.execute(query)
+        except duckdb.Error as error:
+            raise LoadError(f"the default of the column {name}: {error}") from error
+    for statement in plan.statements:
+        connection.execute(statement)
+    return Loaded(statements=plan.statements, schema_changes=plan.changes)
 
 
 def refuse_outside(
@@ -151,6 +170,29 @@ def _incoming(
         row = connection.execute(f"SELECT {kinds} FROM {source} WHERE FALSE").fetchone()
         columns |= zip(asked, row or (), strict=True)
     return columns
+
+
+def _from_query(
+    asset: Asset,
+    strategy: Strategy,
+    incoming: Mapping[str, str],
+    existing: Mapping[str, str] | None,
+) -> dict[str, str] | None:
+    """The columns of the table without those that the strategy fills."""
+    taken = [name for name in incoming if name.lower() in strategy.fills]
+    if taken:
+        raise LoadError(
+            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
+        )
+    if existing is None:
+        return None
+    missing = [name for name in strategy.fills if name not in _lower(existing)]
+    if missing:
+        raise LoadError(
+            f"{asset.name} has no column {', '.join(missing)}: another strategy made it; "
+            "run once with --full-refresh to rebuild the table"
+        )
+    return {name: kind for name, kind in existing.items() if name.lower() not in strategy.fills}
 
 
 def _plan(
@@ -223,9 +265,19 @@ def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy
         )
     if strategy.needs_primary_key and "rowid" in _lower(incoming):
         raise LoadError(
-            "a merge tells equal rows apart by DuckDB's rowid, which a column of that name hides; "
-            "rename the column rowid in the query"
+            "the strategy tells equal rows apart by DuckDB's rowid, which a column of that name "
+            "hides; rename the column rowid in the query"
         )
+
+
+def _require_instants(load: Load, strategy: Strategy) -> None:
+    key = (load.incremental_key or "").lower()
+    for column in load.columns if strategy.needs_instants else ():
+        if column.name.lower() == key and column.type not in INSTANTS:
+            raise LoadError(
+                f"the column {column.name} is {column.type}; as the incremental_key of this "
+                "strategy it must be a DATE, a TIMESTAMP or a TIMESTAMPTZ; cast it in the query"
+            )
 
 
 def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

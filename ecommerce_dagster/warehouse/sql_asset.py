@@ -17,6 +17,7 @@ from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.load import (
     Loaded,
     LoadError,
+    declare_table,
     ensure_schema,
     load_table,
     refuse_outside,
@@ -58,6 +59,8 @@ class SqlBuild:
 
     def _build(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
         asset = self.asset
+        if asset.materialization.type == "table" and strategy_name(asset) == "ddl":
+            return declare_table(connection, asset)
         if not asset.body.strip():
             raise LoadError("the file has no query below its header")
         match asset.materialization.type:

@@ -8,12 +8,13 @@ To add a strategy: write the function, add it to STRATEGIES.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.warehouse import datavault, ddl, history
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 
 BATCH = "_batch"
@@ -71,7 +72,8 @@ def _create(load: Load) -> list[str]:
 class Strategy:
     """How a table takes new rows, and how its first rows make it.
 
-    `rebuilds` replaces the table whole, and its types with it.
+    `rebuilds` replaces the table whole, and its types with it. `fills` names the columns that the
+    table has beside those of the query. `complaints` finds what else is wrong with an asset.
     """
 
     statements: Statements
@@ -80,6 +82,9 @@ class Strategy:
     needs_incremental_key: bool = False
     needs_primary_key: bool = False
     needs_time: bool = False
+    needs_instants: bool = False
+    fills: tuple[str, ...] = ()
+    complaints: Callable[[Asset], list[str]] = lambda asset: []
 
 
 def _append(load: Load) -> list[str]:
@@ -175,6 +180,21 @@ def in_window(column: str, window: Interval, by_date: bool) -> str:
     return f"{moment} >= {literal(window.start)} AND {moment} < {literal(window.end)}"
 
 
+def _staged(statements: Statements, *, deduplicated: bool = False) -> Statements:
+    """`statements` for incoming rows that are read once and have the types of the table."""
+
+    def around(load: Load) -> list[str]:
+        return [
+            _batch(load, load.select),
+            *([_without_duplicates(load, _BATCH)] if deduplicated else []),
+            *statements(replace(load, source=_BATCH)),
+            f"DROP TABLE {_BATCH}",
+        ]
+
+    return around
+
+
+_HUB = Strategy(_staged(datavault.add_keys), _staged(datavault.create_keys), needs_primary_key=True)
 STRATEGIES: dict[str, Strategy] = {
     "create+replace": Strategy(_create, rebuilds=True),
     "append": Strategy(_append),
@@ -182,6 +202,31 @@ STRATEGIES: dict[str, Strategy] = {
     "delete+insert": Strategy(_delete_insert, needs_incremental_key=True),
     "merge": Strategy(_merge, _create_merged, needs_primary_key=True),
     "time_interval": Strategy(_time_interval, needs_incremental_key=True, needs_time=True),
+    "scd2_by_column": Strategy(
+        _staged(history.by_column, deduplicated=True),
+        _staged(history.create, deduplicated=True),
+        needs_primary_key=True,
+        fills=tuple(history.COLUMNS),
+    ),
+    "scd2_by_time": Strategy(
+        _staged(history.by_time, deduplicated=True),
+        _staged(history.create, deduplicated=True),
+        needs_primary_key=True,
+        needs_incremental_key=True,
+        needs_instants=True,
+        fills=tuple(history.COLUMNS),
+        complaints=history.complaints,
+    ),
+    "datavault_hub": _HUB,
+    "datavault_link": _HUB,
+    "datavault_satellite": Strategy(
+        _staged(datavault.add_to_satellite),
+        _staged(datavault.create_satellite),
+        needs_primary_key=True,
+        complaints=datavault.complaints,
+    ),
+    # It takes no rows: load.declare_table makes its table.
+    "ddl": Strategy(lambda load: [], complaints=ddl.complaints),
 }
 CREATE = STRATEGIES["create+replace"]
 
@@ -214,3 +259,5 @@ def lint_materialization(asset: Asset, log: ProblemLog) -> None:
         report(f"the strategy '{name}' needs a column with `primary_key: true`")
     if strategy.needs_time and not how.time_granularity:
         report(f"the strategy '{name}' needs `time_granularity: date` or `timestamp`")
+    for complaint in strategy.complaints(asset):
+        report(complaint)
