@@ -17,7 +17,7 @@ from ecommerce_dagster.cli.workspace import open_project
 _SHOWN_ROWS = 5
 _WIDTH = 120  # where nobody says how wide a line may be
 _NEXT = """
-Next:
+Next, after `source .venv/bin/activate`:
   ecommerce dev                            the lineage graph, the checks and the runs in a browser
   ecommerce query "FROM mart.top_skus"     ask the warehouse
   generate-data --chaos-percent 5          break some sizes, then:
