@@ -209,6 +209,19 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
         shown.lineage(project_from_options(options), asset, output, full=full)
 
 
+@main.command("unit-test", epilog=_example("ecommerce unit-test\necommerce unit-test stg.orders"))
+@click.argument("asset", required=False)
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
+@_pipeline_options
+def unit_test(asset: str | None, **options: Any) -> None:
+    """Run the `unit_tests` of ASSET (of all, when none is named), in memory."""
+    with user_errors():
+        from ecommerce_dagster.cli.unit_test import report_unit_tests
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        sys.exit(report_unit_tests(project_from_options(options), asset))
+
+
 @main.group(epilog=_example("ecommerce connections list\necommerce connections test pg-default"))
 def connections() -> None:
     """The connections of .bruin.yml."""

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import math
 import os
 import select
 import signal
@@ -118,7 +119,7 @@ def _module_name(file: Path) -> str:
 
 
 def _report(error: BaseException, file: Path, result: Path) -> None:
-    """Tell the user by the output, and the parent by error.json; without the frames of this file."""
+    """Tell the user by the output and the parent by error.json, without the frames of this file."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
@@ -273,12 +274,8 @@ def _common_type(one: Any, other: Any) -> Any:
     except pa.ArrowException:
         return None
     # Arrow takes any text for bytes.
-    is_bytes = pa.types.is_binary(merged) or pa.types.is_large_binary(merged)
-    return (
-        None
-        if is_bytes and pa.types.is_large_string(one) | pa.types.is_large_string(other)
-        else merged
-    )
+    texts = {pa.types.is_large_string(kind) for kind in (one, other) if not pa.types.is_null(kind)}
+    return None if len(texts) > 1 else merged
 
 
 def _require_distinct(names: Sequence[str]) -> None:
@@ -374,7 +371,7 @@ def _table_of_pandas(frame: Any) -> Any:
 
 
 def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and value != value
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _table_of_rows(rows: Sequence[Mapping[Any, Any]]) -> Any:
@@ -442,7 +439,7 @@ def _storable(table: Any) -> Any:
         column = table[name]
         try:
             columns[name] = column.cast(_stored_type(column))
-        except pa.ArrowException as error:
+        except (pa.ArrowException, ResultError) as error:
             raise ResultError(f"the column {name}: {error}") from None
     return pa.table(columns)
 

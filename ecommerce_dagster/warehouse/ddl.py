@@ -72,16 +72,17 @@ def declaration(
 
 def comments_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
     """The comments on the columns of a table, and on the table itself by an empty name."""
-    database, schema, table = [None, None, None, *name.split(".")][-3:]
-    here = (
-        " WHERE lower(table_name) = lower($1)"
-        " AND lower(schema_name) = lower(coalesce($2, current_schema()))"
-        " AND lower(database_name) = lower(coalesce($3, current_database()))"
+    here = ["current_database()", "current_schema()"]
+    parts = [literal(part) for part in name.split(".")]
+    database, schema, table = [*here[: 3 - len(parts)], *parts]
+    # Not as parameters, for which DuckDB imports pandas where it is installed.
+    which = (
+        f"lower(table_name) = lower({table}) AND lower(schema_name) = lower({schema})"
+        f" AND lower(database_name) = lower({database})"
     )
     rows = connection.execute(
-        f"SELECT '', comment FROM duckdb_tables(){here}"
-        f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns(){here}",
-        [table, schema, database],
+        f"SELECT '', comment FROM duckdb_tables() WHERE {which}"
+        f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns() WHERE {which}"
     ).fetchall()
     return {name: comment for name, comment in rows if comment}
 

@@ -19,8 +19,8 @@ SQL = """
 
 
 def text_of(text: str) -> str:
-    """A text as it stands in a file: the first line of the test's text is its first line."""
-    return dedent(text).removeprefix("\n")
+    """An indented text as it stands in a file, from its first line; any other as it is."""
+    return dedent(text).removeprefix("\n") if text.startswith("\n ") else text
 
 
 class Files:

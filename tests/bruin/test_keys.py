@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bruin.helpers import Files
 
 
@@ -184,7 +185,7 @@ def test_one_mistake_does_not_hide_the_others(files: Files) -> None:
         "assets/a.asset.yml:13: a column check needs 'name'",
         "assets/a.asset.yml:13: unknown key 'nmae' in a column check; did you mean 'name'?",
         "assets/a.asset.yml:14: the column 'n' stands here and in line 8",
-        "assets/b.asset.yml:2: this is not valid YAML: did not find expected ',' or ']'",
+        "assets/b.asset.yml:1: this is not valid YAML: did not find expected ',' or ']'",
         "glossary.yml:5: 'primary_key' of a glossary attribute is 'perhaps'; "
         "expected true or false",
         "pipeline.yml:2: 'retries' of a pipeline is 'often'; expected a whole number",
@@ -291,7 +292,7 @@ def test_a_very_long_word_is_not_compared_with_others(files: Files) -> None:
     [
         (b"# ok\nname: caf\xe9\n", "2: this is not UTF-8 text; save the file as UTF-8"),
         ("name: a\n".encode("utf-16"), "1: this is not UTF-8 text; save the file as UTF-8"),
-        ("\nname: a\n".encode("utf-16-le"),
+        ("name: a\n".encode("utf-16-le"),
          "1: a NUL character stands here; save the file as UTF-8 text"),
         (b"#" * 10_000_001, "1: this file is larger than 10 MB"),
     ],

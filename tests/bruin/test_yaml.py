@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bruin.helpers import text_of
 
+from bruin.helpers import text_of
 from ecommerce_dagster.bruin.located import YamlMapping
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.yaml_source import read_mapping

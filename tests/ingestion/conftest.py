@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from ingestion.helpers import World
+from psycopg import sql
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse.database import open_warehouse
@@ -16,18 +18,31 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def admin(server: PostgresServer) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    with psycopg.connect(server.dsn, autocommit=True) as connection:
-        yield connection
+def new_world(
+    server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], World]]:
+    """Make a database, with these options of CREATE DATABASE, and a warehouse."""
+    with ExitStack() as undo:
+
+        def make(options: str = "STRATEGY file_copy") -> World:
+            place = replace(server, database=f"source_{next(_numbers)}")
+            with psycopg.connect(server.dsn, autocommit=True) as admin:
+                admin.execute(sql.SQL(f"CREATE DATABASE {place.database} {options}"))  # type: ignore[arg-type]
+            file = tmp_path_factory.mktemp(place.database) / "shop.duckdb"
+            postgres = undo.enter_context(psycopg.connect(place.dsn, autocommit=True))
+            return World(place, postgres, undo.enter_context(open_warehouse(str(file))), file)
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def _world(new_world: Callable[[], World]) -> World:
+    return new_world()
 
 
 @pytest.fixture
-def w(
-    server: PostgresServer, admin: psycopg.Connection[tuple[object, ...]], tmp_path: Path
-) -> Iterator[World]:
-    """An empty database and an empty warehouse."""
-    place = replace(server, database=f"source_{next(_numbers)}")
-    admin.execute(f"CREATE DATABASE {place.database} STRATEGY file_copy".encode())
-    file = tmp_path / "shop.duckdb"
-    with psycopg.connect(place.dsn, autocommit=True) as postgres, open_warehouse(str(file)) as duck:
-        yield World(place, postgres, duck, file)
+def w(_world: World) -> World:
+    """An empty database and an empty warehouse: always the same, since making them takes longer
+    than most tests."""
+    _world.clear()
+    return _world

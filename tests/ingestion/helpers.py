@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from ecommerce_dagster.warehouse.sql_asset import AssetError
 FILE = Path("assets/raw/t.asset.yml")
 LINE = 3
 # Two ways into DuckDB: the table itself, in parallel, and a query that Postgres runs.
+_numbers = itertools.count(1)
+
 TABLE, QUERY = "public.t", "query:SELECT * FROM public.t"
 
 
@@ -59,6 +62,14 @@ class World:
         """What `.bruin.yml` says."""
         s = self.server
         return PostgresConnection(s.host, s.port, s.database, s.user, s.password)
+
+    def clear(self) -> None:
+        """Make both as new."""
+        own = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+        for (schema,) in self.sql(f"SELECT quote_ident(nspname) FROM pg_namespace WHERE {own}"):
+            self.sql(f"DROP SCHEMA {schema} CASCADE")
+        self.sql("RESET ALL", "CREATE SCHEMA public")
+        self.duck.execute("DROP SCHEMA IF EXISTS raw CASCADE")
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements in Postgres; the rows of the last one."""
@@ -104,8 +115,21 @@ class World:
         """The columns of the loaded table."""
         return described(self.duck, "raw.t")
 
+    def new_role(self, *statements: str, password: str = "secret") -> PostgresConnection:
+        """Somebody else, who may read everything and who is made by these statements."""
+        role = f"role_{next(_numbers)}"
+        self.sql(f"CREATE ROLE {role} LOGIN", "GRANT USAGE ON SCHEMA public TO PUBLIC")
+        self.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC")
+        change = sql.SQL("ALTER ROLE {} PASSWORD {}")
+        self.postgres.execute(change.format(sql.Identifier(role), sql.Literal(password)))
+        self.sql(*(statement.format(role=role) for statement in statements))
+        return replace(self.connection, user=role, password=password)
+
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:
         """Somebody else in the source database."""
         with psycopg.connect(self.server.dsn, autocommit=True) as other:
             yield other
+
+
+NewWorld = Callable[[str], World]

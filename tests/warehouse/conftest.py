@@ -1,16 +1,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import pytest
-from warehouse.helpers import Warehouse
 
 from ecommerce_dagster.warehouse.database import open_warehouse
+from warehouse.helpers import Warehouse
+
+
+@pytest.fixture(scope="session")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One DuckDB for all tests: to start one takes longer than most of them."""
+    with open_warehouse(":memory:") as connection:
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        yield connection
 
 
 @pytest.fixture
-def w(tmp_path: Path) -> Iterator[Warehouse]:
+def w(duck: duckdb.DuckDBPyConnection, tmp_path: Path) -> Iterator[Warehouse]:
     """An empty warehouse in a file."""
-    with open_warehouse(str(tmp_path / "shop.duckdb")) as connection:
+    with duck.cursor() as connection:
+        connection.execute(f"ATTACH '{tmp_path / 'shop.duckdb'}' AS shop")
+        connection.execute("USE shop")
         yield Warehouse(connection)
+        with suppress(duckdb.TransactionException):
+            connection.execute("ROLLBACK")
+        connection.execute("USE memory")
+        connection.execute("DETACH shop")

@@ -37,7 +37,7 @@ def asset_of(header: str, sql: str = "") -> Asset:
 def values(names: str, *rows: str) -> str:
     """A query for these rows: values("a, b", "1, 'x'", "2, 'y'")."""
     if not rows:
-        return f"SELECT * FROM (VALUES ({', '.join('1' for _ in names.split(','))})) v({names}) LIMIT 0"
+        return values(names, ", ".join("1" for _ in names.split(","))) + " LIMIT 0"
     return f"SELECT * FROM (VALUES {', '.join(f'({row})' for row in rows)}) AS v({names})"
 
 

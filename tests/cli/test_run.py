@@ -1,0 +1,239 @@
+"""`ecommerce run`: which rows it takes, what it records, what it says."""
+
+from __future__ import annotations
+
+import pytest
+from orchestration.helpers import DAY, NewShop, Shop, Tiny
+
+# Three orders on each of the days around the first one, with one line each.
+DAYS = ("2025-03-04", "2025-03-06", "2025-03-08")
+MORE_ORDERS = """
+    INSERT INTO orders (customer_id, order_date, status, total_amount, created_at)
+    SELECT (SELECT min(id) FROM customers), day::timestamptz + hour * interval '1 hour', 'paid',
+        10, day::timestamptz
+    FROM unnest(ARRAY['2025-03-04Z', '2025-03-06Z', '2025-03-08Z']) AS day,
+        unnest(ARRAY[0, 12, 18]) AS hour
+"""
+ORDERS = ("raw.orders", "stg.orders")
+
+
+@pytest.fixture(scope="module")
+def grown(new_shop: NewShop, day: Shop) -> Shop:
+    """The shop after one day was run; its source has since got orders of three other days."""
+    shop = new_shop(like=day)
+    shop.source(MORE_ORDERS)
+    return shop
+
+
+@pytest.fixture
+def shop(new_shop: NewShop, grown: Shop) -> Shop:
+    return new_shop(like=grown)
+
+
+@pytest.fixture(scope="module")
+def undated(new_shop: NewShop, grown: Shop) -> Shop:
+    """After a run without dates; one order of each day had been deleted before."""
+    shop = new_shop(like=grown)
+    shop.source(
+        "DELETE FROM orders WHERE id IN (SELECT min(id) FROM orders GROUP BY order_date::date)"
+    )
+    outcome = shop.invoke("run", *ORDERS)
+    assert outcome.succeeded, outcome.text
+    return shop
+
+
+@pytest.fixture(scope="module")
+def ranged(new_shop: NewShop, grown: Shop) -> Shop:
+    """After a run over three days, of which the middle one is empty; other days were emptied."""
+    shop = new_shop(like=grown)
+    shop.source(f"DELETE FROM orders WHERE order_date::date = '{DAY}'")
+    outcome = shop.invoke("run", *ORDERS, "--start-date", "2025-03-06", "--end-date", "2025-03-08")
+    assert outcome.succeeded, outcome.text
+    return shop
+
+
+@pytest.fixture(scope="module")
+def part(new_shop: NewShop, grown: Shop) -> Shop:
+    """After a run over the middle of a day."""
+    shop = new_shop(like=grown)
+    moments = ("--start-date", "2025-03-06 06:00:00", "--end-date", "2025-03-06T17:59:59")
+    outcome = shop.invoke("run", *ORDERS, *moments)
+    assert outcome.succeeded, outcome.text
+    return shop
+
+
+def days_of(shop: Shop, table: str) -> dict[str, int]:
+    rows = shop.query(f"SELECT order_date::DATE::VARCHAR, count(*) FROM {table} GROUP BY ALL")
+    return dict(rows)
+
+
+class TestWithoutDates:
+    def test_everything_the_source_holds_is_taken_and_nothing_else(self, undated: Shop) -> None:
+        expected = {DAY: 499, **dict.fromkeys(DAYS, 2)}
+        assert days_of(undated, "raw.orders") == days_of(undated, "stg.orders") == expected
+
+    def test_the_partitions_with_rows_are_recorded(self, undated: Shop) -> None:
+        for asset in ORDERS:
+            assert undated.partitions(asset) == {DAY, *DAYS}
+
+    def test_rows_from_before_the_start_date_reach_staging_too(self, shop: Shop) -> None:
+        shop.source("UPDATE orders SET order_date = '2023-06-01Z' WHERE order_date < '2025-03-05Z'")
+        outcome = shop.invoke("run", *ORDERS)
+        assert outcome.succeeded, outcome.text
+        expected = {"2023-06-01": 3, DAY: 500, "2025-03-06": 3, "2025-03-08": 3}
+        assert days_of(shop, "raw.orders") == expected
+        assert days_of(shop, "stg.orders") == expected
+
+    def test_changed_rows_replace_their_older_selves(self, shop: Shop) -> None:
+        shop.source("UPDATE customers SET country = 'Utopia', updated_at = now() WHERE id % 2 = 0")
+        outcome = shop.invoke("run", "raw.customers", "stg.customers")
+        assert outcome.succeeded, outcome.text
+        query = "SELECT country = 'Utopia', count(*) FROM stg.customers GROUP BY ALL ORDER BY ALL"
+        assert shop.query(query) == [(False, 50), (True, 50)]
+
+
+class TestWithDates:
+    def test_a_range_loads_its_days_and_leaves_the_others(self, ranged: Shop) -> None:
+        expected = {DAY: 500, "2025-03-06": 3, "2025-03-08": 3}
+        assert days_of(ranged, "raw.orders") == days_of(ranged, "stg.orders") == expected
+
+    def test_every_day_of_the_range_is_recorded_also_an_empty_one(self, ranged: Shop) -> None:
+        for asset in ORDERS:
+            assert ranged.partitions(asset) == {DAY, "2025-03-06", "2025-03-07", "2025-03-08"}
+
+    def test_one_date_means_that_day(self, shop: Shop) -> None:
+        outcome = shop.invoke("run", *ORDERS, "--start-date", "2025-03-06")
+        assert "for 2025-03-06:" in outcome.stdout
+        assert days_of(shop, "stg.orders") == {DAY: 500, "2025-03-06": 3}
+        assert shop.partitions("stg.orders") == {DAY, "2025-03-06"}
+
+    def test_moments_replace_exactly_the_time_between_them(self, part: Shop) -> None:
+        for table in ORDERS:
+            rows = part.query(
+                f"SELECT order_date::VARCHAR FROM {table} WHERE order_date > '2025-03-06 00:00:00+00'"
+            )
+            assert rows == [("2025-03-06 12:00:00+00",)]
+            assert days_of(part, table) == {DAY: 500, "2025-03-06": 1}
+
+    def test_part_of_a_day_is_not_recorded_as_the_day(self, part: Shop) -> None:
+        for asset in ORDERS:
+            assert part.partitions(asset) == {DAY}
+
+    def test_days_before_the_start_date_are_loaded_but_are_no_partitions(self, shop: Shop) -> None:
+        shop.source("UPDATE orders SET order_date = '2023-12-30Z' WHERE order_date < '2025-03-05Z'")
+        outcome = shop.invoke(
+            "run", *ORDERS, "--start-date", "2023-12-29", "--end-date", "2023-12-31"
+        )
+        assert outcome.succeeded, outcome.text
+        expected = {"2023-12-30": 3, DAY: 500}
+        assert days_of(shop, "raw.orders") == days_of(shop, "stg.orders") == expected
+        assert shop.partitions("stg.orders") == {DAY}
+
+    def test_running_a_day_again_repairs_what_changed_in_it(self, shop: Shop) -> None:
+        shop.source("UPDATE orders SET status = 'cancelled' WHERE order_date >= '2025-03-05Z'")
+        shop.invoke("run", *ORDERS, "--start-date", DAY)
+        assert shop.query("SELECT status, count(*) FROM stg.orders GROUP BY ALL") == [
+            ("cancelled", 500)
+        ]
+
+    @pytest.mark.parametrize(
+        ("dates", "complaint"),
+        [
+            (("2025-03-07", "2025-03-05"), ["'2025-03-07'", "before", "'2025-03-05'"]),
+            (("2025-03-05", "soon"), ["'soon' is not a date"]),
+            (("2025-02-30", "2025-03-05"), ["'2025-02-30' is not a date"]),
+            (("", "2025-03-05"), ["start"]),
+        ],
+    )
+    def test_dates_that_make_no_sense_are_usage_errors(
+        self, day: Shop, dates: tuple[str, str], complaint: list[str]
+    ) -> None:
+        start, end = dates
+        outcome = day.invoke("run", "--start-date", start, "--end-date", end)
+        assert outcome.code == 2
+        assert outcome.stdout == ""
+        assert all(words in outcome.stderr for words in complaint), outcome.stderr
+
+
+class TestFullRefresh:
+    def test_it_never_truncates_to_the_days_it_was_given(self, shop: Shop) -> None:
+        outcome = shop.invoke("run", *ORDERS, "--full-refresh", "--start-date", "2025-03-06")
+        assert outcome.succeeded, outcome.text
+        expected = {DAY: 500, **dict.fromkeys(DAYS, 3)}
+        assert days_of(shop, "raw.orders") == days_of(shop, "stg.orders") == expected
+
+    def test_it_rebuilds_from_scratch(self, shop: Shop) -> None:
+        shop.source(
+            "DELETE FROM order_items", "DELETE FROM orders", "DELETE FROM customers WHERE id > 90"
+        )
+        customers = ("raw.customers", "stg.customers")
+        shop.invoke("run", *customers)
+        assert shop.query("SELECT count(*) FROM stg.customers") == [(100,)]
+        shop.invoke("run", *customers, "--full-refresh")
+        assert shop.query("SELECT count(*) FROM stg.customers") == [(90,)]
+
+
+@pytest.fixture(scope="module")
+def reused(new_shop: NewShop, day: Shop) -> Shop:
+    """A copy of the shop for tests whose runs do not disturb each other."""
+    return new_shop(like=day)
+
+
+class TestSelection:
+    def test_a_tag_selects_its_assets(self, reused: Shop) -> None:
+        outcome = reused.invoke("run", "--tag", "amazing-tag")
+        assert outcome.succeeded
+        assert ran(outcome.stdout) == {"mart.customers_by_age"}
+
+    def test_names_select_exactly_these_assets(self, reused: Shop) -> None:
+        outcome = reused.invoke("run", "mart.customers_by_age", "stg.customers")
+        assert outcome.succeeded
+        assert ran(outcome.stdout) == {"stg.customers", "mart.customers_by_age"}
+
+    def test_names_and_a_tag_select_what_is_both(self, reused: Shop) -> None:
+        outcome = reused.invoke("run", "mart.customers_by_age", "stg.customers", "-t", "mart")
+        assert ran(outcome.stdout) == {"mart.customers_by_age"}
+
+    def test_an_unknown_tag_names_the_nearest_one(self, reused: Shop) -> None:
+        outcome = reused.invoke("run", "--tag", "marts")
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert "'marts'; did you mean 'mart'?" in outcome.stderr
+
+    def test_an_unknown_asset_names_the_nearest_one(self, reused: Shop) -> None:
+        outcome = reused.invoke("run", "mart.sale_daily")
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert "'mart.sale_daily'; did you mean 'mart.sales_daily'?" in outcome.stderr
+
+    def test_a_selection_that_matches_nothing_runs_nothing(self, reused: Shop) -> None:
+        before = reused.tables()
+        outcome = reused.invoke("run", "stg.customers", "--tag", "mart")
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert outcome.stderr != ""
+        assert reused.tables() == before
+
+
+class TestAnotherPipeline:
+    def test_its_tables_are_built_in_its_own_warehouse(self, tiny: Tiny) -> None:
+        tiny.sql("main.numbers", "SELECT unnest([1, 2, 3]) AS n")
+        tiny.sql("main.total", "SELECT sum(n)::BIGINT AS total FROM main.numbers", DEPENDS)
+        outcome = tiny.ecommerce("run")
+        assert outcome.succeeded, outcome.text
+        assert "2 assets: 2 succeeded; 0 of 0 checks passed" in outcome.stdout
+        assert tiny.query("FROM main.total") == [(6,)]
+
+    def test_no_embedded_postgres_is_started_for_it(self, tiny: Tiny) -> None:
+        tiny.sql("main.numbers", "SELECT 1 AS n")
+        tiny.ecommerce("run")
+        assert not (tiny.folder / "state" / "postgres").exists()
+
+    def test_a_folder_that_does_not_exist_is_a_usage_error(self, day: Shop) -> None:
+        outcome = day.invoke("run", "--pipeline", "nowhere")
+        assert outcome.code == 2
+        assert "'nowhere' does not exist" in outcome.stderr
+
+
+DEPENDS = "depends: [main.numbers]"
+
+
+def ran(stdout: str) -> set[str]:
+    return {line.split()[1] for line in stdout.splitlines() if line.startswith("PASS")}
