@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,12 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.ingest import Ingestion, lint_ingestion
+from ecommerce_dagster.ingestion.python_asset import (
+    PythonLoad,
+    environment_of,
+    lint_python,
+    run_python,
+)
 from ecommerce_dagster.ingestion.seed import Seed, lint_seed
 from ecommerce_dagster.ingestion.sensor import (
     Mode,
@@ -20,6 +28,7 @@ from ecommerce_dagster.ingestion.sensor import (
     wait,
 )
 from ecommerce_dagster.orchestration.asset_run import AssetRun
+from ecommerce_dagster.orchestration.resources import variables_for
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.publish import Fill, Published, publish
@@ -89,6 +98,39 @@ def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
     return _publish(run, fill, checks)
 
 
+def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """The file runs while nobody holds the warehouse; only its rows are loaded under the lock."""
+    asset, project = run.asset, run.project
+    connections = project.connections.by_name
+    environment = environment_of(
+        asset,
+        run.template_context,
+        schemas=project.pipeline.variables,
+        connection=project.connection_name(asset),
+        connection_types={name: found.platform for name, found in connections.items()},
+        secrets=_secrets(project, asset),
+    )
+    folder = run_python(
+        asset, project.root, environment, on_output=run.context.log.info, timeout=run.timeout
+    )
+    if folder is None:
+        return _build_nothing(run, checks)
+    try:
+        return _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _secrets(project: Project, asset: Asset) -> dict[str, str]:
+    """The connections that a Python asset asks for, as JSON, by the variable it finds them in."""
+    found: dict[str, str] = {}
+    for secret in asset.secrets:
+        connection = project.connections.get(secret.key)
+        settings = connection.expanded(variables_for(connection.path))
+        found[secret.inject_as or secret.key] = json.dumps(settings, default=str)
+    return found
+
+
 def _build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
     """Wait without holding the warehouse: each question opens it and lets it go again."""
     asset, query = run.asset, run.render(run.asset.parameter("query"))
@@ -115,11 +157,19 @@ def _is_checked(asset: Asset) -> bool:
     return bool(asset.custom_checks or any(column.checks for column in asset.columns))
 
 
+def _has_rows(asset: Asset) -> bool:
+    return asset.materialization.type == "table" or _is_checked(asset)
+
+
 def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:
     """The connections that an asset needs, by name, with the platforms that will do for each."""
     kind = ASSET_TYPES[asset.type]
     own = {project.connection_name(asset): kind.platforms} if kind.has_table(asset) else {}
     return {**own, **kind.sources(asset)}
+
+
+def _python_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
+    lint_python(asset, log)
 
 
 def _sql_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
@@ -155,5 +205,6 @@ ASSET_TYPES: dict[str, AssetType] = {
         sources=_ingestr_sources,
         lint=lambda a, _, log: lint_ingestion(a, log),
     ),
+    "python": AssetType(_build_python, _kinds("python"), has_table=_has_rows, lint=_python_lint),
     "empty": AssetType(_build_nothing, _kinds("empty"), has_table=_is_checked),
 }

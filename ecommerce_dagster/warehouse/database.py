@@ -128,11 +128,9 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
 
 def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
     """`table`, `view`, or None when nothing is called `name` ([[database.]schema.]table)."""
-    database, schema, table = [
-        "current_database()",
-        "current_schema()",
-        *map(literal, name.split(".")),
-    ][-3:]
+    here = ("current_database()", "current_schema()")
+    parts = [literal(part) for part in name.split(".")]
+    database, schema, table = [*here[: 3 - len(parts)], *parts]
     # Not as parameters: for those DuckDB imports pandas where it is installed, which takes a second.
     row = connection.execute(
         f"SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower({table})"

@@ -7,7 +7,6 @@ Statements run one by one, as DuckDB's own parser cuts them, so that nothing whi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import duckdb
 
@@ -29,17 +28,18 @@ def run(connection: duckdb.DuckDBPyConnection, script: str) -> list[str]:
 
     BEGIN, COMMIT and ROLLBACK are left out: whoever calls decides about the transaction.
     """
-    done = []
-    for statement, skipped in _statements(connection, script):
-        if statement.type == duckdb.StatementType.TRANSACTION:
-            continue
-        try:
-            # DuckDB cuts a PIVOT into several statements without a text.
-            connection.execute(statement.query or statement)
-        except duckdb.Error as error:
-            raise _located(error, skipped) from error
-        done.append(statement.query.strip())
-    return [text for text in done if text]
+    done, skipped = [], 0
+    found = _statements(connection, script)
+    pivots = _has_pivot(found)
+    for statement in found:
+        if statement.type != duckdb.StatementType.TRANSACTION:
+            try:
+                connection.execute(statement if pivots else statement.query)
+            except duckdb.Error as error:
+                raise _located(error, skipped) from error
+            done.append(statement.query.strip())
+        skipped += statement.query.count("\n")
+    return [script.strip()] if pivots else done
 
 
 def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
@@ -48,7 +48,7 @@ def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
     It becomes a view, so that its rows are not stored; except for a PIVOT whose columns depend on
     the data, which DuckDB cannot keep as a view.
     """
-    pivots = has_pivot(connection, query)
+    pivots = _has_pivot(_statements(connection, query))
     name, kind = (f"{name}_stored", "TABLE") if pivots else (name, "VIEW")
     create(connection, f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS", query)
     return f"temp.{quoted(name)}"
@@ -56,7 +56,7 @@ def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
 
 def create(connection: duckdb.DuckDBPyConnection, beginning: str, query: str) -> str:
     """Run `beginning` (CREATE ... AS) with one query, and return that. Raises ScriptError."""
-    _require_one_query(connection, query)
+    _require_one_query(_statements(connection, query))
     statement = f"{beginning}\n{query}"
     try:
         connection.execute(statement)
@@ -65,13 +65,20 @@ def create(connection: duckdb.DuckDBPyConnection, beginning: str, query: str) ->
     return statement
 
 
-def has_pivot(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
-    """Whether a query contains a PIVOT whose columns depend on the data."""
-    return any(not statement.query for statement, _ in _statements(connection, query))
+def _statements(connection: duckdb.DuckDBPyConnection, script: str) -> list[duckdb.Statement]:
+    try:
+        return connection.extract_statements(script)
+    except duckdb.Error as error:
+        raise _located(error, skipped=0) from error
 
 
-def _require_one_query(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    found = [statement for statement, _ in _statements(connection, query)]
+def _has_pivot(statements: list[duckdb.Statement]) -> bool:
+    """Whether there is a PIVOT whose columns depend on the data. DuckDB cuts one into several
+    statements, some of which have no text and the others a wrong one."""
+    return any(not statement.query for statement in statements)
+
+
+def _require_one_query(found: list[duckdb.Statement]) -> None:
     queries = [statement for statement in found if statement.type == duckdb.StatementType.SELECT]
     others = [statement for statement in found if statement.query and statement not in queries]
     if not found:
@@ -80,20 +87,6 @@ def _require_one_query(connection: duckdb.DuckDBPyConnection, query: str) -> Non
         raise ScriptError(f"a query is needed here, not {others[0].type.name}")
     if others or len(queries) > 1:
         raise ScriptError(f"one query is needed here, not {len(queries) + len(others)} statements")
-
-
-def _statements(
-    connection: duckdb.DuckDBPyConnection, script: str
-) -> Iterator[tuple[duckdb.Statement, int]]:
-    """Each statement with the number of lines before its text."""
-    try:
-        found = connection.extract_statements(script)
-    except duckdb.Error as error:
-        raise _located(error, skipped=0) from error
-    skipped = 0
-    for statement in found:
-        yield statement, skipped
-        skipped += statement.query.count("\n")
 
 
 def _located(error: duckdb.Error, skipped: int) -> ScriptError:

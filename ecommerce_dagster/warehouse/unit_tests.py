@@ -133,8 +133,8 @@ def _compared(
     columns = list(dict.fromkeys(key for row in wanted for key in row)) or names
     missing = [column for column in columns if column not in names]
     if missing:
-        has, lacks = ", ".join(names), ", ".join(missing)
-        yield f"{prefix}the query returns no column {lacks}; it returns {has}"
+        lacks, returns = ", ".join(missing), ", ".join(names)
+        yield f"{prefix}the query returns no column {lacks}; it returns {returns}"
         return
     ours = [_key(row, columns) for row in found]
     theirs = [_key(row, columns) for row in wanted]
