@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.bruin.templates import RenderError, RunContext
 from ecommerce_dagster.ingestion.sensor import Mode
 from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.partitions import (
@@ -40,6 +41,17 @@ class AssetRun:
     def resource(self, connection: str) -> Any:
         """The resource of a connection of `.bruin.yml`."""
         return getattr(self.context.resources, resource_key(connection))
+
+    @classmethod
+    def of(cls, project: Project, asset: Asset, context: dg.AssetExecutionContext) -> AssetRun:
+        """The run of an asset, with the templates in its parameters rendered."""
+        run = cls(project, asset, context)
+        try:
+            parameters = _rendered(asset.parameters, run.render)
+        except RenderError as error:
+            message = f"a template in 'parameters': {error}"
+            raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
+        return replace(run, asset=asset.model_copy(update={"parameters": parameters}))
 
     @property
     def warehouse(self) -> Any:
@@ -123,3 +135,12 @@ class AssetRun:
     def render(self, template: str) -> str:
         """A template of the asset. Raises RenderError."""
         return self.project.render(template, self.template_context, self.asset)
+
+
+def _rendered(value: Any, render: Callable[[str], str]) -> Any:
+    """A value with every text in it rendered."""
+    if isinstance(value, str):
+        return render(value)
+    if isinstance(value, Mapping):
+        return {key: _rendered(item, render) for key, item in value.items()}
+    return [_rendered(item, render) for item in value] if isinstance(value, list) else value

@@ -54,7 +54,7 @@ def build_asset(
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with _told_to_the_user():
-            yield from _execute(AssetRun(project, asset, context), checks)
+            yield from _execute(AssetRun.of(project, asset, context), checks)
 
     return run_file
 
