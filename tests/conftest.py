@@ -60,6 +60,15 @@ def day(new_shop: NewShop) -> Shop:
     return shop
 
 
+@pytest.fixture(scope="session")
+def demo(reachable_tmp: Path) -> Shop:
+    """`ecommerce demo` on a machine where nothing is configured: it brings its own PostgreSQL."""
+    shop = Shop(reachable_tmp / "demo", {})
+    shop.first_run = shop.ecommerce("demo", "--days", "3")
+    assert shop.first_run.succeeded, shop.first_run.text
+    return shop
+
+
 @pytest.fixture
 def after_day(new_shop: NewShop, day: Shop) -> Shop:
     """A copy of that shop, to be changed."""

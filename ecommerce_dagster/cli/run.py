@@ -20,6 +20,7 @@ from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, s
 from ecommerce_dagster.cli.progress import Reporter
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
+from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name
 from ecommerce_dagster.orchestration.partitions import (
@@ -75,7 +76,13 @@ def run_and_report(
 def _selected(project: Project, request: RunRequest) -> list[str]:
     if request.single_check:
         return [_check_called(project, request.single_check).asset.name]
-    selected = select(project, request.selection)
+    selected = [
+        name
+        for name in select(project, request.selection)
+        if unsupported(project, project.by_name[name]) is None
+    ]
+    if not selected:
+        raise SelectionError("none of the selected assets can run here")
     return _without_done(project, selected) if request.proceed else selected
 
 
@@ -132,6 +139,10 @@ def _expected(
     project: Project, selected: Sequence[str], checks: Sequence[Check]
 ) -> dict[str, AssetOutcome]:
     outcomes = {asset.name: AssetOutcome(asset.name) for asset in project.assets}
+    for asset in project.assets:
+        reason = unsupported(project, asset)
+        if reason is not None:
+            outcomes[asset.name].status, outcomes[asset.name].error = "skipped", reason
     for check in checks:
         outcomes[check.asset.name].checks[check_name(check)] = CheckOutcome(check)
     return outcomes

@@ -26,12 +26,15 @@ def open_project(
 ) -> Project:
     """The pipeline that the user named, else the one of this checkout. Raises ProjectError."""
     local.load_environment()
-    return load_project(
+    project = load_project(
         pipeline or local.PIPELINE,
         config_file=config_file,
         environment=environment,
         variables=variables,
     )
+    for warning in project.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return project
 
 
 def readable_project(options: Mapping[str, Any]) -> Project:

@@ -43,6 +43,15 @@ _DUCKDB = frozenset({"duckdb"})
 _POSTGRES = frozenset({"postgres"})
 
 
+# The beginnings of Bruin's types for warehouses, runners and dashboards that are not DuckDB's.
+_ELSEWHERE = {
+    "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
+    "dremio", "emr_serverless", "fabric", "gcs", "grafana", "looker", "metabase", "ms", "mysql",
+    "oracle", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3", "sf",
+    "snowflake", "starrocks", "superset", "synapse", "tableau", "trino", "vertica",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class AssetType:
     """A kind of asset.
@@ -159,6 +168,22 @@ def _is_checked(asset: Asset) -> bool:
 
 def _has_rows(asset: Asset) -> bool:
     return asset.materialization.type == "table" or _is_checked(asset)
+
+
+def unsupported(project: Project, asset: Asset) -> str | None:
+    """Why an asset that Bruin can run cannot run here; None when it can.
+
+    Such an asset is shown in the graph and left out of runs; the others load without it.
+    """
+    if asset.type in ASSET_TYPES:
+        source = project.connections.by_name.get(asset.parameter("source_connection"))
+        readable = ASSET_TYPES[asset.type].sources(asset).get(source.name) if source else None
+        if source is None or readable is None or source.platform in readable:
+            return None
+        return f"it reads from {source.platform}; supported: {', '.join(sorted(readable))}"
+    if asset.type.split(".")[0] in _ELSEWHERE:
+        return f"the type {asset.type} is for another platform"
+    return None
 
 
 def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:

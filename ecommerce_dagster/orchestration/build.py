@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.partitions import lint_schedule
@@ -71,7 +72,7 @@ def load_project(
         lint(project, log)
     log.raise_errors()
     assert project is not None
-    return project
+    return replace(project, warnings=log.warnings)
 
 
 def definitions_of(
@@ -83,10 +84,12 @@ def definitions_of(
 ) -> dg.Definitions:
     """The Dagster definitions of a project that has been read."""
     translator = translator or BruinTranslator()
+    supported = [asset for asset in project.assets if unsupported(project, asset) is None]
+    others = [asset for asset in project.assets if asset not in supported]
     assets = dg.Definitions(
         assets=[
-            build_asset(project, asset, translator, partitioned=partitioned)
-            for asset in project.assets
+            *(build_asset(project, a, translator, partitioned=partitioned) for a in supported),
+            *(translator.get_asset_spec(asset, project) for asset in others),
         ],
         resources={**resources_of(project), **(resources or {})},
         # One DuckDB file has one writer; a process for each step would cost 1.4 s a step as well.
@@ -100,6 +103,11 @@ def lint(project: Project, log: ProblemLog) -> None:
     lint_schedule(project.pipeline, log)
     keys: dict[dg.AssetKey, Asset] = {}
     for asset in project.assets:
+        reason = unsupported(project, asset)
+        if reason is not None:
+            message = f"'{asset.name}' is left out: {reason}"
+            log.warning(asset.path, asset.line, "valid-task-type", message)
+            continue
         _lint_type(asset, log)
         lint_checks(asset, log)
         if asset.type in ASSET_TYPES:

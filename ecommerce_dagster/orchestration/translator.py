@@ -12,6 +12,7 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
 from ecommerce_dagster.orchestration.names import asset_key, check_name, slug
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
 from ecommerce_dagster.warehouse.checks import Check
@@ -19,12 +20,6 @@ from ecommerce_dagster.warehouse.types import normal
 
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _TAG = re.compile(r"^[A-Za-z0-9_.-]{1,63}$")
-_KINDS = {
-    "ingestr": {"postgres", "duckdb"},
-    "duckdb.sql": {"duckdb", "sql"},
-    "pg.sql": {"postgres", "sql"},
-    "python": {"python"},
-}
 
 
 class BruinTranslator:
@@ -44,7 +39,7 @@ class BruinTranslator:
             code_version=code_version_of(asset),
             owners=owners_of(asset, project),
             tags=tags_of(asset),
-            kinds=_KINDS.get(asset.type, {slug(asset.type.split(".")[0])}),
+            kinds=kinds_of(asset),
             metadata={
                 "dagster/table_name": asset.name,
                 "dagster/storage_kind": "duckdb",
@@ -109,6 +104,12 @@ def owners_of(asset: Asset, project: Project) -> list[str]:
 def tags_of(asset: Asset) -> dict[str, str]:
     """Each tag as a key without value, so that `tag:mart` selects it."""
     return {tag if _TAG.match(tag) else slug(tag)[:63]: "" for tag in asset.tags}
+
+
+def kinds_of(asset: Asset) -> set[str]:
+    """What the asset is made with, for the icons in the graph."""
+    known = ASSET_TYPES.get(asset.type)
+    return set(known.kinds) if known else {slug(asset.type.split(".")[0])}
 
 
 def table_schema(asset: Asset) -> dg.TableSchema:

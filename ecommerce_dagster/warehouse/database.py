@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ecommerce_dagster.warehouse.identifiers import literal
 
-# What every session is set to, unless the caller's settings say otherwise.
+# What every session is set to, cursors too, unless the caller's settings say otherwise.
 _SESSION = {
     "TimeZone": "'UTC'",  # a day is the same day on every machine
     "autoinstall_known_extensions": "false",  # no network: extensions come from wheels
@@ -64,7 +64,7 @@ def _prepared(
     connection: duckdb.DuckDBPyConnection, config: Mapping[str, Any]
 ) -> duckdb.DuckDBPyConnection:
     for setting in _SESSION.keys() - config.keys():
-        connection.execute(f"SET {setting} = {_SESSION[setting]}")
+        connection.execute(f"SET GLOBAL {setting} = {_SESSION[setting]}")
     return connection
 
 

@@ -109,11 +109,8 @@ class TestWithDates:
 
     def test_moments_replace_exactly_the_time_between_them(self, part: Shop) -> None:
         for table in ORDERS:
-            rows = part.query(
-                f"SELECT order_date::VARCHAR FROM {table} WHERE order_date > '2025-03-06 00:00:00+00'"
-            )
-            assert rows == [("2025-03-06 12:00:00+00",)]
             assert days_of(part, table) == {DAY: 500, "2025-03-06": 1}
+            assert part.query(f"SELECT hour(max(order_date)) FROM {table}") == [(12,)]
 
     def test_part_of_a_day_is_not_recorded_as_the_day(self, part: Shop) -> None:
         for asset in ORDERS:

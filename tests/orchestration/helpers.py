@@ -28,8 +28,8 @@ ROOT = local.ROOT
 DAY = "2025-03-05"
 ONE_DAY = ("--starting-at", DAY, "--ending-at", f"{DAY}T23:59:59.999999")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-# Settings of the machine that a test must not see. POSTGRES_DSN is emptied, not removed, so that
-# a developer's `.env` does not bring it back.
+# Settings of the machine that a test must not see. What names a database is emptied instead of
+# removed, so that a developer's `.env` does not bring it back.
 _FOREIGN = re.compile(r"^(POSTGRES_|PG|DUCKDB_|DAGSTER_|ECOMMERCE_|COLUMNS$|FORCE_COLOR$|TZ$)")
 
 
@@ -53,7 +53,7 @@ class Outcome:
 def clean_environment(**variables: str) -> dict[str, str]:
     """The environment of this process without anything that names another shop."""
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-    return {**kept, "POSTGRES_DSN": "", "COLUMNS": "200", **variables}
+    return {**kept, "POSTGRES_DSN": "", "POSTGRES_HOST": "", "COLUMNS": "200", **variables}
 
 
 def script(name: str) -> str:

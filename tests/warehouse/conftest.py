@@ -15,7 +15,6 @@ from warehouse.helpers import Warehouse
 def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     """One DuckDB for all tests: to start one takes longer than most of them."""
     with open_warehouse(":memory:") as connection:
-        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         yield connection
 
 

@@ -47,8 +47,10 @@ class TestOneQuery:
 
     def test_may_summarize_a_table(self, w: Warehouse) -> None:
         w.run("name: raw.t\n" + TABLE, "SELECT 1 AS a, 'x' AS b")
-        w.run(TABLE, "SUMMARIZE raw.t;")
+        w.run(TABLE, "FROM (SUMMARIZE raw.t);")
         assert w.sql("SELECT column_name, min FROM mart.t") == [("a", "1"), ("b", "x")]
+        with pytest.raises(AssetError, match='t.sql:11: Parser Error: .* near "SUMMARIZE"'):
+            w.run(TABLE, "-- DuckDB takes it in parentheses only\nSUMMARIZE raw.t")
 
     @pytest.mark.parametrize(
         "sql",
@@ -121,7 +123,7 @@ class TestNames:
     @pytest.mark.parametrize(
         "name",
         ["mart.t", "raw.my-table", "alone", "my-table", "shop.mart.t", "MART.T", "select.from",
-         "größe.表", "mart.a_b-c.d"[:9], "other.mart.t"],
+         "grün.表", "mart.a_b-c", "other.mart.t"],
     )  # fmt: skip
     def test_an_asset_may_be_called(self, w: Warehouse, header: str, name: str) -> None:
         w.sql("ATTACH ':memory:' AS other")
@@ -238,14 +240,13 @@ class TestTemplates:
 
 class TestScript:
     def test_pivots_run_in_order_with_the_rest(self, w: Warehouse) -> None:
-        done = script.run(
-            w.connection,
+        text = (
             "CREATE TABLE a AS SELECT 'x' AS k, 1 AS n;\n"
             "CREATE TABLE b AS PIVOT a ON k USING sum(n);\n"
-            "INSERT INTO a VALUES ('y', 2);",
+            "INSERT INTO a VALUES ('y', 2);"
         )
+        assert script.run(w.connection, text) == [text]
         assert (w.rows("a"), w.rows("b")) == ([("x", 1), ("y", 2)], [(1,)])
-        assert done[0] == "CREATE TABLE a AS SELECT 'x' AS k, 1 AS n"
 
     def test_a_staged_query_is_read_when_it_is_read(self, w: Warehouse) -> None:
         w.sql("CREATE TABLE n AS SELECT 1 AS i")
