@@ -17,7 +17,7 @@ from ecommerce_dagster.bruin.yaml_source import read_mapping
 ASSET_FOLDERS = ("assets", "tasks")
 _YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")
 _CODE_SUFFIXES = (".sql", ".py", ".r")
-_SKIPPED_FOLDERS = {
+SKIPPED_FOLDERS = {
     ".git", ".github", ".vscode", "node_modules", "dist", "build", "target", "vendor",
     ".venv", ".env", "env", "venv", "dbt_packages", "__pycache__",
 }  # fmt: skip
@@ -34,7 +34,7 @@ def asset_paths(pipeline_dir: Path, log: ProblemLog) -> Iterator[Path]:
         if not (pipeline_dir / folder).is_dir():
             continue
         for parent, folders, files in os.walk(pipeline_dir / folder, onerror=unreadable):
-            folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS)
+            folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
             for name in sorted(files):
                 if name.endswith(_YAML_SUFFIXES + _CODE_SUFFIXES):
                     yield Path(parent, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -220,6 +221,37 @@ def unit_test(asset: str | None, **options: Any) -> None:
         from ecommerce_dagster.cli.workspace import project_from_options
 
         sys.exit(report_unit_tests(project_from_options(options), asset))
+
+
+@main.group(epilog=_example("ecommerce new asset mart.returns"))
+def new() -> None:
+    """Write new files."""
+
+
+@new.command(
+    "asset",
+    epilog=_example(
+        "ecommerce new asset mart.returns\necommerce new asset raw.returns --type ingestr"
+    ),
+)
+@click.argument("name")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["duckdb.sql", "ingestr", "python"]),
+    default="duckdb.sql",
+    show_default=True,
+)
+@_pipeline_options
+def new_asset(name: str, kind: str, **options: Any) -> None:
+    """Write the file of the asset NAME (schema.table), valid as it stands."""
+    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
+        raise click.UsageError(f"'{name}' is no asset name; write schema.table")
+    with user_errors():
+        from ecommerce_dagster.cli.new import create_asset
+        from ecommerce_dagster.cli.workspace import readable_project
+
+        create_asset(readable_project(options), name, kind)
 
 
 @main.group(epilog=_example("ecommerce connections list\necommerce connections test pg-default"))

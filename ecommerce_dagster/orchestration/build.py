@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, did_you_mean
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.factory import build_asset
@@ -35,19 +36,35 @@ def build_defs(
 ) -> dg.Definitions:
     """One Dagster asset for each file of the pipeline, one asset check for each rule.
 
-    `glossary` and `config_file` default to the nearest `glossary.yml` and `.bruin.yml` above the
-    pipeline; `environment` to the default one of `.bruin.yml`. `variables` replace defaults of
-    pipeline.yml. `resources` replace connections by resource key (pg-default is pg_default).
-    Raises ProjectError with every error of every file.
+    `pipeline_dir` holds a pipeline.yml, or several pipelines below it. `glossary` and `config_file`
+    default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
+    default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml. `resources` replace
+    connections by resource key (pg-default is pg_default). Raises ProjectError with every error of
+    every file.
     """
-    project = load_project(
-        pipeline_dir,
-        glossary=glossary,
-        config_file=config_file,
-        environment=environment,
-        variables=variables,
+    folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
+    log = ProblemLog()
+    projects: list[Project] = []
+    for folder in folders:
+        try:
+            project = load_project(
+                folder,
+                glossary=glossary,
+                config_file=config_file,
+                environment=environment,
+                variables=variables,
+            )
+            projects.append(project)
+        except ProjectError as error:
+            log.problems += error.problems
+    _lint_keys([asset for project in projects for asset in project.assets], log)
+    log.raise_errors()
+    # A connection that several pipelines use is one resource.
+    shared = {key: value for p in projects for key, value in resources_of(p).items()}
+    shared.update(resources or {})
+    return dg.Definitions.merge(
+        *(definitions_of(project, translator=translator, resources=shared) for project in projects)
     )
-    return definitions_of(project, translator=translator, resources=resources)
 
 
 def load_project(
@@ -101,7 +118,7 @@ def definitions_of(
 def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
     lint_schedule(project.pipeline, log)
-    keys: dict[dg.AssetKey, Asset] = {}
+    _lint_keys(tuple(project.by_name.values()), log)
     for asset in project.assets:
         reason = unsupported(project, asset)
         if reason is not None:
@@ -114,13 +131,20 @@ def lint(project: Project, log: ProblemLog) -> None:
             ASSET_TYPES[asset.type].lint(asset, project.root, log)
         _lint_connections(project, asset, log)
         _lint_check_names(asset, log)
+
+
+def _lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
+    """Different assets need different keys, in all pipelines together."""
+    keys: dict[dg.AssetKey, Asset] = {}
+    for asset in assets:
         first = keys.setdefault(asset_key(asset.name), asset)
-        if first is not asset and first.name != asset.name:
-            message = (
-                f"'{asset.name}' and '{first.name}' have the same asset key "
-                f"{asset_key(asset.name).to_user_string()} in Dagster; rename one"
-            )
-            log.error(asset.path, asset.line, "asset-key-unique", message)
+        if first is asset:
+            continue
+        key = asset_key(asset.name).to_user_string()
+        message = (
+            f"'{asset.name}' has the asset key {key}, as '{first.name}' in {first.path}; rename one"
+        )
+        log.error(asset.path, asset.line, "asset-key-unique", message)
 
 
 def _lint_type(asset: Asset, log: ProblemLog) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.names import slug
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.names import asset_key, slug
 from ecommerce_dagster.orchestration.partitions import (
     cron_of,
     is_partitioned,
@@ -17,9 +18,12 @@ from ecommerce_dagster.orchestration.partitions import (
 
 def automation_of(project: Project) -> dg.Definitions:
     """The pipeline as one job, and its schedule (UTC, stopped until somebody starts it)."""
+    runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
+    if not runnable:
+        return dg.Definitions()
     job = dg.define_asset_job(
         slug(project.pipeline.name),
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.assets(*(asset_key(a.name) for a in runnable)),
         description="Everything in the pipeline, in order.",
     )
     cron = cron_of(project.pipeline)

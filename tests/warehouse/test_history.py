@@ -185,7 +185,7 @@ class TestByColumn:
 
     def test_any_kind_of_value_can_be_compared(self, h: History) -> None:
         names = "id, a, b, c, d, e"
-        row = "1, [1, NULL], {'x': NULL}, MAP {'k': 1}, X, '\\xAA'::BLOB"
+        row = "1, [1, NULL], {'x': NULL}, MAP {'k': 1}, '[1]'::JSON, '\\xAA'::BLOB"
         before = h.load(BY_COLUMN, names, row)
         assert h.load(BY_COLUMN, names, row) == before
         assert len(h.load(BY_COLUMN, names, row.replace("[1, NULL]", "[1, 2]"))) == 2
