@@ -13,9 +13,9 @@ from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """All assets, checks, the job, its schedule, and the connections of `.bruin.yml`."""
+    """The assets and checks, the job with its schedule, the sensor, and the connections."""
     local.load_environment()
     if local.brings_own_postgres():
-        return build_defs(local.PIPELINE)
+        return build_defs(local.PIPELINE, watch=local.watches())
     source = EmbeddedPostgresResource.for_folder(local.postgres_data())
     return build_defs(local.PIPELINE, resources={"pg_default": source})

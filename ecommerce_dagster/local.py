@@ -44,6 +44,11 @@ def brings_own_postgres() -> bool:
     return bool(os.environ.get("POSTGRES_HOST"))
 
 
+def watches() -> bool:
+    """Whether the sensors on source data run without being started, as in `ecommerce dev`."""
+    return os.environ.get("ECOMMERCE_WATCH") == "1"
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """The DSN of the shop's database: the user's server, else the embedded one, running until

@@ -174,14 +174,12 @@ def _written(data: YamlMapping, location: Iterable[str | int]) -> Location:
     value: Any = data
     steps: list[str | int] = []
     for step in location:
-        if isinstance(value, YamlMapping) and isinstance(step, str) and step in value:
-            steps.append(step)
-            value = value[step]
-        elif isinstance(value, YamlList) and isinstance(step, int) and step < len(value):
-            steps.append(step)
-            value = value[step]
-        else:
+        in_mapping = isinstance(value, YamlMapping) and step in value
+        in_list = isinstance(value, YamlList) and isinstance(step, int) and step < len(value)
+        if not (in_mapping or in_list):
             break
+        steps.append(step)
+        value = value[step]
     return tuple(steps)
 
 

@@ -148,9 +148,8 @@ def _guarded(action: Callable[[], T], macros: str, names: Mapping[str, Any]) -> 
 
 
 def _is_unclosed(error: TemplateSyntaxError) -> bool:
-    return str(error.message).startswith(
-        ("unexpected 'end of template'", "Missing end of", "expected token")
-    )
+    beginnings = ("unexpected end of", "unexpected 'end of", "Missing end of", "expected token")
+    return str(error.message).startswith(beginnings)
 
 
 def _missing(message: str, names: Mapping[str, Any]) -> str:

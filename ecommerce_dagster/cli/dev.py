@@ -35,7 +35,9 @@ def run_dev(port: int) -> int:
             *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
         ]
         # Beside its own dagster.yaml: Dagster warns when it finds another one where it is started.
-        return _run(command, {**os.environ, "DAGSTER_HOME": str(home)}, cwd=home)
+        return _run(
+            command, {**os.environ, "DAGSTER_HOME": str(home), "ECOMMERCE_WATCH": "1"}, cwd=home
+        )
 
 
 def run_with_postgres(command: Sequence[str]) -> int:

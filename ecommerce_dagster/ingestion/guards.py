@@ -1,8 +1,5 @@
-"""Values that DuckDB's postgres extension turns into others without a word.
-
-Each leaves a trace in the table. Only where there is one, PostgreSQL counts the values themselves:
-zone maps answer the first question at once, so clean tables cost next to nothing.
-"""
+"""What would go wrong without a word: values that DuckDB's postgres extension turns into others,
+and tables that are rewritten under a reader's eyes."""
 
 from __future__ import annotations
 
@@ -42,11 +39,26 @@ _ENDLESS = _Guard(
     "varchar",
 )
 
+# Rows of pg_class are those of the snapshot; functions look at what is there now. PostgreSQL knows
+# which tables this is about: those that planning to read the source locks.
+_REWRITTEN = """
+SELECT ARRAY[string_agg(DISTINCT relation::regclass::text, ', ')]
+FROM pg_locks LEFT JOIN pg_class ON pg_class.oid = relation
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384
+  AND pg_get_indexdef(relation) IS NULL
+  AND (relname IS NULL OR nullif(relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(relation))
+  AND NOT EXISTS (SELECT FROM ({source}) AS source LIMIT 0)
+"""
+
 
 def refuse_garbled(
     duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
 ) -> None:
-    """Stop when values of the source did not become what they are in `table`."""
+    """Raise SourceError when values of the source are others in `table`.
+
+    Such a value leaves a trace there. Only where there is one, PostgreSQL counts the values
+    themselves: zone maps mostly tell at once, so that a clean table costs next to nothing.
+    """
     kinds = {name.lower(): kind for name, kind in described(duck, relation(table)).items()}
     suspects: list[tuple[SourceColumn, _Guard]] = []
     for column in source.columns:
@@ -69,6 +81,16 @@ def refuse_garbled(
                 f"which {types[column.name]} cannot hold; correct them, or declare the column "
                 f"as {guard.instead}"
             )
+
+
+def refuse_rewritten(duck: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Raise SourceError when a table was rewritten after the moment that this transaction sees.
+
+    To it, a table is then empty: TRUNCATE and ALTER TABLE do not keep the rows for older snapshots.
+    """
+    (rewritten,) = ask(duck, _REWRITTEN.format(source=source.select("1")))
+    if rewritten:
+        raise SourceError(f"{rewritten} was rewritten while it was read; run it again")
 
 
 def _guard_of(column: SourceColumn, kind: str) -> _Guard | None:

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
-from ecommerce_dagster.ingestion.guards import refuse_garbled
+from ecommerce_dagster.ingestion.guards import refuse_garbled, refuse_rewritten
 from ecommerce_dagster.ingestion.postgres import SourceError, attach, detach, reason, settle
 from ecommerce_dagster.ingestion.selection import after_largest, from_largest, within
 from ecommerce_dagster.ingestion.source import QUERY, Source, describe, relation_of, types_of
@@ -136,9 +136,11 @@ class Ingestion:
         return AssetError(f"{path}:{line}: {message}")
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
-        settle(connection)
         asset, strategy = _with_keys(self.asset), strategy_of(self.asset)
-        source = describe(self.postgres, self._source_table(), _names(asset, "sql_exclude_columns"))
+        excluded = _names(asset, "sql_exclude_columns")
+        # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
+        source = describe(self.postgres, self._source_table(), excluded)
+        settle(connection)
         existing = self._existing(connection, strategy)
         source = replace(
             source,
@@ -159,6 +161,7 @@ class Ingestion:
             update_all=True,
         )
         refuse_garbled(connection, source, types, asset.name)
+        refuse_rewritten(connection, source)
         return loaded
 
     @property

@@ -19,6 +19,7 @@ from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.partitions import lint_schedule
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
+from ecommerce_dagster.orchestration.sensors import sensors_of
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.rules import lint_checks
@@ -33,14 +34,16 @@ def build_defs(
     variables: Mapping[str, Any] | None = None,
     translator: BruinTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
+    watch: bool = False,
 ) -> dg.Definitions:
     """One Dagster asset for each file of the pipeline, one asset check for each rule.
 
     `pipeline_dir` holds a pipeline.yml, or several pipelines below it. `glossary` and `config_file`
     default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
     default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml. `resources` replace
-    connections by resource key (pg-default is pg_default). Raises ProjectError with every error of
-    every file.
+    connections by resource key (pg-default is pg_default). `watch` starts the sensors on source
+    data together with Dagster; else somebody starts them in its UI. Raises ProjectError with every
+    error of every file.
     """
     folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
     log = ProblemLog()
@@ -63,7 +66,10 @@ def build_defs(
     shared = {key: value for p in projects for key, value in resources_of(p).items()}
     shared.update(resources or {})
     return dg.Definitions.merge(
-        *(definitions_of(project, translator=translator, resources=shared) for project in projects)
+        *(
+            definitions_of(project, translator=translator, resources=shared, watch=watch)
+            for project in projects
+        )
     )
 
 
@@ -98,6 +104,7 @@ def definitions_of(
     translator: BruinTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
     partitioned: bool = True,
+    watch: bool = False,
 ) -> dg.Definitions:
     """The Dagster definitions of a project that has been read."""
     translator = translator or BruinTranslator()
@@ -112,7 +119,9 @@ def definitions_of(
         # One DuckDB file has one writer; a process for each step would cost 1.4 s a step as well.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(assets, automation_of(project))
+    running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
+    sensors = dg.Definitions(sensors=sensors_of(project, running if watch else stopped))
+    return dg.Definitions.merge(assets, automation_of(project), sensors)
 
 
 def lint(project: Project, log: ProblemLog) -> None:

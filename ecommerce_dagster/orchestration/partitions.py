@@ -23,8 +23,8 @@ SENSOR_MODE_TAG = "bruin/sensor_mode"
 # "false" keeps `interval_modifiers` of the files from widening windows.
 MODIFIERS_TAG = "bruin/interval_modifiers"
 
-_RANGE_START = "dagster/asset_partition_range_start"
-_RANGE_END = "dagster/asset_partition_range_end"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
 _PARTITION = "dagster/partition"
 
 _CRONS = {
@@ -109,9 +109,9 @@ def interval_of(
     tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition | None
 ) -> Interval | None:
     """The interval of a run with these tags: its partitions, else its dates, else None."""
-    first = tags.get(_PARTITION) or tags.get(_RANGE_START)
+    first = tags.get(_PARTITION) or tags.get(RANGE_START_TAG)
     if first and partitions is not None:
-        last = tags.get(_PARTITION) or tags.get(_RANGE_END) or first
+        last = tags.get(_PARTITION) or tags.get(RANGE_END_TAG) or first
         return Interval(
             partitions.time_window_for_partition_key(first).start.astimezone(UTC),
             partitions.time_window_for_partition_key(last).end.astimezone(UTC),
@@ -121,7 +121,7 @@ def interval_of(
 
 def has_partition(tags: Mapping[str, str]) -> bool:
     """Whether a run is about partitions."""
-    return _PARTITION in tags or _RANGE_START in tags
+    return _PARTITION in tags or RANGE_START_TAG in tags
 
 
 def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
@@ -156,7 +156,7 @@ def tags_for(
     """Run tags that say `interval`: as partitions when it is made of whole ones, else as dates."""
     keys = _partition_keys(interval, partitions) if partitions is not None else None
     if keys is not None:
-        return {_RANGE_START: keys[0], _RANGE_END: keys[1]}
+        return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[1]}
     return {START_TAG: interval.start.isoformat(), END_TAG: interval.last.isoformat()}
 
 

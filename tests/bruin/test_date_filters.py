@@ -60,7 +60,7 @@ def test_a_filter_keeps_the_format_of_the_date(expression: str, value: str) -> N
         ("'0001-01-01' | add_months(-1)", "this leads from 0001-01-01 out of the years 1 to 9999"),
         ("'9999-12-31' | add_years(1)", "this leads from 9999-12-31 out of the years 1 to 9999"),
         ("'2024-01-01' | add_days(10**9)", "this leads from 2024-01-01 out of the years 1 to 9999"),
-        ("'2024-01-01' | add_days(10**99)", "this leads from 2024-01-01 out of the years 1 to 9999"),
+        ("'2024-01-01'|add_days(10**99)", "this leads from 2024-01-01 out of the years 1 to 9999"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_worked_out_is_explained(expression: str, error: str) -> None:

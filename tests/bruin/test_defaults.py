@@ -85,7 +85,8 @@ columns:
     files.write("assets/a.asset.yml", "owner: me\n").write("assets/b.asset.yml", "tags: [x]\n")
     assert files.errors() == [
         "pipeline.yml:4: 'tier' of an asset is 9; expected at most 5",
-        "pipeline.yml:6: 'type' of a materialization is 'tabel'; expected 'none', 'view' or 'table'",
+        "pipeline.yml:6: 'type' of a materialization is 'tabel'; "
+        "expected 'none', 'view' or 'table'",
         "pipeline.yml:8: the dependency 'nothing' does not exist; known: a, b",
         "pipeline.yml:11: unknown key 'vlaue' in a column check; did you mean 'value'?",
     ]

@@ -210,7 +210,7 @@ def test_misspelt_keys_of_the_glossary_are_errors(words: Files) -> None:
     words.write(
         "glossary.yml",
         "entities:\n  Customer:\n    atributes: {}\n  Order:\n    attributes:\n"
-        "      ID:\n        tpye: text\n        checks: [{name: min, vlaue: 1}]\n        tags: [x]\n",
+        "      ID:\n        tpye: text\n        checks: [{name: min, vlaue: 1}]\n",
     )
     assert words.errors() == [
         "glossary.yml:3: unknown key 'atributes' in a glossary entity; did you mean 'attributes'?",

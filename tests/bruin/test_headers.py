@@ -172,7 +172,7 @@ class TestTheOneLineForm:
     ) -> None:
         files.write(
             "assets/x.sql",
-            "-- note\n-- @bruin.name: a\n-- @bruin.type: duckdb.sql\nSELECT 1\n  -- {{ gone }}\n+ 1",
+            "-- note\n-- @bruin.name: a\n-- @bruin.type: duckdb.sql\nSELECT 1\n -- {{ gone }}\n+ 1",
         )
         asset = files.asset()
         assert (asset.body, asset.body_line) == ("SELECT 1\n\n+ 1", 4)

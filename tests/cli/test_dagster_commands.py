@@ -210,10 +210,12 @@ class TestWithTheLocalPostgres:
         assert eventually(lambda: not processes_of(demo.home))
 
     def test_with_postgres_runs_any_command_beside_it(self, demo: Shop) -> None:
-        code = "import os, psycopg; " + (
-            "print(psycopg.connect(host=os.environ['POSTGRES_HOST'], port=os.environ['POSTGRES_PORT'],"
-            " user=os.environ['POSTGRES_USER'], password=os.environ['POSTGRES_PASSWORD'],"
-            " dbname=os.environ['POSTGRES_DB']).execute('SELECT count(*) FROM orders').fetchone())"
+        code = (
+            "import os, psycopg\n"
+            "host, port, user, password, db = (os.environ['POSTGRES_' + name] for name in"
+            " ('HOST', 'PORT', 'USER', 'PASSWORD', 'DB'))\n"
+            "login = dict(host=host, port=port, user=user, password=password, dbname=db)\n"
+            "print(psycopg.connect(**login).execute('SELECT count(*) FROM orders').fetchone())"
         )
         outcome = demo.ecommerce("with-postgres", "--", script("python"), "-c", code)
         assert outcome.stdout == "(500,)\n"

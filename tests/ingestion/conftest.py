@@ -4,15 +4,14 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
-from ingestion.helpers import World
 from psycopg import sql
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse.database import open_warehouse
+from ingestion.helpers import World
 
 _numbers = itertools.count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ingestion.helpers import QUERY, TABLE, World, days
 
 WAYS = pytest.mark.parametrize("way", [TABLE, QUERY], ids=["table", "query"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
 from ingestion.helpers import QUERY, TABLE, NewWorld, World
 
 WAYS = pytest.mark.parametrize("way", [TABLE, QUERY], ids=["table", "query"])

@@ -57,8 +57,9 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 def script(name: str) -> str:
-    """The path of a command of this virtual environment."""
-    return str(Path(sys.executable).with_name(name))
+    """The path of a command of this virtual environment; other commands as they are."""
+    path = Path(sys.executable).with_name(name)
+    return str(path) if path.exists() else name
 
 
 def invoke(environment: Mapping[str, str], *arguments: str) -> Outcome:

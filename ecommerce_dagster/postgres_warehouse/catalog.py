@@ -1,0 +1,89 @@
+"""Tables and their columns as PostgreSQL knows them.
+
+Names of files are matched without case, as in the files themselves: the same name first, else one
+that differs in case. What does not exist yet gets the name that SQL without quotes finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecommerce_dagster.postgres_warehouse.session import Session, ask, run
+from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.load import LoadError
+
+_KINDS = {
+    "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, a view or the like, or with no `kind` the place for one."""
+
+    schema: str
+    name: str
+    kind: str | None = None
+
+    @property
+    def sql(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What the database of a session holds. `schema` is that of names without one."""
+
+    session: Session
+    schema: str
+
+    def find(self, name: str) -> Table:
+        """What is called `name` ([schema.]table)."""
+        *schemas, table = name.split(".")
+        if len(schemas) > 1:
+            raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
+        schema = self._schema(schemas[0] if schemas else self.schema)
+        found = ask(
+            self.session,
+            "SELECT relname, relkind::text FROM pg_class WHERE lower(relname) = lower(%s)"
+            " AND relnamespace = to_regnamespace(%s) AND relkind::text = ANY (%s)"
+            " ORDER BY relname = %s DESC, relname = lower(relname) DESC LIMIT 1",
+            table, quoted(schema), list(_KINDS), table,
+        )  # fmt: skip
+        if not found:
+            return Table(schema, table.lower())
+        ((actual, kind),) = found
+        return Table(schema, actual, _KINDS[kind])
+
+    def _schema(self, name: str) -> str:
+        found = ask(
+            self.session,
+            "SELECT nspname FROM pg_namespace WHERE lower(nspname) = lower(%s)"
+            " ORDER BY nspname = %s DESC, nspname = lower(nspname) DESC LIMIT 1",
+            name, name,
+        )  # fmt: skip
+        return str(found[0][0]) if found else name.lower()
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """The types of the columns of a relation, which is SQL, by their names and in order."""
+        rows = ask(
+            self.session,
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            relation,
+        )
+        return {str(name): str(kind) for name, kind in rows}
+
+    def ensure_schema(self, table: Table) -> None:
+        """Create the schema of a table. Who may not create one can use one that is there."""
+        if not ask(self.session, "SELECT to_regnamespace(%s) WHERE to_regnamespace(%s) IS NOT NULL",
+                   quoted(table.schema), quoted(table.schema)):  # fmt: skip
+            run(self.session, f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
+
+
+def actual(name: str, columns: Mapping[str, object]) -> str:
+    """The column that a file means by `name`; the name itself when there is none."""
+    if name in columns:
+        return name
+    return next((column for column in columns if column.lower() == name.lower()), name)

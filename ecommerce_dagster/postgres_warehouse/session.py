@@ -1,0 +1,105 @@
+"""A session of PostgreSQL that builds or checks one asset: in UTC, within its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Timer
+from typing import Any, cast
+
+import psycopg
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.ingestion.postgres import session
+from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.time_limit import TimeLimitError
+
+Session = psycopg.Connection[tuple[Any, ...]]
+
+# Texts mean the same whatever the server, the database or the role prefers.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "standard_conforming_strings": "on",
+}
+# Who waits for a table keeps all others from reading it: not for long, then.
+_LOCK_TIMEOUT = "60s"
+
+
+@contextmanager
+def opened(
+    connection: PostgresConnection, *, read_only: bool = False, timeout: float | None = None
+) -> Iterator[Session]:
+    """A session inside a transaction, which the caller commits; it ends without a trace otherwise.
+
+    Names without a schema are found in the connection's own first. `timeout` is in seconds. Raises
+    SourceError, TimeLimitError.
+    """
+    with session(connection) as found:
+        opened = cast(Session, found)
+        opened.read_only = read_only
+        if read_only:
+            # All checks see the same rows.
+            opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        for name, value in _SETTINGS.items():
+            _set(opened, name, value)
+        ((path,),) = ask(opened, "SHOW search_path")
+        _set(opened, "search_path", f"{quoted(connection.schema)}, {path}")
+        with _limited(opened, timeout):
+            try:
+                yield opened
+            finally:
+                opened.rollback()
+
+
+def take_turn(session: Session, name: str) -> None:
+    """Wait until no other run builds the asset of this name; in this transaction no other will."""
+    session.execute("SELECT pg_advisory_xact_lock(hashtextextended(lower(%s), 0))", [name])
+    _set(session, "lock_timeout", _LOCK_TIMEOUT)
+
+
+def run(session: Session, statement: str) -> int:
+    """Run one statement, never more, and return the number of rows that it wrote."""
+    # Only statements that ask for binary answers are sent in a way that does not take a script.
+    return max(session.execute(statement.encode(), binary=True).rowcount, 0)
+
+
+def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """The rows of a query; `values` are for its %s."""
+    return session.execute(query.encode(), values or None).fetchall()
+
+
+def said(error: psycopg.Error) -> str:
+    """What PostgreSQL says, in one line."""
+    found = error.diag
+    parts = (found.message_primary, found.message_detail, found.message_hint)
+    return " ".join("; ".join(part for part in parts if part).split()) or str(error).strip()
+
+
+def _set(session: Session, name: str, value: str) -> None:
+    session.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+
+@contextmanager
+def _limited(session: Session, seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    over = Event()
+
+    def interrupt() -> None:
+        over.set()
+        session.cancel_safe()
+
+    timer = Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception:
+        if over.is_set():
+            raise TimeLimitError from None
+        raise
+    finally:
+        timer.cancel()

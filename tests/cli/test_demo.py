@@ -1,0 +1,128 @@
+"""`ecommerce demo` on a bare machine, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from orchestration.helpers import Shop, eventually, processes_of
+
+MARTS = [
+    "mart.customer_lifetime_value",
+    "mart.customers_by_age",
+    "mart.customers_by_country",
+    "mart.order_kpis_daily",
+    "mart.product_performance",
+    "mart.profitability_monthly",
+    "mart.repeat_purchase_rate",
+    "mart.revenue_by_category",
+    "mart.revenue_by_product",
+    "mart.revenue_by_product_variant",
+    "mart.sales_daily",
+    "mart.top_skus",
+    "mart.variant_profitability",
+]
+
+
+@pytest.fixture(scope="module")
+def told(demo: Shop) -> str:
+    assert demo.first_run is not None
+    return demo.first_run.stdout
+
+
+class TestTheDemo:
+    def test_it_tells_what_it_generates(self, told: str) -> None:
+        assert "500 orders" in told
+        assert "100 customers, 50 products, 127 variants" in told
+
+    def test_every_asset_and_every_check_passes(self, told: str) -> None:
+        assert sum(line.startswith("PASS") for line in told.splitlines()) == 23
+        assert "23 assets" in told
+        assert "FAIL" not in told
+
+    @pytest.mark.parametrize("mart", MARTS)
+    def test_it_shows_every_mart(self, demo: Shop, told: str, mart: str) -> None:
+        lines = told.splitlines()
+        title = next(n for n, line in enumerate(lines) if line.strip().startswith(mart))
+        names = [row[0] for row in demo.query(f"SELECT column_name FROM (DESCRIBE {mart})")]
+        assert lines[title + 1].split() == names
+
+    def test_it_says_what_to_do_next(self, told: str) -> None:
+        for command in ("ecommerce dev", "ecommerce query", "generate-data --chaos-percent 5"):
+            assert command in told
+
+    def test_nothing_is_said_on_stderr(self, demo: Shop) -> None:
+        assert demo.first_run is not None
+        assert demo.first_run.stderr == ""
+
+    def test_the_orders_fall_on_the_last_three_days(self, demo: Shop) -> None:
+        [(days, orders)] = demo.query(
+            "SELECT count(DISTINCT order_date::DATE), count(*) FROM stg.orders"
+        )
+        assert (days, orders) == (3, 500)
+        assert len(demo.partitions("stg.orders")) == 3
+
+    def test_no_process_is_left(self, demo: Shop) -> None:
+        assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
+
+    def test_it_writes_nothing_outside_of_its_folder(self, demo: Shop) -> None:
+        assert list(demo.user_home.iterdir()) == []
+
+    def test_it_can_be_run_again(self, demo: Shop) -> None:
+        before = demo.query("FROM mart.repeat_purchase_rate")
+        outcome = demo.ecommerce("demo", "--days", "3")
+        assert outcome.succeeded, outcome.text
+        assert demo.query("FROM mart.repeat_purchase_rate") == before
+        assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
+
+    @pytest.mark.parametrize("days", ["0", "366", "many"])
+    def test_days_that_make_no_sense_are_usage_errors(self, demo: Shop, days: str) -> None:
+        assert demo.invoke("demo", "--days", days).code == 2
+
+
+@pytest.fixture(scope="module")
+def secret(demo: Shop) -> bytes:
+    server = json.loads((demo.home / "postgres" / "server.json").read_text())
+    assert len(server["password"]) > 20
+    return str(server["password"]).encode()
+
+
+class TestThePassword:
+    """It is in the server's own private file and nowhere else."""
+
+    def test_its_file_is_private(self, demo: Shop) -> None:
+        assert (demo.home / "postgres" / "server.json").stat().st_mode & 0o077 == 0
+
+    def test_it_is_in_no_other_file(self, demo: Shop, secret: bytes) -> None:
+        private = demo.home / "postgres" / "server.json"
+        files = [file for file in files_below(demo.home) if file != private]
+        assert any(file.suffix == ".db" for file in files)
+        assert any(file.name == "warehouse.duckdb" for file in files)
+        assert [file for file in files if secret in file.read_bytes()] == []
+
+    def test_it_is_in_no_output(self, demo: Shop, secret: bytes) -> None:
+        assert demo.first_run is not None
+        assert secret.decode() not in demo.first_run.text
+
+    def test_it_is_in_no_event(self, demo: Shop, secret: bytes) -> None:
+        with demo.instance() as instance:
+            runs = instance.get_runs()
+            texts = [
+                str(entry.to_json()) for run in runs for entry in instance.all_logs(run.run_id)
+            ] + [json.dumps(run.run_config) + json.dumps(run.tags) for run in runs]
+        assert len(texts) > 500
+        assert not [text for text in texts if secret.decode() in text]
+
+    def test_a_configured_password_is_in_no_file_and_no_output_either(self, day: Shop) -> None:
+        secret = day.environment["POSTGRES_PASSWORD"].encode()
+        assert [file for file in files_below(day.home) if secret in file.read_bytes()] == []
+        assert day.first_run is not None
+        assert secret.decode() not in day.first_run.text
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield path

@@ -1,0 +1,168 @@
+"""One run sees one moment of the source, whatever others do to it meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ecommerce_dagster.ingestion import ingest
+from ingestion.helpers import World
+
+
+def at(
+    monkeypatch: pytest.MonkeyPatch, step: Callable[..., Any], w: World, *statements: str
+) -> None:
+    """Let somebody else change the source just before a step of every run."""
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        with w.session() as other:
+            for statement in statements:
+                other.execute(statement.encode())
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(ingest, step.__name__, interrupted)
+
+
+STEPS = pytest.mark.parametrize(
+    "step",
+    [
+        ingest.types_of,
+        ingest.relation_of,
+        ingest.load_table,
+        ingest.refuse_garbled,
+    ],
+)
+
+
+@STEPS
+@pytest.mark.parametrize("kind", ["numeric", "numeric(40,30)", "int[]"])
+def test_the_type_is_that_of_the_values_that_are_read(
+    w: World, monkeypatch: pytest.MonkeyPatch, step: Callable[..., Any], kind: str
+) -> None:
+    larger = "'{{1,2}}'" if kind == "int[]" else "0.123456789012345678901234567891"
+    w.sql(f"CREATE TABLE t (v {kind})", "INSERT INTO t VALUES (NULL)")
+    at(monkeypatch, step, w, f"INSERT INTO t VALUES ({larger})")
+    w.load()
+    assert w.rows() == [(None,)]
+
+
+@STEPS
+def test_nan_that_comes_meanwhile_neither_arrives_nor_stops_the_load(
+    w: World, monkeypatch: pytest.MonkeyPatch, step: Callable[..., Any]
+) -> None:
+    w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (0)")
+    at(monkeypatch, step, w, "INSERT INTO t VALUES ('NaN')")
+    w.load()
+    assert len(w.rows()) == 1
+
+
+def test_nan_that_goes_meanwhile_stops_the_load_all_the_same(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES ('NaN')")
+    at(monkeypatch, ingest.refuse_garbled, w, "DELETE FROM t")
+    assert "NaN in 1 rows" in w.failure()
+
+
+REWRITES = pytest.mark.parametrize(
+    "rewrite",
+    [
+        ["ALTER TABLE t ALTER v TYPE text"],
+        ["ALTER TABLE t ALTER v TYPE numeric(20,10)", "INSERT INTO t VALUES (0.123)"],
+        ["TRUNCATE t"],
+        ["BEGIN", "TRUNCATE t", "INSERT INTO t VALUES (2)", "COMMIT"],
+        ["BEGIN", "CREATE TABLE new AS TABLE t", "DROP TABLE t", "ALTER TABLE new RENAME TO t",
+         "COMMIT"],
+    ],
+    ids=["alter", "widen", "truncate", "truncate and insert", "swap"],
+)  # fmt: skip
+
+
+@REWRITES
+@pytest.mark.parametrize("table", ["public.t", "query:SELECT * FROM t"], ids=["table", "query"])
+def test_a_table_that_is_rewritten_meanwhile_is_not_taken_for_an_empty_one(
+    w: World, monkeypatch: pytest.MonkeyPatch, table: str, rewrite: list[str]
+) -> None:
+    w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (1.5)")
+    w.load({"source_table": table})
+    at(monkeypatch, ingest.types_of, w, *rewrite)
+    message = w.failure({"source_table": table})
+    assert message == "t was rewritten while it was read; run it again"
+    assert len(w.rows()) == 1
+    monkeypatch.undo()
+    w.load({"source_table": table})
+
+
+@REWRITES
+def test_nor_is_a_partition(w: World, monkeypatch: pytest.MonkeyPatch, rewrite: list[str]) -> None:
+    w.sql("CREATE TABLE parent (v numeric(5,1)) PARTITION BY RANGE (v)")
+    w.sql("CREATE TABLE t PARTITION OF parent DEFAULT", "INSERT INTO parent VALUES (1.5)")
+    w.sql("CREATE VIEW seen AS SELECT * FROM parent")
+    if "TRUNCATE t" in rewrite:
+        at(monkeypatch, ingest.types_of, w, *rewrite)
+        assert "t was rewritten" in w.failure("source_table: public.seen")
+
+
+def test_a_type_that_is_relaxed_meanwhile_is_what_it_was(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (1.5)")
+    relaxed = ["ALTER TABLE t ALTER v TYPE numeric", "INSERT INTO t VALUES (1.23456789)"]
+    at(monkeypatch, ingest.types_of, w, *relaxed)
+    w.load()
+    assert w.types() == {"v": "DECIMAL(5,1)"}
+    assert len(w.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["CREATE INDEX ON t (v)", "REINDEX TABLE t", "VACUUM t", "ANALYZE t", "DELETE FROM t"],
+)
+def test_what_rewrites_nothing_stops_nothing(
+    w: World, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    w.sql("CREATE TABLE t (v int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    at(monkeypatch, ingest.types_of, w, change)
+    w.load()
+    assert w.rows() == [(1,)]
+
+
+def test_a_table_that_is_being_filled_anew_is_waited_for(w: World) -> None:
+    w.sql("CREATE TABLE t (v int)", "INSERT INTO t VALUES (1)")
+    with w.session() as other:
+        other.execute("BEGIN")
+        other.execute("TRUNCATE t")
+        other.execute("INSERT INTO t VALUES (2), (3)")
+        threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
+        w.load()
+    assert w.rows() == [(2,), (3,)]
+
+
+def test_a_table_that_is_read_in_parallel_is_of_one_moment(w: World) -> None:
+    """Somebody moves amounts between its first and its last rows all the time; the sum stays."""
+    w.sql("CREATE TABLE t (id int PRIMARY KEY, v int, pad text)")
+    w.sql("INSERT INTO t SELECT i, 100, repeat('x', 400) FROM generate_series(1, 60000) i")
+    done = threading.Event()
+
+    def swap() -> None:
+        with w.session() as other:
+            while not done.is_set():
+                other.execute(
+                    "UPDATE t SET v = CASE WHEN v = 100 THEN CASE WHEN id % 2 = 0 THEN 150 ELSE 50"
+                    " END ELSE 100 END WHERE id BETWEEN 1 AND 2 OR id BETWEEN 59999 AND 60000"
+                )
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        time.sleep(0.05)
+        for _ in range(3):
+            w.load()
+            assert w.rows("SELECT count(*), sum(v)::BIGINT FROM raw.t") == [(60000, 6000000)]
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,68 @@
+"""One direction of imports, as pyproject.toml says it, and as a running interpreter shows it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def modules_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after a statement."""
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_the_contracts_about_imports_hold() -> None:
+    run = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "0 broken" in run.stdout
+
+
+def test_every_module_of_the_reader_needs_neither_dagster_nor_a_database() -> None:
+    names = [
+        f"ecommerce_dagster.bruin.{path.stem}"
+        for path in (ROOT / "ecommerce_dagster" / "bruin").glob("*.py")
+        if path.stem != "__init__"
+    ]
+    assert len(names) > 5
+    loaded = modules_after(f"import {', '.join(names)}")
+    assert "yaml" in loaded
+    assert not loaded & {"dagster", "duckdb", "psycopg", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("package", ["warehouse", "ingestion"])
+def test_the_layers_below_dagster_do_not_import_it(package: str) -> None:
+    names = [
+        f"ecommerce_dagster.{package}.{path.stem}"
+        for path in (ROOT / "ecommerce_dagster" / package).glob("*.py")
+        if path.stem != "__init__"
+    ]
+    loaded = modules_after(f"import {', '.join(names)}")
+    assert "duckdb" in loaded
+    assert "dagster" not in loaded
+
+
+def test_importing_the_package_or_the_command_imports_nothing_slow() -> None:
+    for statement in ("import ecommerce_dagster", "import ecommerce_dagster.cli"):
+        loaded = modules_after(statement)
+        assert not loaded & {"dagster", "duckdb", "psycopg", "sqlglot", "rich"}
+
+
+def test_the_package_offers_its_public_names() -> None:
+    statement = "from ecommerce_dagster import BruinPipelineComponent, BruinTranslator, build_defs"
+    assert "dagster" in modules_after(statement)
