@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ecommerce_dagster.bruin.asset_files import (
     asset_paths,
@@ -28,10 +28,13 @@ from ecommerce_dagster.bruin.lint import (
 )
 from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
+from ecommerce_dagster.bruin.node import Node
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
-from ecommerce_dagster.bruin.variables import variables_of
+from ecommerce_dagster.bruin.variables import variables_of, variant_of
+
+N = TypeVar("N", bound=Node)
 
 _PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True} | {
@@ -99,11 +102,13 @@ def read_project(
     config_file: Path | None = None,
     environment: str | None = None,
     variables: Mapping[str, Any] | None = None,
+    variant: str | None = None,
 ) -> Project | None:
     """Read the pipeline in `directory`; what is wrong goes to `log`.
 
     `glossary` and `config_file` default to the nearest `glossary.yml` and `.bruin.yml` above the
-    pipeline. None when there is no readable pipeline.yml.
+    pipeline. `variables` go before those of the `variant`, and those before the defaults. None
+    when there is no readable pipeline.yml.
     """
     directory = directory.resolve()
     path = next((directory / f for f in _PIPELINE_FILES if (directory / f).is_file()), None)
@@ -118,10 +123,14 @@ def read_project(
         # What a file says on its own can be judged all the same.
         _read_files(directory, YamlMapping(Position(path, 1)), log)
         return None
-    lint_pipeline(pipeline, log)
     macros = _read_macros(directory, log)
-    values = variables_of(pipeline, variables or {}, log)
+    given = {**variant_of(pipeline, variant, log), **(variables or {})}
+    values = variables_of(pipeline, given, log)
+    named = RunContext(variables=values)
+    pipeline = _named(pipeline, ("name", "schedule", "start_date"), named, log)
+    lint_pipeline(pipeline, log)
     files = _read_files(directory, pipeline.defaults, log)
+    files.assets = [_named_asset(asset, named, log) for asset in files.assets]
     if not files.assets and not files.unreadable:
         message = "this pipeline has no assets; they are expected in a folder assets/ beside it"
         log.warning(*pipeline.at(), "assets-directory-exist", message)
@@ -148,6 +157,26 @@ def read_project(
         warnings=log.warnings,
         disabled=frozenset(disabled),
     )
+
+
+def _named(node: N, keys: Sequence[str], context: RunContext, log: ProblemLog) -> N:
+    """A thing with the templates in its names rendered: variants differ in them."""
+    update: dict[str, str] = {}
+    for key in keys:
+        text = getattr(node, key)
+        if not text or "{" not in text:
+            continue
+        try:
+            update[key] = render(text, context, "").strip()
+        except RenderError as error:
+            log.error(*node.at(key), "valid-template", f"'{key}': {error}")
+    return node.model_copy(update=update) if update else node
+
+
+def _named_asset(asset: Asset, context: RunContext, log: ProblemLog) -> Asset:
+    asset = _named(asset, ("name", "connection"), context, log)
+    depends = tuple(_named(dependency, ("asset",), context, log) for dependency in asset.depends)
+    return asset if depends == asset.depends else asset.model_copy(update={"depends": depends})
 
 
 @dataclass

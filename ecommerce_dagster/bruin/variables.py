@@ -30,6 +30,18 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 }
 
 
+def variant_of(pipeline: Pipeline, name: str | None, log: ProblemLog) -> dict[str, Any]:
+    """The variables that a variant sets."""
+    if name is None:
+        return {}
+    found = pipeline.variants.get(name)
+    if not isinstance(found, Mapping):
+        hint = did_you_mean(name, pipeline.variants)
+        log.error(*pipeline.at("variants"), _RULE, f'no such variant "{name}"; {hint}')
+        return {}
+    return dict(found)
+
+
 def variables_of(
     pipeline: Pipeline, overrides: Mapping[str, Any], log: ProblemLog
 ) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def open_project(
     config_file: Path | None,
     environment: str | None,
     variables: Mapping[str, Any] | None = None,
+    variant: str | None = None,
 ) -> Project:
     """The pipeline that the user named, else the one of this checkout. Raises ProjectError."""
     local.load_environment()
@@ -31,6 +32,7 @@ def open_project(
         config_file=config_file,
         environment=environment,
         variables=variables,
+        variant=variant,
     )
     for warning in project.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -63,6 +65,7 @@ def project_from_options(options: Mapping[str, Any]) -> Project:
         options["config_file"],
         options["environment"],
         variables_of(options.get("variables", ())),
+        options.get("variant"),
     )
 
 
@@ -88,7 +91,11 @@ def run_from_options(
         raise click.UsageError(str(error)) from None
     folder, names = located(assets, pipeline)
     project = open_project(
-        folder, options["config_file"], options["environment"], variables_of(options["variables"])
+        folder,
+        options["config_file"],
+        options["environment"],
+        variables_of(options["variables"]),
+        options["variant"],
     )
     request = RunRequest(
         selection=Selection(

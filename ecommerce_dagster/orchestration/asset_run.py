@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
 from ecommerce_dagster.ingestion.sensor import Mode
 from ecommerce_dagster.orchestration.names import resource_key
@@ -27,31 +28,39 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     whole_range,
 )
+from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 
 @dataclass(frozen=True)
 class AssetRun:
-    """The asset of a project inside a Dagster run."""
+    """The asset of a project inside a Dagster run.
+
+    `declared` is the asset as its file says; `asset` is what is built in this environment, where
+    schemas may have a prefix.
+    """
 
     project: Project
+    declared: Asset
     asset: Asset
     context: dg.AssetExecutionContext
 
     def resource(self, connection: str) -> Any:
-        """The resource of a connection of `.bruin.yml`."""
+        """The resource of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
+        self.project.connections.get(connection)
         return getattr(self.context.resources, resource_key(connection))
 
     @classmethod
     def of(cls, project: Project, asset: Asset, context: dg.AssetExecutionContext) -> AssetRun:
         """The run of an asset, with the templates in its parameters rendered."""
-        run = cls(project, asset, context)
+        prefix = project.connections.schema_prefix
+        run = cls(project, asset, prefixed_asset(asset, prefix, project.by_name), context)
         try:
             parameters = _rendered(asset.parameters, run.render)
         except RenderError as error:
             message = f"a template in 'parameters': {error}"
             raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
-        return replace(run, asset=asset.model_copy(update={"parameters": parameters}))
+        return replace(run, asset=run.asset.model_copy(update={"parameters": parameters}))
 
     @property
     def warehouse(self) -> Any:
@@ -133,8 +142,15 @@ class AssetRun:
         )
 
     def render(self, template: str) -> str:
-        """A template of the asset. Raises RenderError."""
-        return self.project.render(template, self.template_context, self.asset)
+        """A template of the asset, over the tables of this environment. Raises RenderError."""
+        text = self.project.render(template, self.template_context, self.asset)
+        return prefixed_sql(text, self.project.connections.schema_prefix, self.project.by_name)
+
+    def here(self, check: Check) -> Check:
+        """A check over the tables of this environment."""
+        columns = {column.name: column for column in self.asset.columns}
+        column = check.column
+        return replace(check, column=columns.get(column.name, column) if column else None)
 
 
 def _rendered(value: Any, render: Callable[[str], str]) -> Any:

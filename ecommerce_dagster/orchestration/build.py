@@ -32,6 +32,7 @@ def build_defs(
     config_file: str | Path | None = None,
     environment: str | None = None,
     variables: Mapping[str, Any] | None = None,
+    variant: str | None = None,
     translator: BruinTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
     watch: bool = False,
@@ -40,7 +41,8 @@ def build_defs(
 
     `pipeline_dir` holds a pipeline.yml, or several pipelines below it. `glossary` and `config_file`
     default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
-    default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml. `resources` replace
+    default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml, as a
+    `variant` of it does. `resources` replace
     connections by resource key (pg-default is pg_default). `watch` starts the sensors on source
     data together with Dagster; else somebody starts them in its UI. Raises ProjectError with every
     error of every file.
@@ -56,6 +58,7 @@ def build_defs(
                 config_file=config_file,
                 environment=environment,
                 variables=variables,
+                variant=variant,
             )
             projects.append(project)
         except ProjectError as error:
@@ -80,6 +83,7 @@ def load_project(
     config_file: str | Path | None = None,
     environment: str | None = None,
     variables: Mapping[str, Any] | None = None,
+    variant: str | None = None,
 ) -> Project:
     """The pipeline in `pipeline_dir`, read and proven. Raises ProjectError with all errors."""
     log = ProblemLog()
@@ -90,6 +94,7 @@ def load_project(
         config_file=Path(config_file) if config_file else None,
         environment=environment,
         variables=variables,
+        variant=variant,
     )
     if project is not None:
         lint(project, log)
@@ -176,7 +181,7 @@ def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
                 if where
                 else f"the connection '{name}' is needed, and there is no .bruin.yml"
             )
-            log.error(asset.path, asset.line, "valid-connection", message)
+            log.warning(asset.path, asset.line, "valid-connection", message)
         elif found.platform not in platforms:
             expected = " or ".join(sorted(platforms))
             message = f"the connection '{name}' is of type {found.platform}; expected {expected}"

@@ -48,7 +48,7 @@ def build_asset(
         specs=[spec],
         check_specs=[translator.get_asset_check_spec(check) for check in checks],
         can_subset=True,
-        required_resource_keys={resource_key(name) for name in connections_of(project, asset)},
+        required_resource_keys=_required_resources(project, asset),
         retry_policy=_retry_policy(asset, project),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
@@ -59,15 +59,21 @@ def build_asset(
     return run_file
 
 
+def _required_resources(project: Project, asset: Asset) -> set[str]:
+    """The connections that exist. One that is missing fails its asset when it runs, no others."""
+    known = project.connections.by_name
+    return {resource_key(name) for name in connections_of(project, asset) if name in known}
+
+
 def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     """Build and check, or only check: whatever the run selected."""
-    context, asset = run.context, run.asset
+    context, asset = run.context, run.declared
     key = asset_key(asset.name)
     selected = {k.name for k in context.selected_asset_check_keys if k.asset_key == key}
-    wanted = [check for check in checks if check_name(check) in selected]
+    wanted = [run.here(check) for check in checks if check_name(check) in selected]
     if key not in context.selected_asset_keys:
         with run.warehouse.get_connection() as connection:
-            results = check_only(connection, asset, wanted, run.render)
+            results = check_only(connection, run.asset, wanted, run.render)
         yield from map(check_result_of, results)
         _fail_when_rejected(asset, results, "the table is as it was")
         return

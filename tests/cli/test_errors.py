@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orchestration.helpers import Outcome, Tiny, clean_environment, script
+from orchestration.helpers import Outcome, Tiny, clean_environment, free_port, script
 
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.embedded_postgres import PostgresServer
@@ -246,12 +245,6 @@ class TestSeveralMistakesInSeveralFiles:
             broken.definitions()
         assert len(caught.value.problems) == 4
         assert len(str(caught.value).splitlines()) == 4
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class TestTheSource:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from orchestration.helpers import NewShop, Shop, eventually, processes_of
+from orchestration.helpers import NewShop, Shop, eventually, kill_during_run, processes_of
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 
@@ -37,22 +35,6 @@ def all_at(version: int) -> dict[str, list[tuple[str, int]]]:
     return {table: [(f"v{version}", 100)] for table in VERSIONS}
 
 
-def kill_during_run(shop: Shop, after: str | None, seconds: float) -> None:
-    """Kill a run `seconds` after it has reported an asset, or after its start."""
-    process = shop.start("ecommerce", "run", *ASSETS)
-    assert process.stdout is not None
-    try:
-        while after is not None and (line := process.stdout.readline()):
-            if line.startswith("PASS") and after in line:
-                break
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def assert_whole(shop: Shop, before: dict[str, list[tuple[str, int]]], version: int) -> None:
     """No table is torn, no lock is held."""
     for table, found in versions(shop).items():
@@ -76,7 +58,9 @@ def test_every_table_is_as_before_or_as_after_each_kill(shop: Shop) -> None:
     for version, after in enumerate(MOMENTS, start=1):
         before = versions(shop)
         shop.source(set_version(version))
-        kill_during_run(shop, after, moments.uniform(0, 0.3) if after else moments.uniform(1, 2))
+        kill_during_run(
+            shop, after, ASSETS, moments.uniform(0, 0.3) if after else moments.uniform(1, 2)
+        )
         assert_whole(shop, before, version)
 
     outcome = shop.ecommerce("run", *ASSETS)
@@ -94,7 +78,7 @@ def test_the_local_postgres_ends_with_a_run_that_is_killed(reachable_tmp: Path) 
         with EmbeddedPostgres(postgres) as server:
             shop.dsn = server.dsn
             shop.source(set_version(version))
-        kill_during_run(shop, after, 0.1 if after else 1.5)
+        kill_during_run(shop, after, ASSETS, 0.1 if after else 1.5)
         assert eventually(lambda: not processes_of(shop.home)), processes_of(shop.home)
         found = versions(shop)
         for table, rows in found.items():

@@ -34,7 +34,7 @@ TABLE, QUERY = "public.t", "query:SELECT * FROM public.t"
 
 
 def asset_of(parameters: str | dict[str, Any] = "", rest: str = "") -> Asset:
-    """An ingestr asset raw.t of public.t with these parameters, and this as the rest of its file."""
+    """An ingestr asset raw.t of public.t with these parameters and this rest of its file."""
     given = parameters if isinstance(parameters, dict) else yaml.safe_load(parameters) or {}
     defaults = {"source_connection": "pg", "source_table": TABLE, "destination": "duckdb"}
     definition = {"name": "raw.t", "type": "ingestr", "parameters": {**defaults, **given}}

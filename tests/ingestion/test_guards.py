@@ -11,12 +11,24 @@ GARBLED = pytest.mark.parametrize(
     ("kind", "good", "bad", "what", "instead"),
     [
         ("numeric(10,2)", "0", "NaN", "is NaN", "double or varchar"),
-        ("timestamp", "infinity", "294247-06-01", "is beyond January of the year 294247", "varchar"),
-        ("timestamptz", "-infinity", "294276-12-31Z", "is beyond January of the year 294247", "varchar"),
+        (
+            "timestamp",
+            "infinity",
+            "294247-06-01",
+            "is beyond January of the year 294247",
+            "varchar",
+        ),
+        (
+            "timestamptz",
+            "-infinity",
+            "294276-12-31Z",
+            "is beyond January of the year 294247",
+            "varchar",
+        ),
         ("interval", "178956970 years", "infinity", "is infinite", "varchar"),
         ("interval", "0", "-infinity", "is infinite", "varchar"),
     ],
-)  # fmt: skip
+)
 
 
 @WAYS

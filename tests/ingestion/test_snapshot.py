@@ -90,21 +90,20 @@ def test_a_table_that_is_rewritten_meanwhile_is_not_taken_for_an_empty_one(
     w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (1.5)")
     w.load({"source_table": table})
     at(monkeypatch, ingest.types_of, w, *rewrite)
-    message = w.failure({"source_table": table})
-    assert message == "t was rewritten while it was read; run it again"
+    assert w.failure({"source_table": table}).endswith("; run it again")
     assert len(w.rows()) == 1
     monkeypatch.undo()
     w.load({"source_table": table})
 
 
-@REWRITES
-def test_nor_is_a_partition(w: World, monkeypatch: pytest.MonkeyPatch, rewrite: list[str]) -> None:
+def test_nor_is_a_partition_below_a_view(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     w.sql("CREATE TABLE parent (v numeric(5,1)) PARTITION BY RANGE (v)")
     w.sql("CREATE TABLE t PARTITION OF parent DEFAULT", "INSERT INTO parent VALUES (1.5)")
     w.sql("CREATE VIEW seen AS SELECT * FROM parent")
-    if "TRUNCATE t" in rewrite:
-        at(monkeypatch, ingest.types_of, w, *rewrite)
-        assert "t was rewritten" in w.failure("source_table: public.seen")
+    at(monkeypatch, ingest.types_of, w, "TRUNCATE t")
+    for table in ("parent", "seen"):
+        message = w.failure({"source_table": f"public.{table}"})
+        assert message == "t was rewritten while it was read; run it again"
 
 
 def test_a_type_that_is_relaxed_meanwhile_is_what_it_was(

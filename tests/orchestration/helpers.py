@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,6 +310,88 @@ def eventually(condition: Callable[[], Any], seconds: float = 20) -> bool:
             return True
         time.sleep(0.1)
     return bool(condition())
+
+
+@contextmanager
+def dev(
+    shop: Shop, port: int, *, ignore_interrupts: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`ecommerce dev`, up and serving. What is left of it at the end is killed."""
+    log = shop.home / f"dev-{port}.log"
+    command = [script("ecommerce"), "dev", "--port", str(port)]
+    if ignore_interrupts:  # as a shell does for what it starts in the background
+        command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=shop.environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        assert eventually(lambda: is_up(port) or process.poll() is not None, 60), log.read_text()
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pid in processes_of(shop.home):
+            subprocess.run(["kill", "-9", str(pid)], check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_up(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5) as answer:
+            return "dagster_webserver_version" in json.load(answer)
+    except OSError:
+        return False
+
+
+def kill_during_run(
+    shop: Shop, after: str | None, assets: Sequence[str], seconds: float = 0.0
+) -> None:
+    """kill -9 a run `seconds` after it has reported an asset, or after its start."""
+    process = shop.start("ecommerce", "run", *assets)
+    assert process.stdout is not None
+    try:
+        while after is not None and (line := process.stdout.readline()):
+            if line.startswith("PASS") and after in line:
+                break
+        time.sleep(seconds)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def graphql(port: int, query: str) -> Any:
+    """What the UI's server answers to a query."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)["data"]
+
+
+# What the button 'Execute' beside a check sends.
+CHECK_ONLY_RUN = """
+    mutation { launchRun(executionParams: {
+        mode: "default", runConfigData: "{}",
+        selector: {
+            repositoryLocationName: "ecommerce_dagster.definitions",
+            repositoryName: "__repository__",
+            jobName: "__ASSET_JOB",
+            assetSelection: [],
+            assetCheckSelection: [
+                {assetKey: {path: ["stg", "customers"]}, name: "email__not_null"}
+            ]
+        }
+    }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
 
 
 def copy_state(source: Path, target: Path) -> None:

@@ -40,6 +40,7 @@ class TestTheFirstRun:
     def test_creates_schema_and_table_without_rows(self, w: Warehouse) -> None:
         built = w.run(ORDERS)
         assert (built.published, built.rows, built.loaded.rows_written) == (True, 0, None)
+        assert built.loaded.schema_changes == ()
         assert described(w) == [("id", "INTEGER", True, None), ("v", "VARCHAR", True, None)]
 
     def test_types_are_those_declared(self, w: Warehouse) -> None:

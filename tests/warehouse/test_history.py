@@ -230,6 +230,17 @@ class TestByTime:
             (1, "a", "01-01", "run 3", "open", True),
         ]
 
+    @pytest.mark.parametrize("header", [BY_TIME, BY_COLUMN_AND_TIME])
+    def test_a_key_that_returns_is_not_valid_while_it_was_missing(
+        self, h: History, header: str
+    ) -> None:
+        h.load(header, "id, v, ts", f"1, 'a', {ts('01-01')}")
+        h.load(header, "id, v, ts")
+        assert h.load(header, "id, v, ts", f"1, 'b', {ts('01-05')}") == [
+            (1, "a", "01-01", "01-01", "run 2", False),
+            (1, "b", "01-05", "run 3", "open", True),
+        ]
+
     def test_a_key_that_returns_with_a_later_time_is_valid_from_then(self, h: History) -> None:
         h.load(BY_TIME, "id, v, ts", f"1, 'a', {ts('01-01')}")
         h.load(BY_TIME, "id, v, ts")
@@ -585,11 +596,11 @@ def _sorted(versions: Sequence[Version]) -> list[Version]:
 rows_of_a_source = st.lists(
     st.builds(
         Row,
-        id=st.sampled_from([None, 1, 2]),
+        id=st.sampled_from([None, 1]),
         v=st.sampled_from([None, "a", "b"]),
-        at=st.sampled_from([None, 0, 1, 2, _FUTURE, _FUTURE + 1]),
+        at=st.sampled_from([None, 0, 1, _FUTURE, _FUTURE + 1]),
     ),
-    max_size=5,
+    max_size=3,
 )
 
 

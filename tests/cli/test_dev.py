@@ -1,0 +1,136 @@
+"""`ecommerce dev`: a web UI for this machine alone, which leaves nothing behind when it stops."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from orchestration.helpers import (
+    CHECK_ONLY_RUN,
+    Shop,
+    dev,
+    eventually,
+    free_port,
+    graphql,
+    is_up,
+    kill_during_run,
+    processes_of,
+)
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/net/tcp").exists(), reason="needs /proc to see who listens where"
+)
+LOCALHOST = "0100007F"
+
+
+@dataclass(frozen=True)
+class Served:
+    shop: Shop
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def served(demo: Shop) -> Iterator[Served]:
+    """A UI that was started after a run had been killed."""
+    kill_during_run(demo, "raw.customers", ("raw.customers", "raw.products", "raw.orders"))
+    port = free_port()
+    with dev(demo, port) as process:
+        yield Served(demo, port, process)
+
+
+def test_all_its_parts_run(served: Served) -> None:
+    told = " ".join(processes_of(served.shop.home).values())
+    for part in ("dagster", "webserver", "daemon", "postgres"):
+        assert part in told
+
+
+def test_it_serves_this_machine_only(served: Served) -> None:
+    addresses = listening(set(processes_of(served.shop.home)))
+    assert f"{LOCALHOST}:{served.port:04X}" in addresses
+    assert {address.partition(":")[0] for address in addresses} == {LOCALHOST}
+
+
+def test_a_second_one_on_its_port_is_told_so(served: Served) -> None:
+    taken = served.shop.ecommerce("dev", "--port", str(served.port))
+    assert taken.code == 1
+    assert taken.stderr == f"Error: port {served.port} is taken; choose another one with --port\n"
+    assert is_up(served.port)
+
+
+def test_a_run_that_was_killed_does_not_hold_up_the_next_one(served: Served) -> None:
+    answers: list[Any] = []
+    while not (answers and "run" in answers[-1]["launchRun"]) and len(answers) < 40:
+        time.sleep(0.5)  # until the code location is loaded
+        answers.append(graphql(served.port, CHECK_ONLY_RUN))
+    run_id = answers[-1]["launchRun"]["run"]["runId"]
+    with served.shop.instance() as instance:
+        done = eventually(lambda: is_finished(instance, run_id), 40)
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert done, f"the run is {run.status}"
+    assert run.is_success
+
+
+def is_finished(instance: object, run_id: str) -> bool:
+    return bool(instance.get_run_by_id(run_id).is_finished)  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_ends_every_process(served: Served) -> None:
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(30) in {0, 130}
+    assert eventually(lambda: not processes_of(served.shop.home), 5), processes_of(served.shop.home)
+    text = (served.shop.home / f"dev-{served.port}.log").read_text()
+    assert f"http://127.0.0.1:{served.port}" in text
+    assert "Traceback" not in text
+
+
+def test_it_starts_again_and_an_impatient_sigterm_ends_it_in_the_background(demo: Shop) -> None:
+    port = free_port()
+    with dev(demo, port, ignore_interrupts=True) as process:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        assert eventually(lambda: not processes_of(demo.home), 5), processes_of(demo.home)
+
+
+def test_a_port_that_somebody_else_has_is_named(demo: Shop) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        outcome = demo.ecommerce("dev", "--port", str(port))
+    assert outcome.code == 1
+    assert outcome.stderr == f"Error: port {port} is taken; choose another one with --port\n"
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_a_usage_error(demo: Shop, port: str) -> None:
+    assert demo.invoke("dev", "--port", port).code == 2
+
+
+def listening(pids: set[int]) -> set[str]:
+    """The addresses (hexadecimal, as /proc shows them) on which these processes accept TCP."""
+    inodes = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                inodes.add(descriptor.readlink().name)
+            except OSError:
+                continue
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.add(fields[1])
+    return found
