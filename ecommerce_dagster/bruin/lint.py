@@ -24,16 +24,13 @@ _NAME_RULE = "expected letters, digits, _ and -, in parts with a . between"
 
 
 def lint_pipeline(pipeline: Pipeline, log: ProblemLog) -> None:
-    """Report a pipeline without a usable name, and what of pipeline.yml has no effect."""
+    """Report a pipeline without a usable name."""
     if not pipeline.name:
         message = "a pipeline needs a 'name'"
         log.error(*pipeline.at("name"), "valid-pipeline-name", message)
     elif not _NAME.fullmatch(pipeline.name):
         message = f"the pipeline's name is '{pipeline.name}'; {_NAME_RULE}"
         log.error(*pipeline.at("name"), "valid-pipeline-name", message)
-    if pipeline.variants:
-        message = "variants are ignored: the pipeline runs with the defaults of its variables"
-        log.warning(*pipeline.at("variants"), "variants", message)
 
 
 def lint_assets(assets: Sequence[Asset], others: Collection[str], log: ProblemLog) -> None:

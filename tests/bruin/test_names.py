@@ -186,11 +186,30 @@ def test_pipeline_yaml_is_as_good_as_pipeline_yml(files: Files) -> None:
     assert files.project().pipeline.name == "shop"
 
 
-def test_variants_are_ignored_with_a_warning(files: Files) -> None:
+VARIANTS = """
+name: "shop-{{ var.country }}"
+variables: {country: {type: string, default: at}}
+variants: {eu: {country: de}}
+"""
+
+
+def test_a_variant_sets_variables_and_names_may_use_them(files: Files) -> None:
+    files.write("assets/a.asset.yml", "name: 'raw.{{ var.country }}'\ntype: empty\n")
+    files.write("assets/b.asset.yml", "type: empty\ndepends: ['raw.{{ var.country }}']\n")
+    files.write("pipeline.yml", VARIANTS)
+
+    default, variant = files.project(), files.project(variant="eu")
+
+    assert (default.pipeline.name, set(default.by_name)) == ("shop-at", {"raw.at", "b"})
+    assert (variant.pipeline.name, set(variant.by_name)) == ("shop-de", {"raw.de", "b"})
+
+
+def test_an_unknown_variant_is_an_error_that_names_the_nearest(files: Files) -> None:
     files.write("assets/a.asset.yml", EMPTY)
-    files.write("pipeline.yml", "name: shop\nvariants: {eu: {country: de}}\n")
-    assert files.warnings() == [
-        "pipeline.yml:2: variants are ignored: the pipeline runs with the defaults of its variables"
+    files.write("pipeline.yml", VARIANTS)
+
+    assert files.errors(variant="eux") == [
+        "pipeline.yml:4: no such variant \"eux\"; did you mean 'eu'?"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -101,6 +102,23 @@ class World:
         assert message.startswith(place)
         assert "\n" not in message
         return message.removeprefix(place)
+
+    def index_scans(self) -> int:
+        """How often the indexes of t were used, by those who are gone."""
+        self.wait_until_alone()
+        query = "SELECT sum(idx_scan)::int FROM pg_stat_user_indexes WHERE relname = 't'"
+        return int(self.sql(query)[0][0])
+
+    def wait_until_alone(self) -> None:
+        """Until nobody else has a connection to the database."""
+        others = "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        for _ in range(200):
+            if not self.sql(
+                f"{others} AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ):
+                return
+            time.sleep(0.01)
+        raise AssertionError("a connection to the source stays open")
 
     def rows(self, query: str = "FROM raw.t ORDER BY ALL") -> list[tuple[Any, ...]]:
         """Rows of the warehouse."""

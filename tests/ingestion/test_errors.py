@@ -201,14 +201,7 @@ def test_nothing_of_the_source_stays(w: World, fails: bool) -> None:
     assert w.rows("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
     names = w.rows("SELECT database_name FROM duckdb_databases() WHERE NOT internal")
     assert names == [("shop",)]
-    time.sleep(0.05)
-    assert (
-        w.sql(
-            "SELECT pid FROM pg_stat_activity WHERE usename = 'postgres'"
-            " AND datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        == []
-    )
+    w.wait_until_alone()
 
 
 def test_a_source_that_is_left_attached_does_not_stop_the_next_run(w: World) -> None:

@@ -384,6 +384,22 @@ def test_any_ordered_type_can_be_the_key(
     assert w.load({**merge, "incremental_strategy": "append"}).loaded.rows_written == 0
 
 
+@pytest.mark.parametrize("parameters", [MERGE, APPEND, BY_DAY], ids=["merge", "append", "delete"])
+def test_an_index_finds_the_rows(w: World, parameters: dict[str, str]) -> None:
+    w.sql("CREATE TABLE t (id int, at timestamptz, v text)")
+    w.sql(
+        "INSERT INTO t SELECT i, '2024-01-01Z'::timestamptz + i * interval '1 min', 'v'"
+        " FROM generate_series(1, 50000) AS i",
+        "CREATE INDEX ON t (at)",
+        "ANALYZE t",
+    )
+    parameters = {**parameters, "incremental_key": "at"}
+    w.load(parameters)
+    before = w.index_scans()
+    w.load(parameters, interval=days("2024-01-03"))
+    assert w.index_scans() > before
+
+
 @pytest.mark.parametrize("column", ["k text COLLATE sorted", "k varchar COLLATE sorted"])
 def test_texts_are_compared_by_their_bytes_whatever_the_collation(w: World, column: str) -> None:
     w.sql("CREATE COLLATION sorted (provider = builtin, locale = 'C.UTF-8')")

@@ -15,7 +15,6 @@ import pytest
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.ingestion.seed import Seed, lint_seed
 from ecommerce_dagster.warehouse.sql_asset import AssetError
-
 from ingestion_files.helpers import Connection, asset_at, build, problems, rows, types
 
 COUNTRIES = """
