@@ -46,7 +46,7 @@ SELECT ARRAY[string_agg(DISTINCT relation::regclass::text, ', ')]
 FROM pg_locks LEFT JOIN pg_class ON pg_class.oid = relation
 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384
   AND pg_get_indexdef(relation) IS NULL
-  AND (relname IS NULL OR nullif(relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(relation))
+  AND nullif(relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(relation)
   AND NOT EXISTS (SELECT FROM ({source}) AS source LIMIT 0)
 """
 

@@ -27,9 +27,9 @@ _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postg
 
 # What matters in a message: PostgreSQL's own words, else the network's, else DuckDB's.
 _REASONS = (
-    re.compile(r"(?:ERROR|FATAL):\s+(.+)"),
+    re.compile(r"(?:ERROR|FATAL):  (.+)"),
     re.compile(r"Unable to connect to Postgres at \"[^\"]*\": (.+)"),
-    re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+)"),
+    re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+?)(?:\n\nLINE \d+:|$)", re.DOTALL),
 )
 
 
@@ -120,7 +120,7 @@ def reason(error: Exception) -> str:
     """What went wrong, in one line, without the statement that a driver puts around it."""
     text = str(error).strip()
     found = next(filter(None, (pattern.search(text) for pattern in _REASONS)), None)
-    return found.group(1).strip() if found else type(error).__name__
+    return " ".join(found.group(1).split()) if found else type(error).__name__
 
 
 def unreachable(connection: PostgresConnection, error: Exception) -> SourceError:

@@ -147,7 +147,8 @@ def _run(
         code = run_supervised(command, root, variables, on_output=told, timeout=timeout)
     except TimeoutError:
         at = asset.at("timeout")
-        raise AssetError(f"{at.path}:{at.line}: timed out after {timeout:g} s") from None
+        message = f'asset "{asset.name}" timed out after {asset.timeout or f"{timeout:g}s"}'
+        raise AssetError(f"{at.path}:{at.line}: {message}") from None
     _require_success(asset, file, code, result, tail)
 
 

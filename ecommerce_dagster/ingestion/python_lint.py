@@ -32,8 +32,7 @@ def code_of(asset: Asset) -> Path:
 
 def lint_python(asset: Asset, log: ProblemLog) -> None:
     """Report a Python asset that cannot run."""
-    lint_materialization(asset, log)
-    _lint_strategy(asset, log)
+    _lint_materialization(asset, log)
     try:
         file = code_of(asset)
     except NoCodeError as error:
@@ -48,14 +47,14 @@ def lint_python(asset: Asset, log: ProblemLog) -> None:
     defined = _definition(tree)
     if asset.materialization.type == "table":
         _lint_function(asset, file, defined, log)
-    elif isinstance(defined, ast.FunctionDef | ast.AsyncFunctionDef):
+    elif asset.materialization.type == "none" and isinstance(defined, ast.FunctionDef):
         message = (
             "materialize() is never called: add `materialization: {type: table}` to the header"
         )
         log.warning(file, defined.lineno, _RULE, message)
 
 
-def _lint_strategy(asset: Asset, log: ProblemLog) -> None:
+def _lint_materialization(asset: Asset, log: ProblemLog) -> None:
     how = asset.materialization
     name = strategy_name(asset)
     if how.type == "view":
@@ -63,6 +62,8 @@ def _lint_strategy(asset: Asset, log: ProblemLog) -> None:
     elif how.type == "table" and name not in _STRATEGIES:
         message = f"a Python asset cannot use the strategy '{name}'"
         log.error(*how.at("strategy"), _RULE, f"{message}; {did_you_mean(name, _STRATEGIES)}")
+    else:
+        lint_materialization(asset, log)
 
 
 def _lint_function(asset: Asset, file: Path, defined: ast.stmt | None, log: ProblemLog) -> None:

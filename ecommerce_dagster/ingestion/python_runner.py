@@ -346,9 +346,12 @@ def _tables_of_frame(frame: Any) -> Iterator[Any]:
         yield frame
     elif isinstance(frame, pa.RecordBatch):
         yield pa.Table.from_batches([frame])
+    elif _is_of(frame, "polars", "LazyFrame"):
+        yield frame.collect().to_arrow()
+    elif _is_of(frame, "polars", "DataFrame"):
+        yield frame.to_arrow()
     else:
-        stream = frame.collect() if _is_of(frame, "polars", "LazyFrame") else frame
-        reader = pa.RecordBatchReader.from_stream(stream)
+        reader = pa.RecordBatchReader.from_stream(frame)
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])
@@ -395,10 +398,10 @@ def _array(name: str, values: list[Any]) -> Any:
         values = _moments(name, values)
     if bytes in kinds and str in kinds:
         raise ResultError(f"the column {name} holds bytes and texts; return values of one type")
+    if int in kinds and any(type(v) is int and v.bit_length() > 63 for v in values):
+        values = _big_integers(name, values)
     try:
         return pa.array(values)
-    except OverflowError:
-        return _big_integers(name, values)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ResultError(f"the column {name}: {error}") from None
 
@@ -421,11 +424,14 @@ def _moments(name: str, values: list[Any]) -> list[Any]:
     ]
 
 
-def _big_integers(name: str, values: list[Any]) -> Any:
-    try:
-        return pa.array([None if v is None else decimal.Decimal(v) for v in values])
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ResultError(f"the column {name} holds a number that is too large: {error}") from None
+def _big_integers(name: str, values: list[Any]) -> list[Any]:
+    """Integers that only a DECIMAL holds."""
+    integers = [value for value in values if type(value) is int]
+    if max(map(abs, integers)) >= 10**_DECIMAL_DIGITS:
+        raise ResultError(
+            f"the column {name} holds an integer of more than {_DECIMAL_DIGITS} digits"
+        )
+    return [decimal.Decimal(value) if type(value) is int else value for value in values]
 
 
 def _storable(table: Any) -> Any:
@@ -438,7 +444,9 @@ def _storable(table: Any) -> Any:
     for name in names:
         column = table[name]
         try:
-            columns[name] = column.cast(_stored_type(column))
+            kind = _stored_type(column)
+            empty = pa.types.is_null(kind)
+            columns[name] = pa.nulls(len(column)) if empty else column.cast(kind)
         except (pa.ArrowException, ResultError) as error:
             raise ResultError(f"the column {name}: {error}") from None
     return pa.table(columns)

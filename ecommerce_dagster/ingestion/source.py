@@ -27,7 +27,6 @@ from ecommerce_dagster.warehouse.identifiers import quoted
 QUERY = "query:"
 _NAME = re.compile(r'(?:("(?:[^"]|"")+"|[^"]+)\.)?("(?:[^"]|"")+"|[^".]+)')
 
-# NULL modifiers give the bare name, which is never NULL's own spelling of a modifier.
 _DESCRIBE = """
 SELECT format_type(oid, modifier), format_type(oid, NULL)
 FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS given(oid, modifier, position)
@@ -87,41 +86,38 @@ class Source:
 def describe(connection: PostgresConnection, table: str, excluded: Collection[str] = ()) -> Source:
     """The source with its columns, generated ones included. Raises SourceError."""
     source = Source(connection, table)
-
-    def refuse(complaint: str) -> SourceError:
-        return SourceError(f"{connection.address}: {source.name}: {complaint}")
-
     with session(connection) as postgres:
         try:
-            cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
+            result = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode()).pgresult
         except psycopg.Error as error:
-            raise refuse(reason(error)) from None
-        result, names = cursor.pgresult, [column.name for column in cursor.description or ()]
-        if result is None or not names:
-            raise refuse("it has no columns")
-        numbers = range(len(names))
-        types = postgres.execute(
-            _DESCRIBE, [[result.ftype(n) for n in numbers], [result.fmod(n) for n in numbers]]
-        ).fetchall()
-    unknown = set(excluded) - set(names)
+            raise SourceError(f"{connection.address}: {source.name}: {reason(error)}") from None
+        numbers = range(result.nfields if result else 0)
+        names = [(result.fname(n) or b"").decode() for n in numbers if result]
+        codes = [[result.ftype(n), result.fmod(n)] for n in numbers if result]
+        types = postgres.execute(_DESCRIBE, [list(code) for code in zip(*codes)] or [[], []])
+        columns = [SourceColumn(name, *map(str, row)) for name, row in zip(names, types)]
+    complaint = _complaint(names, excluded)
+    if complaint:
+        raise SourceError(f"{connection.address}: {source.name}: {complaint}")
+    return replace(source, columns=tuple(c for c in columns if c.name not in excluded))
+
+
+def _complaint(names: Sequence[str], excluded: Collection[str]) -> str | None:
+    """Why columns of these names cannot become a table."""
+    kept = [name for name in names if name not in excluded]
+    unknown = sorted(set(excluded) - set(names))
     if unknown:
-        listed = ", ".join(sorted(unknown))
-        raise refuse(f"it has no {listed} (sql_exclude_columns); it has {', '.join(names)}")
-    columns = tuple(
-        SourceColumn(name, str(kind), str(base))
-        for name, (kind, base) in zip(names, types, strict=True)
-        if name not in excluded
-    )
-    if not columns:
-        raise refuse("every column is excluded")
-    lower = [column.name.lower() for column in columns]
-    twice = sorted({name for name in lower if lower.count(name) > 1})
+        return f"it has no {', '.join(unknown)} (sql_exclude_columns); it has {', '.join(names)}"
+    if not kept:
+        return "every column is excluded" if names else "it has no columns"
+    counts = Counter(name.lower() for name in kept)
+    twice = ", ".join(sorted(name for name, count in counts.items() if count > 1))
     if twice:
-        raise refuse(
-            f"columns with the same name but for case ({', '.join(twice)}); "
+        return (
+            f"columns with the same name but for case ({twice}); "
             "rename one with `source_table: query:SELECT ...`"
         )
-    return Source(connection, table, columns)
+    return None
 
 
 def types_of(

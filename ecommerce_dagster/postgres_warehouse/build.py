@@ -14,7 +14,13 @@ from ecommerce_dagster.bruin.models import Asset, Hook
 from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.postgres_warehouse import script
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
-from ecommerce_dagster.postgres_warehouse.load import STAGE, load_table, refuse_outside
+from ecommerce_dagster.postgres_warehouse.ddl import declare_table
+from ecommerce_dagster.postgres_warehouse.load import (
+    STAGE,
+    existing_columns,
+    load_table,
+    refuse_outside,
+)
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, run, said
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
@@ -43,6 +49,8 @@ class SqlBuild:
 
     def _build(self, catalog: Catalog, query: str) -> Loaded:
         asset = self.asset
+        if asset.materialization.type == "table" and strategy_name(asset) == "ddl":
+            return declare_table(catalog, asset, existing_columns(catalog, asset))
         if not asset.body.strip():
             raise LoadError("the file has no query below its header")
         match asset.materialization.type:

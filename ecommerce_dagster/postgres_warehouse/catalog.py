@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ecommerce_dagster.postgres_warehouse.session import Session, ask, run
+from ecommerce_dagster.postgres_warehouse.session import Session, ask, configure, run
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.load import LoadError
 
@@ -38,12 +38,20 @@ class Catalog:
     session: Session
     schema: str
 
+    @classmethod
+    def of(cls, session: Session, schema: str) -> Catalog:
+        """The catalogue of a session that looks into `schema` first for names without one."""
+        catalog = cls(session, schema)
+        ((path,),) = ask(session, "SHOW search_path")
+        configure(session, "search_path", f"{quoted(catalog.actual_schema(schema))}, {path}")
+        return catalog
+
     def find(self, name: str) -> Table:
         """What is called `name` ([schema.]table)."""
         *schemas, table = name.split(".")
         if len(schemas) > 1:
             raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
-        schema = self._schema(schemas[0] if schemas else self.schema)
+        schema = self.actual_schema(schemas[0] if schemas else self.schema)
         found = ask(
             self.session,
             "SELECT relname, relkind::text FROM pg_class WHERE lower(relname) = lower(%s)"
@@ -56,7 +64,8 @@ class Catalog:
         ((actual, kind),) = found
         return Table(schema, actual, _KINDS[kind])
 
-    def _schema(self, name: str) -> str:
+    def actual_schema(self, name: str) -> str:
+        """The schema that a file means by `name`."""
         found = ask(
             self.session,
             "SELECT nspname FROM pg_namespace WHERE lower(nspname) = lower(%s)"

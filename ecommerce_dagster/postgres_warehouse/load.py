@@ -19,13 +19,20 @@ from ecommerce_dagster.postgres_warehouse.types import (
     converted,
     declared_types,
     fits,
+    is_time,
     lost,
     target_type,
     widened,
 )
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
-from ecommerce_dagster.warehouse.strategies import STRATEGIES, Load, TargetColumn, in_window
+from ecommerce_dagster.warehouse.strategies import (
+    STRATEGIES,
+    Load,
+    Strategy,
+    TargetColumn,
+    in_window,
+)
 
 # The incoming rows, stored: the query is read once, before anything of the table changes.
 STAGED = 'pg_temp."_query"'
@@ -33,6 +40,7 @@ STAGE = 'CREATE TEMP TABLE "_query" ON COMMIT DROP AS'
 
 _VALUE = re.compile(r': "(.*)"$', re.DOTALL)
 _EXAMPLES = 5
+_WRITING = ("INSERT", "UPDATE", "MERGE", "CREATE TABLE")
 
 
 @dataclass
@@ -58,14 +66,16 @@ def load_table(
     emptied instead, so that nobody has to wait to read it, and whatever depends on it stays.
     """
     needs = STRATEGIES[strategy_name]
-    existing = _existing(catalog, asset)
+    strategy = strategies.STRATEGIES[strategy_name]
+    incoming = catalog.columns(STAGED)
+    _require_names(incoming, needs)
+    existing = existing_columns(catalog, asset)
     fresh = full_refresh and not asset.keeps_history
     rebuild = existing is None or needs.rebuilds or fresh
-    incoming = catalog.columns(STAGED)
-    _require_distinct(incoming)
+    before = None if rebuild else _from_query(asset, needs, existing or {})
     declared = declared_types(catalog.session, {column.type for column in asset.columns})
-    incoming = _without_nulls(catalog, asset, incoming, declared, existing or {})
-    plan = _plan(asset, incoming, declared, None if rebuild else existing)
+    incoming = _without_nulls(catalog, asset, incoming, declared, before or {})
+    plan = _plan(asset, incoming, declared, before)
     types = {column.name: column.type for column in plan.columns}
     how = asset.materialization
     load = Load(
@@ -78,23 +88,23 @@ def load_table(
         window=window,
         by_date=how.time_granularity == "date",
     )
-    _require_columns(load, strategy_name)
+    _require_columns(load, needs)
     _retype_staged(catalog, incoming, plan.columns)
     run(catalog.session, f"ANALYZE {STAGED}")
     if needs.needs_primary_key:
         load = replace(load, source=strategies.without_duplicates(load))
     steps = [f"ALTER TABLE {load.table} {change}" for change in plan.alterations]
     if not rebuild:
-        steps += strategies.STRATEGIES[strategy_name](load)
+        steps += strategy.statements(load)
     elif existing is not None and list(existing.items()) == list(types.items()):
-        steps += strategies.replace(load)
+        steps += strategies.refill(load)
     else:
         steps += [f"DROP TABLE {load.table}"] if existing is not None else []
-        steps += strategies.create(load)
+        steps += strategy.create(load)
     written = 0
     for statement in steps:
         rows = run(catalog.session, statement)
-        written += rows if statement.startswith(("INSERT", "MERGE", "CREATE")) else 0
+        written += rows if statement.startswith(_WRITING) else 0
     return Loaded(written, tuple(steps), tuple(plan.changes))
 
 
@@ -124,7 +134,7 @@ def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
     )
 
 
-def _existing(catalog: Catalog, asset: Asset) -> dict[str, str] | None:
+def existing_columns(catalog: Catalog, asset: Asset) -> dict[str, str] | None:
     """The columns of the asset's table. A view of its name gives way to the table."""
     table = catalog.find(asset.name)
     if table.kind is None:
@@ -138,7 +148,23 @@ def _existing(catalog: Catalog, asset: Asset) -> dict[str, str] | None:
     return catalog.columns(table.sql)
 
 
-def _require_distinct(incoming: Mapping[str, str]) -> None:
+def _from_query(asset: Asset, needs: Strategy, existing: Mapping[str, str]) -> dict[str, str]:
+    """The columns of the table without those that the strategy fills."""
+    missing = [name for name in needs.fills if name not in existing]
+    if missing:
+        raise LoadError(
+            f"{asset.name} has no column {', '.join(missing)}: another strategy made it; "
+            "run once with --full-refresh to rebuild the table"
+        )
+    return {name: kind for name, kind in existing.items() if name not in needs.fills}
+
+
+def _require_names(incoming: Mapping[str, str], needs: Strategy) -> None:
+    taken = [name for name in incoming if name.lower() in needs.fills]
+    if taken:
+        raise LoadError(
+            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
+        )
     lower = Counter(name.lower() for name in incoming)
     twice = sorted(name for name in incoming if lower[name.lower()] > 1)
     if twice:
@@ -232,17 +258,22 @@ def _on_merge(column: Column, name: str) -> str | None:
     return f"source.{quoted(name)}" if column.update_on_merge else None
 
 
-def _require_columns(load: Load, strategy_name: str) -> None:
-    needs = STRATEGIES[strategy_name]
+def _require_columns(load: Load, needs: Strategy) -> None:
     needed = list(load.primary_key) if needs.needs_primary_key else []
     if load.incremental_key and (needs.needs_incremental_key or needs.needs_primary_key):
         needed.append(load.incremental_key)
-    returned = [column.name for column in load.columns]
-    missing = [name for name in needed if name not in returned]
+    types = {column.name: column.type for column in load.columns}
+    missing = [name for name in needed if name not in types]
     if missing:
         raise LoadError(
             f"the query does not return {', '.join(missing)}, which the strategy needs; "
-            f"it returns {', '.join(returned)}"
+            f"it returns {', '.join(types)}"
+        )
+    key = load.incremental_key or ""
+    if needs.needs_instants and not is_time(types[key]):
+        raise LoadError(
+            f"the column {key} is {types[key]}; as the incremental_key of this strategy it must "
+            "be a date, a timestamp or a timestamptz; cast it in the query"
         )
 
 
@@ -276,7 +307,9 @@ def _require_kept(catalog: Catalog, name: str, kind: str, wanted: str) -> None:
     except psycopg.DataError as error:
         value = _VALUE.search(error.diag.message_primary or "")
         if value is None:
-            raise LoadError(f"the column {name} does not fit its type {wanted}: {said(error)}") from error
+            raise LoadError(
+                f"the column {name} does not fit its type {wanted}: {said(error)}"
+            ) from error
         found = [(value.group(1),)]
     if found:
         message = f"the column {name} holds {found[0][0]}, which does not fit its type {wanted}"

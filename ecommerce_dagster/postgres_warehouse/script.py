@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 import psycopg
-from sqlglot import TokenType
-from sqlglot.dialects import Postgres
-from sqlglot.errors import TokenError
 
 from ecommerce_dagster.postgres_warehouse import session
 from ecommerce_dagster.postgres_warehouse.session import Session, said
@@ -37,19 +35,20 @@ class Statement:
 
 def statements(script: str) -> list[Statement]:
     """The statements of a script. Raises ScriptError."""
+    from sqlglot import TokenType
+    from sqlglot.dialects import Postgres
+    from sqlglot.errors import TokenError
+
     try:
         tokens = Postgres().tokenize(script)
     except TokenError as error:
         raise ScriptError("a quoted text or a comment has no end") from error
     found: list[Statement] = []
-    start = None
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.token_type == TokenType.SEMICOLON:
-            continue
-        start = token.start if start is None else start
-        if following is None or following.token_type == TokenType.SEMICOLON:
-            found.append(Statement(script[start : token.end + 1], script.count("\n", 0, start)))
-            start = None
+    for is_end, group in groupby(tokens, lambda token: token.token_type == TokenType.SEMICOLON):
+        if not is_end:
+            first, *_, last = [*group] * 2
+            text = script[first.start : last.end + 1]
+            found.append(Statement(text, script.count("\n", 0, first.start)))
     return found
 
 
@@ -76,9 +75,11 @@ def only_query(script: str) -> Statement:
         raise ScriptError("there is no query")
     if len(found) > 1:
         raise ScriptError(f"one query is needed here, not {len(found)} statements")
-    if not _QUERY.match(found[0].text):
-        raise ScriptError(f"a query is needed here, not {found[0].text.split()[0].upper()}")
-    return found[0]
+    (query,) = found
+    if not _QUERY.match(query.text):
+        word = query.text.split()[0].upper()
+        raise ScriptError(f"a query is needed here, not {word}", query.skipped + 1)
+    return query
 
 
 def _run(connection: Session, beginning: str, statement: Statement) -> str:

@@ -10,8 +10,7 @@ from typing import Any, cast
 import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.ingestion.postgres import session
-from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.ingestion.postgres import session as connected
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -33,30 +32,24 @@ def opened(
 ) -> Iterator[Session]:
     """A session inside a transaction, which the caller commits; it ends without a trace otherwise.
 
-    Names without a schema are found in the connection's own first. `timeout` is in seconds. Raises
-    SourceError, TimeLimitError.
+    `timeout` is in seconds. Raises SourceError, TimeLimitError.
     """
-    with session(connection) as found:
+    with connected(connection) as found:
         opened = cast(Session, found)
         opened.read_only = read_only
         if read_only:
             # All checks see the same rows.
             opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for name, value in _SETTINGS.items():
-            _set(opened, name, value)
-        ((path,),) = ask(opened, "SHOW search_path")
-        _set(opened, "search_path", f"{quoted(connection.schema)}, {path}")
-        with _limited(opened, timeout):
-            try:
-                yield opened
-            finally:
-                opened.rollback()
+            configure(opened, name, value)
+        with _limited(opened, connection, timeout):
+            yield opened
 
 
 def take_turn(session: Session, name: str) -> None:
     """Wait until no other run builds the asset of this name; in this transaction no other will."""
     session.execute("SELECT pg_advisory_xact_lock(hashtextextended(lower(%s), 0))", [name])
-    _set(session, "lock_timeout", _LOCK_TIMEOUT)
+    configure(session, "lock_timeout", _LOCK_TIMEOUT)
 
 
 def run(session: Session, statement: str) -> int:
@@ -77,22 +70,27 @@ def said(error: psycopg.Error) -> str:
     return " ".join("; ".join(part for part in parts if part).split()) or str(error).strip()
 
 
-def _set(session: Session, name: str, value: str) -> None:
+def configure(session: Session, name: str, value: str) -> None:
+    """Set a setting of the session."""
     session.execute("SELECT set_config(%s, %s, false)", [name, value])
 
 
 @contextmanager
-def _limited(session: Session, seconds: float | None) -> Iterator[None]:
+def _limited(
+    session: Session, connection: PostgresConnection, seconds: float | None
+) -> Iterator[None]:
+    """End the session after so many seconds: to cancel what it does would leave it the next."""
     if seconds is None:
         yield
         return
-    over = Event()
+    over, process = Event(), session.info.backend_pid
 
-    def interrupt() -> None:
+    def end() -> None:
         over.set()
-        session.cancel_safe()
+        with connected(connection) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [process])
 
-    timer = Timer(seconds, interrupt)
+    timer = Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:

@@ -6,11 +6,15 @@ them leave others reading what was there before: no row that is replaced is lock
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.warehouse import history
 from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.strategies import STRATEGIES as ELSEWHERE
 from ecommerce_dagster.warehouse.strategies import (
     Load,
     in_window,
@@ -20,12 +24,24 @@ from ecommerce_dagster.warehouse.strategies import (
 
 Statements = Callable[[Load], list[str]]
 
+# Words of DuckDB in the statements of `warehouse.history`, and its names of types.
+_WORDS = {
+    "CREATE OR REPLACE TABLE": "CREATE TABLE",
+    "CREATE OR REPLACE TEMP TABLE": "CREATE TEMP TABLE",
+    'temp."_versions"': 'pg_temp."_versions"',
+}
+_INSTANTS = {
+    "date": "DATE",
+    "timestamp without time zone": "TIMESTAMP",
+    "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
+}
+
 
 def create(load: Load) -> list[str]:
     return [f"CREATE TABLE {load.table} AS\n{_rows(load)}"]
 
 
-def replace(load: Load) -> list[str]:
+def refill(load: Load) -> list[str]:
     """The same table with other rows."""
     return [f"DELETE FROM {load.table}", *_append(load)]
 
@@ -98,13 +114,49 @@ def _time_interval(load: Load) -> list[str]:
     return [f"DELETE FROM {load.table}\nWHERE {gone}", *_append(load)]
 
 
-STRATEGIES: dict[str, Statements] = {
-    "create+replace": replace,
-    "append": _append,
-    "truncate+insert": replace,
-    "delete+insert": _delete_insert,
-    "merge": _merge,
-    "time_interval": _time_interval,
+def _history(statements: Statements) -> Statements:
+    """The statements of `warehouse.history`, whose SQL is PostgreSQL's but for a few words."""
+
+    def translated(load: Load) -> list[str]:
+        typed = tuple(
+            replace(column, type=_INSTANTS.get(column.type, "")) for column in load.columns
+        )
+        names = [quoted(name) for name in load.primary_key]
+        return [_translated(step, names) for step in statements(replace(load, columns=typed))]
+
+    return translated
+
+
+def _translated(statement: str, keys: Iterable[str]) -> str:
+    """`statement` with joins by these keys as `_same` writes them."""
+    for ours, theirs in _WORDS.items():
+        statement = statement.replace(ours, theirs)
+    for key in keys:
+        pair = rf"(\w+\.{re.escape(key)}) IS NOT DISTINCT FROM (\w+\.{re.escape(key)})"
+        statement = re.sub(pair, r"ARRAY[\1] = ARRAY[\2]", statement)
+    return statement
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a table takes new rows, and how its first rows make it. What a strategy needs is the same
+    as in `warehouse.strategies`."""
+
+    statements: Statements
+    create: Statements = create
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "create+replace": Strategy(refill),
+    "append": Strategy(_append),
+    "truncate+insert": Strategy(refill),
+    "delete+insert": Strategy(_delete_insert),
+    "merge": Strategy(_merge),
+    "time_interval": Strategy(_time_interval),
+    "scd2_by_column": Strategy(_history(history.by_column), _history(history.create)),
+    "scd2_by_time": Strategy(_history(history.by_time), _history(history.create)),
+    # It takes no rows: ddl.declare_table makes its table.
+    "ddl": Strategy(lambda load: []),
 }
 
 
@@ -112,9 +164,13 @@ def lint_postgres_materialization(asset: Asset, log: ProblemLog) -> None:
     """Report a materialization that cannot work."""
     how = asset.materialization
     name = strategy_name(asset)
-    if how.type == "table" and name not in STRATEGIES:
+    if how.type == "table" and name in ELSEWHERE.keys() - STRATEGIES.keys():
         message = f"the strategy '{name}' is not available on PostgreSQL; use one of "
         line = how.line if how.path == asset.path else asset.line
         log.error(asset.path, line, "materialization-config", message + ", ".join(STRATEGIES))
         return
+    if name == "ddl":
+        # Which types there are only the database knows.
+        columns = (c.model_copy(update={"type": c.type and "text"}) for c in asset.columns)
+        asset = asset.model_copy(update={"columns": tuple(columns)})
     lint_materialization(asset, log)

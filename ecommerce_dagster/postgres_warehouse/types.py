@@ -68,9 +68,11 @@ def declared_types(session: Session, written: Iterable[str]) -> dict[str, str]:
 
 
 def _parsed(written: str) -> tuple[str, str] | None:
-    """The name of a type in the catalogue, and its modifier. An enumeration is the text that it
-    holds."""
-    if written.lower().startswith("enum("):
+    """The name of a type in the catalogue, and the digits that belong to it.
+
+    An enumeration is the text that it holds.
+    """
+    if written.strip().lower().startswith("enum("):
         return "text", ""
     found = _WRITTEN.fullmatch(" ".join(written.lower().split()))
     if found is None:
@@ -85,8 +87,9 @@ def _with_modifier(name: str, digits: str) -> str:
     if not digits or not name.startswith(("numeric", "character")):
         return "text" if name in {"character", "character varying", "bpchar"} else name
     array = "[]" if name.endswith("[]") else ""
-    length = digits if name.startswith("numeric") else f"{digits.split(',')[0]})"
-    return f"{name.removesuffix('[]')}{length}{array}"
+    if not name.startswith("numeric"):
+        digits = digits.replace(",0)", ")")
+    return f"{name.removesuffix('[]')}{digits}{array}"
 
 
 def target_type(declared: str | None, actual: str) -> str:
@@ -109,7 +112,7 @@ def widened(current: str, incoming: str) -> str | None:
     """
     if fits(incoming, current):
         return current
-    if fits(current, incoming) and incoming != "text":
+    if fits(current, incoming) and (incoming != "text" or _LIMITED.fullmatch(current)):
         return incoming
     ours, theirs = _exact(current), _exact(incoming)
     if ours and theirs:
@@ -144,7 +147,7 @@ def converted(column: str, actual: str, target: str) -> str:
     """An expression for `column` as `target`."""
     name = quoted(column)
     numbers = _is_number(actual) and _is_number(target)
-    times = _is_time(actual) and _is_time(target)
+    times = is_time(actual) and is_time(target)
     if numbers or times or fits(actual, target):
         return f"CAST({name} AS {target})"
     text = f"CAST({name} AS text)"
@@ -171,9 +174,9 @@ def lost(column: str, actual: str, target: str) -> str:
         # A float has no exact number to keep, except for a whole one.
         rounds = actual in _FLOATS and exact.scale
         return too_large if rounds else f"{too_large} OR {kept} <> {number}"
-    if _is_time(target) and (_is_time(actual) or not _is_number(actual)):
-        witness = actual if _is_time(actual) else _AWARE
-        given = name if _is_time(actual) else f"CAST({name} AS {witness})"
+    if is_time(target) and (is_time(actual) or not _is_number(actual)):
+        witness = actual if is_time(actual) else _AWARE
+        given = name if is_time(actual) else f"CAST({name} AS {witness})"
         return f"CAST({made} AS {witness}) IS DISTINCT FROM {given}"
     return f"{made} IS NULL AND {name} IS NOT NULL"
 
@@ -216,5 +219,6 @@ def _is_number(name: str) -> bool:
     return name == "numeric" or name in _FLOATS or _exact(name) is not None
 
 
-def _is_time(name: str) -> bool:
+def is_time(name: str) -> bool:
+    """Whether a type is one of days or instants."""
     return name == "date" or _TIMESTAMP.fullmatch(name) is not None

@@ -195,7 +195,9 @@ def _require_transaction(
     connection: duckdb.DuckDBPyConnection, check: Check | None, error: Exception
 ) -> None:
     """Raise CheckCannotRun when `error` ended the transaction: names that do not exist leave it
-    alive, values that cannot be computed do not."""
+    alive, values that cannot be computed do not. Who interrupts a check means the whole build."""
+    if isinstance(error, duckdb.InterruptException):
+        raise error
     try:
         connection.execute("SELECT 1")
     except duckdb.Error:

@@ -16,9 +16,10 @@ from ecommerce_dagster.warehouse.identifiers import literal
 # What every session is set to, cursors too, unless the caller's settings say otherwise.
 _SESSION = {
     "TimeZone": "'UTC'",  # a day is the same day on every machine
-    "autoinstall_known_extensions": "false",  # no network: extensions come from wheels
     "python_enable_replacements": "false",  # a table is never a variable of this program
 }
+# No network, not even to find out what kind of file it is: extensions come from wheels.
+_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
 _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
 _POLL = 0.05
 
@@ -41,7 +42,7 @@ def open_warehouse(
     take turns by a lock file beside it, which the system frees when its holder dies, and wait
     without a limit; `on_wait` is told, once, what is waited for.
     """
-    config = dict(settings or {})
+    config = {**_CONFIG, **(settings or {})}
     if path == ":memory:":
         with duckdb.connect(path, config=config) as connection:
             yield _prepared(connection, config)
@@ -127,13 +128,24 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
 
 
 def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
-    """`table`, `view`, or None when nothing is called `name` ([[database.]schema.]table)."""
-    here = ("current_database()", "current_schema()")
-    parts = [literal(part) for part in name.split(".")]
-    database, schema, table = [*here[: 3 - len(parts)], *parts]
-    # Not as parameters: for those DuckDB imports pandas where it is installed, which takes a second.
+    """`table`, `view`, or None when nothing is called `name`."""
+    about = about_table(name, "table_catalog", "table_schema")
     row = connection.execute(
-        f"SELECT table_type FROM information_schema.tables WHERE lower(table_name) = lower({table})"
-        f" AND lower(table_schema) = lower({schema}) AND lower(table_catalog) = lower({database})"
+        f"SELECT table_type FROM information_schema.tables WHERE {about}"
     ).fetchone()
     return None if row is None else "view" if row[0] == "VIEW" else "table"
+
+
+def about_table(name: str, database: str, schema: str) -> str:
+    """The condition for rows of a catalog about the table `name` ([[database.]schema.]table).
+
+    `database` and `schema` are the catalog's columns. The name is written out, because for a
+    parameter DuckDB imports pandas where it is installed, which takes a second.
+    """
+    here = ("current_database()", "current_schema()")
+    parts = [literal(part) for part in name.split(".")]
+    columns = (database, schema, "table_name")
+    return " AND ".join(
+        f"lower({column}) = lower({part})"
+        for column, part in zip(columns, [*here[: 3 - len(parts)], *parts], strict=True)
+    )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.warehouse.database import about_table
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.types import known_type, target_type
 
@@ -74,15 +75,10 @@ def comments_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, s
     """The comments on the columns of a table, and on the table itself by an empty name."""
     here = ["current_database()", "current_schema()"]
     parts = [literal(part) for part in name.split(".")]
-    database, schema, table = [*here[: 3 - len(parts)], *parts]
-    # Not as parameters, for which DuckDB imports pandas where it is installed.
-    which = (
-        f"lower(table_name) = lower({table}) AND lower(schema_name) = lower({schema})"
-        f" AND lower(database_name) = lower({database})"
-    )
+    about = about_table(name, "database_name", "schema_name")
     rows = connection.execute(
-        f"SELECT '', comment FROM duckdb_tables() WHERE {which}"
-        f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns() WHERE {which}"
+        f"SELECT '', comment FROM duckdb_tables() WHERE {about}"
+        f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns() WHERE {about}"
     ).fetchall()
     return {name: comment for name, comment in rows if comment}
 

@@ -146,8 +146,10 @@ def _witness(actual: str, target: str) -> str | None:
     None where it is enough that there is a value afterwards.
     """
     exact = _exact(target)
-    if actual == "VARCHAR" and exact and exact.whole_digits < _MOST_DIGITS:
-        return f"DECIMAL({_MOST_DIGITS},{_MOST_DIGITS - exact.whole_digits})"
+    if actual == "VARCHAR" and exact:
+        # Room for decimals that the target has not: text that rounds is refused, and so is text of
+        # more than 29 digits.
+        return f"DECIMAL({_MOST_DIGITS},{max(_MOST_DIGITS - exact.whole_digits, 9)})"
     if actual == "VARCHAR" and target in _TEMPORAL:
         return "TIMESTAMP WITH TIME ZONE"
     if {actual, target} <= _TEMPORAL or (_exact(actual) and exact):
@@ -173,13 +175,12 @@ def _fits(actual: str, target: str) -> bool:
 
 
 def _exact_for(ours: _Exact, theirs: _Exact) -> str:
-    """The smallest type for both; of those that have no such type, the largest DECIMAL."""
-    if not ours.scale and not theirs.scale:
-        for name in _SIGNED:
-            holder = _exact(name)
-            if holder and holder.holds(ours) and holder.holds(theirs):
-                return name
+    """The smallest type for both, or the largest there is; the cast refuses what it cannot hold."""
     scale = max(ours.scale, theirs.scale)
+    if not scale:
+        holders = ((name, _exact(name)) for name in _SIGNED)
+        fitting = (name for name, e in holders if e and e.holds(ours) and e.holds(theirs))
+        return next(fitting, "HUGEINT")
     whole = max(ours.whole_digits, theirs.whole_digits)
     return f"DECIMAL({min(_MOST_DIGITS, whole + scale)},{scale})"
 

@@ -42,12 +42,16 @@ class TestTheDemo:
         assert "23 assets" in told
         assert "FAIL" not in told
 
-    @pytest.mark.parametrize("mart", MARTS)
-    def test_it_shows_every_mart(self, demo: Shop, told: str, mart: str) -> None:
-        lines = told.splitlines()
-        title = next(n for n, line in enumerate(lines) if line.split()[:1] == [mart])
-        names = [row[0] for row in demo.query(f"SELECT column_name FROM (DESCRIBE {mart})")]
-        assert lines[title + 2].split() == names
+    def test_it_shows_every_mart(self, told: str) -> None:
+        titles = [line.split()[0] for line in told.splitlines() if line.startswith("mart.")]
+        assert sorted(titles) == MARTS
+
+    def test_the_marts_are_shown_with_their_rows(self, told: str) -> None:
+        rows = [line.split() for line in told.splitlines()]
+        title = rows.index(["mart.customers_by_age"])
+        shown = [row for row in rows[title + 1 : title + 9] if row]
+        assert shown[0] == ["age_group", "total_customers"]
+        assert shown[2:6] == [["50+", "39"], ["35-49", "24"], ["25-34", "19"], ["18-24", "18"]]
 
     def test_it_says_what_to_do_next(self, told: str) -> None:
         for command in ("ecommerce dev", "ecommerce query", "generate-data --chaos-percent 5"):

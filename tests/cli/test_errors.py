@@ -101,9 +101,6 @@ IN_THE_FILES = {
         sql().replace("type: table\n", "type: table\n  strategy: mergee <<<\n"),
         "'mergee'; did you mean 'merge'?",
     ),
-    "a missing connection": Mistake(
-        T, sql(more="connection: duckdb-defalt <<<\n"), "'duckdb-defalt'"
-    ),
     "a missing dependency": Mistake(
         T, sql(more="depends:\n  - main.people\n  - main.peple <<<\n"), "main.peple"
     ),
@@ -323,9 +320,19 @@ class TestTheWarehouse:
 
     def test_no_bruin_yml_at_all(self, tiny: Tiny) -> None:
         (tiny.folder / ".bruin.yml").unlink()
-        outcome = tiny.ecommerce("validate")
+        assert "there is no .bruin.yml" in tiny.ecommerce("validate").stderr
+        outcome = tiny.ecommerce("run")
         assert outcome.code == 1
-        assert "there is no .bruin.yml" in outcome.stderr
+        assert "there is no .bruin.yml" in outcome.stdout
+
+    def test_a_connection_that_is_not_in_it_names_the_nearest_one(self, tiny: Tiny) -> None:
+        tiny.write(T, sql(more="connection: duckdb-defalt\n"))
+        told = tiny.ecommerce("validate").stderr
+        assert f"{T}:" in told
+        assert "'duckdb-defalt'" in told
+        assert "did you mean 'duckdb-default'?" in told
+        outcome = tiny.ecommerce("run", "main.t")
+        assert_fails_once(outcome, "did you mean 'duckdb-default'?", 1, outcome.stdout)
 
     def test_an_unknown_environment_names_the_nearest_one(self, tiny: Tiny) -> None:
         outcome = tiny.ecommerce("validate", "--environment", "defualt")
@@ -347,7 +354,7 @@ class TestNoPipeline:
         assert "Traceback" not in outcome.text
 
 
-def assert_fails_once(outcome: Outcome, message: str, code: int) -> None:
+def assert_fails_once(outcome: Outcome, message: str, code: int, where: str = "") -> None:
     assert outcome.code == code, outcome.text
-    assert outcome.text.count(message) == 1, outcome.text
+    assert (where or outcome.text).count(message) == 1, outcome.text
     assert "Traceback" not in outcome.text

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from dataclasses import dataclass
 
 import duckdb
 import pytest
 from filelock import FileLock, Timeout
-from orchestration.helpers import NewShop, Outcome, Shop, Tiny, eventually
+from orchestration.helpers import NewShop, Outcome, Shop, Tiny, ended, eventually
 
 
 def both(shop: Shop, *arguments: tuple[str, ...]) -> list[Outcome]:
@@ -51,11 +50,6 @@ def is_held(path: str) -> bool:
         return True
     lock.release()
     return False
-
-
-def ended(process: subprocess.Popen[str]) -> Outcome:
-    stdout, stderr = process.communicate(timeout=100)
-    return Outcome(process.returncode, stdout, stderr)
 
 
 def slow_query() -> str:

@@ -106,13 +106,9 @@ def test_a_connection_that_breaks_in_the_middle(w: World, way: str) -> None:
 
 
 def test_an_error_of_the_warehouse_is_told_in_one_line_too(w: World) -> None:
-    w.load()
-    w.duck.execute("CREATE VIEW raw.above AS SELECT * FROM raw.t")
-    w.sql("UPDATE t SET v = 'NaN'", "ALTER TABLE t ADD COLUMN x text")
-    w.sql("UPDATE t SET x = 'ERROR: not the reason'")
-    assert w.failure("", "columns: [{name: x, type: int}]").startswith(
-        "the column x holds ERROR: not the reason, which does not fit"
-    )
+    w.sql("CREATE TABLE texts (x text)", "INSERT INTO texts VALUES (E'ERROR: not\\nthe reason')")
+    message = w.failure("source_table: texts", "columns: [{name: x, type: int}]")
+    assert message == "the column x holds ERROR: not the reason, which does not fit its type INTEGER"
 
 
 @pytest.fixture

@@ -139,6 +139,8 @@ DECLARED = pytest.mark.parametrize(
         ("numeric", "12.5", "double", "DOUBLE", "12.5"),
         ("numeric(9,0)", "12", "bigint", "BIGINT", "12"),
         ("int", "7", "varchar", "VARCHAR", "7"),
+        ("int", "7", "double", "DOUBLE", "7.0"),
+        ("real", "1.5", "double", "DOUBLE", "1.5"),
         ("int", "7", "string", "VARCHAR", "7"),
         ("bigint", "7", "integer", "BIGINT", "7"),
         ("text", "'7'", "integer", "INTEGER", "7"),

@@ -102,14 +102,7 @@ class Shop:
 
     def run(self, *command: str, **variables: str) -> Outcome:
         """A command to its end."""
-        process = self.start(*command, **variables)
-        try:
-            stdout, stderr = process.communicate(timeout=120)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
-        return Outcome(process.returncode, stdout, stderr)
+        return ended(self.start(*command, **variables))
 
     def ecommerce(self, *arguments: str, **variables: str) -> Outcome:
         return self.run("ecommerce", *arguments, **variables)
@@ -179,6 +172,17 @@ def tables(warehouse: Path) -> dict[str, tuple[int, int]]:
             assert row is not None
             found[f"{schema}.{table}"] = (row[0], int(row[1]))
         return found
+
+
+def ended(process: subprocess.Popen[str]) -> Outcome:
+    """How a command ends that was started before."""
+    try:
+        stdout, stderr = process.communicate(timeout=200)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return Outcome(process.returncode, stdout, stderr)
 
 
 # A small pipeline in a folder of its own, for what needs no shop.

@@ -1,4 +1,4 @@
-"""The SQL of a file, however it is written: what runs, and which line of the file an error names."""
+"""The SQL of a file, however it is written: what runs, and which line an error names."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TestOneQuery:
         w.run("name: raw.t\n" + TABLE, "SELECT 1 AS a, 'x' AS b")
         w.run(TABLE, "FROM (SUMMARIZE raw.t);")
         assert w.sql("SELECT column_name, min FROM mart.t") == [("a", "1"), ("b", "x")]
-        with pytest.raises(AssetError, match='t.sql:11: Parser Error: .* near "SUMMARIZE"'):
+        with pytest.raises(AssetError, match=r't.sql:11: Parser Error: .* near "SUMMARIZE"'):
             w.run(TABLE, "-- DuckDB takes it in parentheses only\nSUMMARIZE raw.t")
 
     @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class TestOneQuery:
         ]
 
     def test_a_view_cannot_pivot_so_and_says_it(self, w: Warehouse) -> None:
-        with pytest.raises(AssetError, match="PIVOT statements .* cannot be used in views"):
+        with pytest.raises(AssetError, match=r"PIVOT statements .* cannot be used in views"):
             w.run(VIEW, "PIVOT (SELECT 1 AS a, 2 AS b) ON a USING sum(b)")
 
     @KINDS
