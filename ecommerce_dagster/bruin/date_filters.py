@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from ecommerce_dagster.bruin.interval import months_later
+
 DATE = "%Y-%m-%d"
 NODASH = "%Y%m%d"
 DATETIME = "%Y-%m-%dT%H:%M:%S"
@@ -49,7 +51,7 @@ def _in_range(text: Any, move: Callable[[datetime], datetime]) -> str:
     moment, pattern = _parsed(text)
     try:
         return written(move(moment), pattern)
-    except (OverflowError, ValueError):
+    except OverflowError:
         raise ValueError(f"this leads from {text} out of the years 1 to 9999") from None
 
 
@@ -62,15 +64,8 @@ def _shift(unit: str) -> Callable[[Any, Any], str]:
 
 
 def _add_months(text: Any, amount: Any) -> str:
-    """Months as Go adds them: January 31 plus one month is March 2 or 3."""
     number = _whole(amount)
-
-    def moved(moment: datetime) -> datetime:
-        months = moment.year * 12 + moment.month - 1 + number
-        first = moment.replace(year=months // 12, month=months % 12 + 1, day=1)
-        return first + timedelta(days=moment.day - 1)
-
-    return _in_range(text, moved)
+    return _in_range(text, lambda moment: months_later(moment, number))
 
 
 def _add_years(text: Any, amount: Any) -> str:

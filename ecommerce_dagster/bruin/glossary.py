@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecommerce_dagster.bruin.located import Position
-from ecommerce_dagster.bruin.models import Asset, Attribute, Column, Domain, Entity, Glossary
+from ecommerce_dagster.bruin.models import (
+    Asset,
+    Attribute,
+    Column,
+    Domain,
+    Entity,
+    Glossary,
+    Pipeline,
+)
 from ecommerce_dagster.bruin.parsing import parse_file
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.switches import switched
 
 _RULE = "valid-entity-references"
 
@@ -38,6 +47,15 @@ def read_glossary(paths: list[Path], log: ProblemLog) -> Glossary | None:
     for domain in domains.values():
         _lint_parent(domain, domains, log)
     return Glossary(domains=domains, entities=entities)
+
+
+def inherits_checks(pipeline: Pipeline, log: ProblemLog) -> bool:
+    """Whether the pipeline leaves checks and keys of the glossary on: `glossary_checks` in meta."""
+    inherits = switched(pipeline.meta.get("glossary_checks", True))
+    if inherits is None:
+        at = pipeline.at("meta", "glossary_checks")
+        log.error(*at, "valid-pipeline", "'glossary_checks' must be true or false")
+    return inherits is not False
 
 
 def apply_glossary(

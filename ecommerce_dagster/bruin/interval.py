@@ -70,6 +70,15 @@ def interval_between(start: str | None, end: str | None) -> Interval | None:
     return Interval(first, after)
 
 
+def months_later(moment: datetime, months: int) -> datetime:
+    """Months as Go adds them: January 31 plus one is March 2 or 3. Raises OverflowError."""
+    total = moment.year * 12 + moment.month - 1 + months
+    if not 1 <= total // 12 <= 9999:
+        raise OverflowError("outside of the years 1 to 9999")
+    first = moment.replace(year=total // 12, month=total % 12 + 1, day=1)
+    return first + timedelta(days=moment.day - 1)
+
+
 def _instant(text: str) -> tuple[datetime, bool]:
     """A point in time, naive meaning UTC, and whether the text names a whole day."""
     try:

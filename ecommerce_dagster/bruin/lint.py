@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import (
     Asset,
     Column,
     ColumnCheck,
-    CustomCheck,
     Dependency,
-    Hook,
     Pipeline,
 )
+from ecommerce_dagster.bruin.modifiers import shift_of
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.templates import RenderError, check_syntax
 
@@ -43,6 +43,7 @@ def lint_assets(assets: Sequence[Asset], others: Collection[str], log: ProblemLo
     for asset in assets:
         _lint_columns(asset, log)
         _lint_custom_checks(asset, log)
+        _lint_times(asset, log)
     known = {asset.name for asset in assets} | set(others)
     for asset in assets:
         for dependency in asset.depends:
@@ -80,20 +81,24 @@ def ordered(assets: Sequence[Asset], log: ProblemLog) -> tuple[Asset, ...]:
             }
 
 
-def lint_templates(asset: Asset, macros: str, log: ProblemLog) -> None:
-    """Report the Jinja of `asset` that does not parse. Code in Python or R is no template."""
-    texts = []
+def lint_templates(assets: Iterable[Asset], macros: str, log: ProblemLog) -> None:
+    """Report the Jinja of `assets` that does not parse."""
+    for asset in assets:
+        for text, at in _templates(asset):
+            try:
+                check_syntax(text, macros)
+            except RenderError as error:
+                log.error(at.path, at.line + error.line - 1, "valid-template", str(error))
+
+
+def _templates(asset: Asset) -> Iterator[tuple[str, Position]]:
+    """The templates of an asset and where each begins. Code in Python or R is none."""
     if asset.path.suffix not in {".py", ".r"} and asset.type != "python":
-        texts.append((asset.body, Position(asset.body_path, asset.body_line)))
-    queries: list[CustomCheck | Hook] = [
-        *asset.custom_checks, *asset.hooks.pre, *asset.hooks.post
-    ]  # fmt: skip
-    texts += [(item.query, item.text_at("query")) for item in queries]
-    for text, at in texts:
-        try:
-            check_syntax(text, macros)
-        except RenderError as error:
-            log.error(at.path, at.line + error.line - 1, "valid-template", str(error))
+        yield asset.body, Position(asset.body_path, asset.body_line)
+    for check in asset.custom_checks:
+        yield check.query, check.text_at("query")
+    for hook in (*asset.hooks.pre, *asset.hooks.post):
+        yield hook.query, hook.text_at("query")
 
 
 def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
@@ -143,6 +148,22 @@ def _lint_custom_checks(asset: Asset, log: ProblemLog) -> None:
         if first is not at:
             message = f"the custom check '{check.name}' stands here and in line {first.line}"
             log.error(*at, "duplicate-checks", message)
+
+
+def _lint_times(asset: Asset, log: ProblemLog) -> None:
+    """Report a `timeout` and `interval_modifiers` that mean no time. Templates are judged later."""
+    how = asset.interval_modifiers
+    written = [
+        (asset.timeout, seconds_in, asset.at("timeout"), "valid-timeout"),
+        (how.start, shift_of, how.at("start"), "valid-time-interval"),
+        (how.end, shift_of, how.at("end"), "valid-time-interval"),
+    ]
+    for text, meaning, at, rule in written:
+        try:
+            if text and "{" not in text:
+                meaning(text)
+        except ValueError as error:
+            log.error(*at, rule, str(error))
 
 
 def _lint_dependency(dependency: Dependency, known: Collection[str], log: ProblemLog) -> None:

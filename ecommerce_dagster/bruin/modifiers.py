@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.interval import Interval, months_later
 
-_MODIFIER = re.compile(r"^([+-]?\d+)\s*(ns|ms|s|m|h|d|M)$")
+_MODIFIER = re.compile(r"([+-]?[0-9]{1,18})\s*(ns|ms|s|m|h|d|M)")
+# Python's times end at microseconds.
 _UNITS = {
     "ns": timedelta(0),
     "ms": timedelta(milliseconds=1),
@@ -23,21 +26,21 @@ def modified(interval: Interval, start: str, end: str) -> Interval:
 
     Raises ValueError with a sentence for the user.
     """
-    return Interval(_moved(interval.start, start), _moved(interval.end, end))
+    try:
+        return Interval(shift_of(start)(interval.start), shift_of(end)(interval.end))
+    except OverflowError:
+        modifiers = " and ".join(f"'{text}'" for text in (start, end) if text)
+        raise ValueError(f"{modifiers} lead out of the years 1 to 9999") from None
 
 
-def _moved(moment: datetime, modifier: str) -> datetime:
-    if not modifier.strip():
-        return moment
-    found = _MODIFIER.match(modifier.strip())
+def shift_of(modifier: str) -> Callable[[datetime], datetime]:
+    """What a modifier does to a moment. Raises ValueError with a sentence for the user."""
+    found = _MODIFIER.fullmatch(modifier.strip() or "0s")
     if found is None:
         raise ValueError(
             f"'{modifier}' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"
         )
-    amount, unit = int(found.group(1)), found.group(2)
-    if unit != "M":
-        return moment + amount * _UNITS[unit]
-    # As Go adds months: January 31 plus one month is March 2 or 3.
-    months = moment.year * 12 + moment.month - 1 + amount
-    first = moment.replace(year=months // 12, month=months % 12 + 1, day=1)
-    return first + timedelta(days=moment.day - 1)
+    amount, unit = int(found[1]), found[2]
+    if unit == "M":
+        return partial(months_later, months=amount)
+    return lambda moment: moment + amount * _UNITS[unit]

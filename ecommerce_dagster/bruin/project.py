@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ecommerce_dagster.bruin.asset_files import (
     asset_paths,
@@ -18,7 +18,9 @@ from ecommerce_dagster.bruin.connections import (
     default_connection_name,
     read_connections,
 )
-from ecommerce_dagster.bruin.glossary import apply_glossary, read_glossary
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+from ecommerce_dagster.bruin.early_templates import is_enabled, named_asset, named_pipeline
+from ecommerce_dagster.bruin.glossary import apply_glossary, inherits_checks, read_glossary
 from ecommerce_dagster.bruin.lint import (
     lint_assets,
     lint_pipeline,
@@ -28,18 +30,10 @@ from ecommerce_dagster.bruin.lint import (
 )
 from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
-from ecommerce_dagster.bruin.node import Node
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
 from ecommerce_dagster.bruin.variables import variables_of, variant_of
-
-N = TypeVar("N", bound=Node)
-
-_PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
-_SWITCH = {"true": True, "yes": True, "on": True, "1": True} | {
-    "false": False, "no": False, "off": False, "0": False, "": False
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def read_project(
     when there is no readable pipeline.yml.
     """
     directory = directory.resolve()
-    path = next((directory / f for f in _PIPELINE_FILES if (directory / f).is_file()), None)
+    path = next((directory / f for f in PIPELINE_FILES if (directory / f).is_file()), None)
     if path is None:
         log.error(directory / "pipeline.yml", 1, "valid-pipeline", "this file does not exist")
         return None
@@ -123,29 +117,25 @@ def read_project(
         # What a file says on its own can be judged all the same.
         _read_files(directory, YamlMapping(Position(path, 1)), log)
         return None
-    macros = _read_macros(directory, log)
     given = {**variant_of(pipeline, variant, log), **(variables or {})}
     values = variables_of(pipeline, given, log)
-    named = RunContext(variables=values)
-    pipeline = _named(pipeline, ("name", "schedule", "start_date"), named, log)
+    pipeline = named_pipeline(pipeline, RunContext(variables=values), log)
     lint_pipeline(pipeline, log)
+    macros = _read_macros(directory, log)
     files = _read_files(directory, pipeline.defaults, log)
-    files.assets = [_named_asset(asset, named, log) for asset in files.assets]
     if not files.assets and not files.unreadable:
         message = "this pipeline has no assets; they are expected in a folder assets/ beside it"
         log.warning(*pipeline.at(), "assets-directory-exist", message)
     context = RunContext(pipeline=pipeline.name, variables=values)
-    enabled = [asset for asset in files.assets if _is_enabled(asset, context, log)]
-    disabled = {asset.name for asset in files.assets} - {asset.name for asset in enabled}
-    inherit_checks = _inherits_checks(pipeline, log)
-    assets = []
-    for asset in enabled:
-        resolved = asset
-        if words is not None:
-            resolved = apply_glossary(asset, words, log, inherit_checks=inherit_checks)
-        assets.append(without_duplicates(resolved, log))
-        lint_templates(asset, macros, log)
+    named = [named_asset(asset, context, log) for asset in files.assets]
+    enabled = [asset for asset in named if is_enabled(asset, context, log)]
+    disabled = {asset.name for asset in named} - {asset.name for asset in enabled}
+    if words is not None:
+        inherit = inherits_checks(pipeline, log)
+        enabled = [apply_glossary(a, words, log, inherit_checks=inherit) for a in enabled]
+    assets = [without_duplicates(asset, log) for asset in enabled]
     lint_assets(assets, disabled | files.unreadable, log)
+    lint_templates(assets, macros, log)
     return Project(
         directory=directory,
         pipeline=pipeline,
@@ -157,26 +147,6 @@ def read_project(
         warnings=log.warnings,
         disabled=frozenset(disabled),
     )
-
-
-def _named(node: N, keys: Sequence[str], context: RunContext, log: ProblemLog) -> N:
-    """A thing with the templates in its names rendered: variants differ in them."""
-    update: dict[str, str] = {}
-    for key in keys:
-        text = getattr(node, key)
-        if not text or "{" not in text:
-            continue
-        try:
-            update[key] = render(text, context, "").strip()
-        except RenderError as error:
-            log.error(*node.at(key), "valid-template", f"'{key}': {error}")
-    return node.model_copy(update=update) if update else node
-
-
-def _named_asset(asset: Asset, context: RunContext, log: ProblemLog) -> Asset:
-    asset = _named(asset, ("name", "connection"), context, log)
-    depends = tuple(_named(dependency, ("asset",), context, log) for dependency in asset.depends)
-    return asset if depends == asset.depends else asset.model_copy(update={"depends": depends})
 
 
 @dataclass
@@ -221,26 +191,3 @@ def _read_macros(directory: Path, log: ProblemLog) -> str:
         except RenderError as error:
             log.error(path, error.line, "valid-template", str(error))
     return "\n".join(texts)
-
-
-def _inherits_checks(pipeline: Pipeline, log: ProblemLog) -> bool:
-    """Whether `glossary_checks` in the pipeline's meta leaves the glossary's checks on."""
-    text = str(pipeline.meta.get("glossary_checks", "true")).lower()
-    if text not in _SWITCH:
-        at = pipeline.at("meta", "glossary_checks")
-        log.error(*at, "valid-pipeline", "'glossary_checks' must be true or false")
-    return _SWITCH.get(text, True)
-
-
-def _is_enabled(asset: Asset, context: RunContext, log: ProblemLog) -> bool:
-    if isinstance(asset.enabled, bool):
-        return asset.enabled
-    at = asset.at("enabled")
-    try:
-        text = render(asset.enabled, context, asset.name).strip().lower()
-    except RenderError as error:
-        log.error(*at, "valid-enabled", f"'enabled': {error}")
-        return True
-    if text not in _SWITCH:
-        log.error(*at, "valid-enabled", f"'enabled' is '{text}'; expected true or false")
-    return _SWITCH.get(text, True)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ecommerce_dagster.bruin.models import Asset, Column
+
+# Texts, quoted names, comments.
+_OTHER = r"'[^']*'|\"[^\"]*\"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|/\*.*?\*/"
+_PARTS = re.compile(r'"[^"]*"|[^\s.]+')
 
 
 def prefixed_name(name: str, prefix: str) -> str:
@@ -27,14 +32,33 @@ def prefixed_asset(asset: Asset, prefix: str, known: Iterable[str]) -> Asset:
 
 def prefixed_sql(text: str, prefix: str, known: Iterable[str]) -> str:
     """SQL that reads the project's tables where the environment has them."""
-    if not prefix:
+    names = tuple(name for name in known if "." in name)
+    if not prefix or not names:
         return text
-    for name in sorted(known, key=len, reverse=True):
-        if "." in name:
-            parts = r'"?\."?'.join(map(re.escape, name.split(".")))
-            pattern = rf'(?<![\w.$"])"?{parts}"?(?![\w"])'
-            text = re.sub(pattern, prefixed_name(name, prefix), text, flags=re.IGNORECASE)
-    return text
+    return _tables(names).sub(lambda found: _prefixed(found, prefix), text)
+
+
+@lru_cache(maxsize=16)
+def _tables(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds these tables in SQL, and what only looks like one: texts and comments."""
+    longest_first = sorted(names, key=len, reverse=True)
+    tables = "|".join(r"\s*\.\s*".join(map(_part, name.split("."))) for name in longest_first)
+    return re.compile(rf"(?<![\w.$\"])(?P<table>{tables})(?![\w$\"])|{_OTHER}", re.I | re.S)
+
+
+def _part(name: str) -> str:
+    """A part of a table's name, which may be quoted and sometimes must be."""
+    plain = re.escape(name)
+    return f'(?:"{plain}"|{plain})' if name.isidentifier() else f'"{plain}"'
+
+
+def _prefixed(found: re.Match[str], prefix: str) -> str:
+    table = found["table"]
+    if table is None:
+        return found[0]
+    *database, schema, name = _PARTS.findall(table)
+    quote = '"' if schema.startswith('"') else ""
+    return ".".join([*database, f"{quote}{prefix}{schema.removeprefix(quote)}", name])
 
 
 def _prefixed_column(column: Column, prefix: str, known: set[str]) -> Column:

@@ -30,8 +30,8 @@ _TYPES = {
 }  # fmt: skip
 # Elements of arrays that the extension reads without fault. The others travel as text.
 _SAFE_ELEMENTS = TEXTS | FLOATS | INTEGERS | {"boolean", "date", "uuid"}
-# What is written otherwise by PostgreSQL than it is read by DuckDB stays text in an array.
-_TEXT_ELEMENTS = {"bytea"}
+# And of these DuckDB does not understand every text: they stay text.
+_TEXT_ELEMENTS = {"bytea", "interval"}
 
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _DIGITS = 38  # of a DECIMAL
@@ -69,9 +69,10 @@ class SourceColumn:
     @property
     def type_of_elements(self) -> str | None:
         """DuckDB's type of the value, or of an array's elements; None when the values decide."""
+        if self.is_array and self.element in _TEXT_ELEMENTS:
+            return "VARCHAR"
         if not self.is_number:
-            unlike = self.is_array and self.element in _TEXT_ELEMENTS
-            return "VARCHAR" if unlike else _TYPES.get(self.element, "VARCHAR")
+            return _TYPES.get(self.element, "VARCHAR")
         found = _NUMERIC.match(self.type)
         precision, scale = (int(found[1]), int(found[2])) if found else (0, 1)
         return f"DECIMAL({precision},{scale})" if scale <= precision <= _DIGITS else None

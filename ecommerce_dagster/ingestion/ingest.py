@@ -133,7 +133,7 @@ class Ingestion:
 
     def _failure(self, message: str) -> AssetError:
         path, line = self.asset.at("parameters", "source_table")
-        return AssetError(f"{path}:{line}: {message}")
+        return AssetError(f"{path}:{line}: {' '.join(message.split())}")
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
         asset, strategy = _with_keys(self.asset), strategy_of(self.asset)

@@ -29,7 +29,7 @@ _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postg
 _REASONS = (
     re.compile(r"(?:ERROR|FATAL):  (.+)"),
     re.compile(r"Unable to connect to Postgres at \"[^\"]*\": (.+)"),
-    re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+?)(?:\n\nLINE \d+:|$)", re.DOTALL),
+    re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+?)\s*(?:\n\n|\n\t|\Z)", re.DOTALL),
 )
 
 
@@ -117,10 +117,11 @@ def session(connection: PostgresConnection) -> Iterator[psycopg.Connection[tuple
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in one line, without the statement that a driver puts around it."""
-    text = str(error).strip()
+    """What went wrong, without the statement that a driver puts around it."""
+    told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    text = (told or str(error)).strip()
     found = next(filter(None, (pattern.search(text) for pattern in _REASONS)), None)
-    return " ".join(found.group(1).split()) if found else type(error).__name__
+    return found.group(1).strip() if found else type(error).__name__
 
 
 def unreachable(connection: PostgresConnection, error: Exception) -> SourceError:

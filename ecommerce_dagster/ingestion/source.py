@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import duckdb
@@ -88,14 +89,14 @@ def describe(connection: PostgresConnection, table: str, excluded: Collection[st
     source = Source(connection, table)
     with session(connection) as postgres:
         try:
-            result = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode()).pgresult
+            cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
         except psycopg.Error as error:
             raise SourceError(f"{connection.address}: {source.name}: {reason(error)}") from None
-        numbers = range(result.nfields if result else 0)
-        names = [(result.fname(n) or b"").decode() for n in numbers if result]
-        codes = [[result.ftype(n), result.fmod(n)] for n in numbers if result]
-        types = postgres.execute(_DESCRIBE, [list(code) for code in zip(*codes)] or [[], []])
-        columns = [SourceColumn(name, *map(str, row)) for name, row in zip(names, types)]
+        names, result = [column.name for column in cursor.description or ()], cursor.pgresult
+        assert result is not None
+        given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
+        types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
+        columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
     complaint = _complaint(names, excluded)
     if complaint:
         raise SourceError(f"{connection.address}: {source.name}: {complaint}")

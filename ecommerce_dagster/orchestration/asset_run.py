@@ -124,16 +124,23 @@ class AssetRun:
         return seconds_in(self.asset.timeout) if self.asset.timeout else None
 
     @property
+    def rebuilds(self) -> bool:
+        """Whether an asset that is rebuilt by intervals is rebuilt whole: nobody gave dates."""
+        partitions = partitions_of(self.project.pipeline)
+        return self.interval is None and is_partitioned(self.asset) and partitions is not None
+
+    @property
     def fills_partitions(self) -> bool:
-        """Whether the run is about partitions and the asset has them."""
-        return is_partitioned(self.asset) and has_partition(self.tags)
+        """Whether the run fills partitions of the asset, and nothing beside them."""
+        partitioned = is_partitioned(self.asset) and has_partition(self.tags)
+        return partitioned and not self.full_refresh
 
     @property
     def template_context(self) -> RunContext:
         """What templates of the asset can know."""
         return RunContext(
             interval=self.window,
-            full_refresh=self.full_refresh,
+            full_refresh=self.full_refresh or self.rebuilds,
             run_id=self.context.run.run_id,
             pipeline=self.project.pipeline.name,
             variables=self.project.variables,

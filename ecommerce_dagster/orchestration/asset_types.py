@@ -90,9 +90,8 @@ def _build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
 
 
 def _build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
-    fill = SqlBuild(
-        run.asset, run.render, run.window, run.full_refresh, strict_window=run.fills_partitions
-    )
+    rebuild = run.full_refresh or run.rebuilds
+    fill = SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
     return _publish(run, fill, checks)
 
 

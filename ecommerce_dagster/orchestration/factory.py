@@ -53,7 +53,7 @@ def build_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        with _told_to_the_user():
+        with _told_to_the_user(asset):
             yield from _execute(AssetRun.of(project, asset, context), checks)
 
     return run_file
@@ -132,12 +132,16 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
 
 
 @contextmanager
-def _told_to_the_user() -> Iterator[None]:
-    """What the files or the databases cause becomes a Failure whose text is the whole message."""
+def _told_to_the_user(asset: Asset) -> Iterator[None]:
+    """What the files or the databases cause becomes a Failure whose text is the whole message.
+
+    A query that is wrong stays wrong: only what comes from outside is worth another try.
+    """
     try:
         yield
     except (AssetError, WarehouseError, UnusableConnection, ProjectError) as error:
-        raise dg.Failure(str(error)) from None
+        mistake = isinstance(error, AssetError) and asset.type.endswith(".sql")
+        raise dg.Failure(str(error), allow_retries=not mistake) from None
 
 
 def _retry_policy(asset: Asset, project: Project) -> dg.RetryPolicy | None:

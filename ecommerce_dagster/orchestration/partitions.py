@@ -81,13 +81,13 @@ def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
             f"'{pipeline.schedule}' is no schedule; expected hourly, daily, weekly, monthly, "
             "yearly or a cron expression"
         )
-        log.error(pipeline.path, pipeline.line, "valid-pipeline-schedule", message)
+        log.error(*pipeline.at("schedule"), "valid-pipeline-schedule", message)
         return
     try:
         partitions_of(pipeline)
     except ValueError:
         message = f"the start_date '{pipeline.start_date}' is no date; write 2026-01-31"
-        log.error(pipeline.path, pipeline.line, "valid-pipeline-start-date", message)
+        log.error(*pipeline.at("start_date"), "valid-pipeline-start-date", message)
 
 
 def _is_cron(text: str) -> bool:

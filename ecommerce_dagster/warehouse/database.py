@@ -142,10 +142,10 @@ def about_table(name: str, database: str, schema: str) -> str:
     `database` and `schema` are the catalog's columns. The name is written out, because for a
     parameter DuckDB imports pandas where it is installed, which takes a second.
     """
-    here = ("current_database()", "current_schema()")
-    parts = [literal(part) for part in name.split(".")]
-    columns = (database, schema, "table_name")
+    parts = [literal(part) for part in reversed(name.split("."))]
+    here = ["current_schema()", "current_database()"][len(parts) - 1 :]
+    columns = ("table_name", schema, database)
     return " AND ".join(
         f"lower({column}) = lower({part})"
-        for column, part in zip(columns, [*here[: 3 - len(parts)], *parts], strict=True)
+        for column, part in zip(columns, [*parts, *here], strict=False)
     )

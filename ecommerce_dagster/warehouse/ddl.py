@@ -73,8 +73,6 @@ def declaration(
 
 def comments_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
     """The comments on the columns of a table, and on the table itself by an empty name."""
-    here = ["current_database()", "current_schema()"]
-    parts = [literal(part) for part in name.split(".")]
     about = about_table(name, "database_name", "schema_name")
     rows = connection.execute(
         f"SELECT '', comment FROM duckdb_tables() WHERE {about}"

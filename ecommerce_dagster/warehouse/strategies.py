@@ -239,10 +239,10 @@ def strategy_name(asset: Asset) -> str:
 def lint_materialization(asset: Asset, log: ProblemLog) -> None:
     """Report a materialization that cannot work."""
     how = asset.materialization
-    line = how.line if how.path == asset.path else asset.line
+    at = how.at("strategy") if how.path == asset.path else asset.at()
 
     def report(message: str) -> None:
-        log.error(asset.path, line, "materialization-config", message)
+        log.error(*at, "materialization-config", message)
 
     if how.type != "table":
         if how.strategy:

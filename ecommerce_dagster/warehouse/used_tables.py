@@ -7,13 +7,20 @@ an unknown answer, which is not the same as none.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import duckdb
 
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+
 # They read tables whose names are values.
 _BY_VALUE = {"query", "query_table"}
+
+
+class _ByValueError(Exception):
+    """A table is named by a value."""
 
 
 class Use(NamedTuple):
@@ -24,14 +31,18 @@ class Use(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What `key_of` says of the table."""
-        return key_of(".".join(self.parts))
+        """The table in the one spelling that all ways to write it share, as of `key_of`."""
+        return _key(self.parts)
 
 
 def key_of(name: str) -> str:
-    """A table by its schema and its name, in the one spelling that all ways to write it share."""
-    schema, table = ["main", *name.lower().split(".")][-2:]
-    return f"{schema}.{table}"
+    """A table, by the name of its asset, in the one spelling that all ways to write it share."""
+    return _key(tuple(name.split(".")))
+
+
+def _key(parts: tuple[str, ...]) -> str:
+    schema, table = ("main", *parts)[-2:]
+    return f"{quoted(schema)}.{quoted(table)}".lower()
 
 
 def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | None:
@@ -40,21 +51,19 @@ def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | 
     try:
         if tree is None:
             return _by_sqlglot(sql)
-        if _BY_VALUE & set(_functions(tree)):
-            return None
         text = sql.encode()
         return [
             Use(parts, text.count(b"\n", 0, offset) + 1 if offset <= len(text) else None)
             for parts, offset in _tables(tree, frozenset())
         ]
-    except RecursionError:
+    except (RecursionError, _ByValueError):
         return None
 
 
 def _serialized(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's syntax tree of a query; None when it is no query."""
     try:
-        row = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchone()
+        row = connection.execute(f"SELECT json_serialize_sql({literal(sql)})").fetchone()
         tree = json.loads(row[0]) if row else None
     except (duckdb.Error, RecursionError, ValueError):
         return None
@@ -68,7 +77,10 @@ def _tables(node: Any, ctes: frozenset[str]) -> Iterator[tuple[tuple[str, ...], 
             yield from _tables(item, ctes)
     if not isinstance(node, dict):
         return
-    if node.get("type") == "BASE_TABLE":
+    if node.get("type") == "TABLE_FUNCTION":
+        if str(node["function"]["function_name"]).lower() in _BY_VALUE:
+            raise _ByValueError
+    elif node.get("type") == "BASE_TABLE":
         written = (node["catalog_name"], node["schema_name"], node["table_name"])
         parts = tuple(part for part in written if part)
         if len(parts) > 1 or parts[0].lower() not in ctes:
@@ -80,25 +92,16 @@ def _tables(node: Any, ctes: frozenset[str]) -> Iterator[tuple[tuple[str, ...], 
         yield from _tables(entry["value"], ctes | own)
         ctes |= {name}
     for key, item in node.items():
-        if key != "cte_map":
+        if isinstance(item, dict | list) and key != "cte_map":
             yield from _tables(item, ctes)
-
-
-def _functions(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _functions(item)
-    elif isinstance(node, dict):
-        if node.get("type") == "TABLE_FUNCTION":
-            yield str(node["function"]["function_name"]).lower()
-        for item in node.values():
-            yield from _functions(item)
 
 
 def _by_sqlglot(sql: str) -> list[Use] | None:
     import sqlglot
     from sqlglot import exp
 
+    # It would tell the user about syntax that is only unknown to it.
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="duckdb") if tree is not None]
         if any(isinstance(tree, exp.Command) for tree in trees):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import dagster as dg
 import pytest
@@ -14,6 +18,7 @@ from orchestration.helpers import (
     NewShop,
     Outcome,
     Shop,
+    ended,
     eventually,
     processes_of,
     script,
@@ -21,26 +26,65 @@ from orchestration.helpers import (
 
 from ecommerce_dagster import build_defs, local
 
-DAYS = [DAY, "2025-03-06", "2025-03-07"]
-RANGE = f"{DAYS[0]}...{DAYS[-1]}"
+DAYS = [DAY, "2025-03-06"]
+MATERIALIZE = ("dagster", "asset", "materialize", "-m", "ecommerce_dagster.definitions", "--select")
 # Everything that sales_daily needs.
 SALES = '+key:"mart/sales_daily"'
+COMMANDS = {
+    "marts": (*MATERIALIZE, "tag:mart"),
+    "launch": ("dg", "launch", "--assets", "tag:mart"),
+    "partition": (*MATERIALIZE, "*", "--partition", DAYS[1]),
+    "range": (*MATERIALIZE, SALES, "--partition-range", "...".join(DAYS)),
+}
 WARNING = re.compile(r"(\w+Warning): (.*)")
 SUPERSEDED = re.compile(r"SupersessionWarning: Function `\w+_command` is superseded")
 
 
+@dataclass
+class Command:
+    """A command that was started, on a shop of its own."""
+
+    shop: Shop
+    process: subprocess.Popen[str]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        return ended(self.process)
+
+    def built(self) -> set[str]:
+        """The assets that its run reports as built."""
+        assert self.outcome.succeeded, self.outcome.text
+        events = self.shop.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
+        return {event.asset_key.to_user_string() for event in events}
+
+
 @pytest.fixture(scope="module")
 def shop(new_shop: NewShop, day: Shop) -> Shop:
-    """One day was run; the source has two more."""
+    """One day was run; the source has one more."""
     shop = new_shop(like=day)
-    shop.generate(
-        *("--starting-at", DAYS[1], "--ending-at", f"{DAYS[2]}T23:59:59", "--orders", "300")
-    )
+    shop.generate("--starting-at", DAYS[1], "--ending-at", f"{DAYS[1]}T23:59:59", "--orders", "300")
     return shop
 
 
-def command(shop: Shop, *arguments: str, **variables: str) -> Outcome:
-    return shop.run(*arguments, DAGSTER_HOME=str(shop.home / "dagster"), **variables)
+@pytest.fixture(scope="module")
+def commands(new_shop: NewShop, shop: Shop) -> Iterator[dict[str, Command]]:
+    """The slow commands, all of them at once."""
+    shops = {name: new_shop(like=shop) for name in COMMANDS}
+    started = {
+        name: Command(shops[name], shops[name].start(*command, **instance_of(shops[name])))
+        for name, command in COMMANDS.items()
+    }
+    yield started
+    for command in started.values():
+        assert command.outcome is not None
+
+
+def instance_of(shop: Shop) -> dict[str, str]:
+    return {"DAGSTER_HOME": str(shop.home / "dagster")}
+
+
+def run(shop: Shop, *command: str, **variables: str) -> Outcome:
+    return shop.run(*command, **instance_of(shop), **variables)
 
 
 def warnings_of(outcome: Outcome) -> set[str]:
@@ -49,110 +93,78 @@ def warnings_of(outcome: Outcome) -> set[str]:
     return {text for text in found if not SUPERSEDED.match(text)}
 
 
-def materializations(shop: Shop) -> set[str]:
-    events = shop.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
-    return {event.asset_key.to_user_string() for event in events}
-
-
-@pytest.fixture
-def other(new_shop: NewShop, shop: Shop) -> Shop:
-    return new_shop(like=shop)
-
-
 class TestAssetMaterialize:
-    def test_select_tag_mart_builds_the_marts(self, day: Shop, other: Shop) -> None:
-        outcome = command(
-            other,
-            *("dagster", "asset", "materialize", "--select", "tag:mart"),
-            *("-m", "ecommerce_dagster.definitions"),
-        )
-        assert outcome.succeeded, outcome.text
-        built = materializations(other)
+    def test_select_tag_mart_builds_the_marts(
+        self, day: Shop, commands: dict[str, Command]
+    ) -> None:
+        command = commands["marts"]
+        built = command.built()
         assert len(built) == 13
         assert {key.split("/")[0] for key in built} == {"mart"}
-        assert other.tables() == day.tables()  # from the staging tables as they were
-        assert warnings_of(outcome) == set()
+        assert command.shop.tables() == day.tables()  # from the staging tables as they were
+        assert warnings_of(command.outcome) == set()
 
-    def test_the_module_can_come_from_the_environment(self, other: Shop) -> None:
-        outcome = command(
+    def test_its_output_has_two_lines_for_each_asset_and_no_secret(
+        self, commands: dict[str, Command]
+    ) -> None:
+        outcome = commands["marts"].outcome
+        lines = [line for line in outcome.stderr.splitlines() if "mart.customers_by_age:" in line]
+        assert len(lines) == 2
+        assert "started" in lines[0]
+        assert "4 rows" in lines[1]
+        assert "DEBUG" not in outcome.stderr
+        assert commands["marts"].shop.environment["POSTGRES_PASSWORD"] not in outcome.text
+
+    def test_the_module_can_come_from_the_environment(self, new_shop: NewShop, shop: Shop) -> None:
+        other = new_shop(like=shop)
+        outcome = run(
             other,
             *("dagster", "asset", "materialize", "--select", "tag:amazing-tag"),
             DAGSTER_MODULE_NAME="ecommerce_dagster.definitions",
         )
         assert outcome.succeeded, outcome.text
-        assert materializations(other) == {"mart/customers_by_age"}
+        [event] = other.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
+        assert event.asset_key == dg.AssetKey(["mart", "customers_by_age"])
 
-    def test_the_output_has_two_lines_for_each_asset_and_no_secret(self, other: Shop) -> None:
-        outcome = command(
-            other,
-            *("dagster", "asset", "materialize", "--select", 'key:"mart/customers_by_age"'),
-            *("-m", "ecommerce_dagster.definitions"),
-        )
-        lines = [line for line in outcome.stderr.splitlines() if "customers_by_age" in line]
-        assert [" started" in line or " 4 rows" in line for line in lines].count(True) == 2
-        assert "DEBUG" not in outcome.stderr
-        assert other.environment["POSTGRES_PASSWORD"] not in outcome.text
-
-    def test_everything_can_be_built_for_one_partition(self, other: Shop) -> None:
-        outcome = command(
-            other,
-            *("dagster", "asset", "materialize", "--select", "*", "--partition", DAYS[1]),
-            *("-m", "ecommerce_dagster.definitions"),
-        )
-        assert outcome.succeeded, outcome.text
-        assert len(materializations(other)) == 23
+    def test_everything_can_be_built_for_one_partition(self, commands: dict[str, Command]) -> None:
+        command = commands["partition"]
+        assert len(command.built()) == 23
         for asset in ("raw.orders", "raw.order_items", "stg.orders", "stg.order_items"):
-            assert other.partitions(asset) == {DAYS[0], DAYS[1]}
+            assert command.shop.partitions(asset) == set(DAYS)
         query = "SELECT sale_date::VARCHAR, orders_count FROM mart.sales_daily ORDER BY 1"
-        expected = other.source(
-            "SELECT order_date::date::text, count(*) FROM orders"
-            f" WHERE order_date < '{DAYS[2]}' GROUP BY 1 ORDER BY 1"
-        )
-        assert other.query(query) == expected
-        assert len(expected) == 2
+        assert command.shop.query(query) == [(DAYS[0], 500), (DAYS[1], 300)]
 
-    def test_a_range_of_partitions_is_one_run_and_equal_to_day_by_day(
-        self, new_shop: NewShop, other: Shop, shop: Shop
+    def test_a_range_of_partitions_is_one_run(
+        self, shop: Shop, commands: dict[str, Command]
     ) -> None:
-        with other.instance() as instance:
-            runs_before = instance.get_runs_count()
-        outcome = command(
-            other,
-            *("dagster", "asset", "materialize", "--select", SALES, "--partition-range", RANGE),
-            *("-m", "ecommerce_dagster.definitions"),
-        )
-        assert outcome.succeeded, outcome.text
-        with other.instance() as instance:
-            assert instance.get_runs_count() == runs_before + 1
-        assert other.partitions("raw.order_items") == set(DAYS)
-        assert other.partitions("stg.order_items") == set(DAYS)
+        command = commands["range"]
+        assert len(command.built()) == 8
+        assert run_count(command.shop) == run_count(shop) + 1
+        for asset in ("raw.orders", "raw.order_items", "stg.orders", "stg.order_items"):
+            assert command.shop.partitions(asset) == set(DAYS)
+        [(orders,)] = shop.source("SELECT count(*) FROM orders")
+        assert command.shop.query("SELECT sum(orders_count) FROM mart.sales_daily") == [(orders,)]
 
+    def test_a_range_gives_the_same_tables_as_its_partitions_one_by_one(
+        self, new_shop: NewShop, shop: Shop, commands: dict[str, Command]
+    ) -> None:
+        assert commands["range"].outcome.succeeded
         step_by_step = new_shop(like=shop)
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, step_by_step.instance() as instance:
             for name, value in step_by_step.environment.items():
                 patch.setenv(name, value)
             patch.setenv("DUCKDB_PATH", str(step_by_step.warehouse))
             job = sales_job(build_defs(local.PIPELINE))
             for partition in DAYS:
-                with step_by_step.instance() as instance:
-                    assert job.execute_in_process(
-                        instance=instance, partition_key=partition, run_config=QUIET
-                    ).success
-        assert step_by_step.tables() == other.tables()
-        [(orders,)] = other.source("SELECT count(*) FROM orders")
-        assert other.query("SELECT sum(orders_count) FROM mart.sales_daily") == [(orders,)]
+                assert job.execute_in_process(
+                    instance=instance, partition_key=partition, run_config=QUIET
+                ).success
+        assert step_by_step.tables() == commands["range"].shop.tables()
 
-    def test_rebuilding_a_partition_again_changes_nothing(
-        self, day: Shop, new_shop: NewShop
-    ) -> None:
-        again = new_shop(like=day)
-        outcome = command(
-            again,
-            *("dagster", "asset", "materialize", "--select", SALES, "--partition", DAY),
-            *("-m", "ecommerce_dagster.definitions"),
-        )
-        assert outcome.succeeded, outcome.text
-        assert again.tables() == day.tables()
+
+def run_count(shop: Shop) -> int:
+    with shop.instance() as instance:
+        return instance.get_runs_count()
 
 
 def sales_job(definitions: dg.Definitions) -> dg.JobDefinition:
@@ -168,16 +180,16 @@ def sales_job(definitions: dg.Definitions) -> dg.JobDefinition:
 
 
 class TestDg:
-    def test_launch_builds_the_marts_without_any_flag(self, new_shop: NewShop, day: Shop) -> None:
-        shop = new_shop(like=day)
-        outcome = command(shop, "dg", "launch", "--assets", "tag:mart")
-        assert outcome.succeeded, outcome.text
-        assert len(materializations(shop)) == 13
-        assert shop.tables() == day.tables()
-        assert WARNING.findall(outcome.stderr) == []
+    def test_launch_builds_the_marts_without_any_flag(
+        self, day: Shop, commands: dict[str, Command]
+    ) -> None:
+        command = commands["launch"]
+        assert len(command.built()) == 13
+        assert command.shop.tables() == day.tables()
+        assert WARNING.findall(command.outcome.stderr) == []
 
     def test_list_defs_shows_every_asset_and_check(self, day: Shop) -> None:
-        outcome = command(day, "dg", "list", "defs", "--json")
+        outcome = run(day, "dg", "list", "defs", "--json")
         assert outcome.succeeded, outcome.text
         listed = json.loads(outcome.stdout)
         assert len(listed["assets"]) == 23
@@ -187,7 +199,7 @@ class TestDg:
         assert WARNING.findall(outcome.stderr) == []
 
     def test_check_defs_finds_nothing_wrong(self, day: Shop) -> None:
-        outcome = command(day, "dg", "check", "defs", PYTHONWARNINGS="always")
+        outcome = run(day, "dg", "check", "defs", PYTHONWARNINGS="always")
         assert outcome.succeeded, outcome.text
         ours = [line for line in outcome.stderr.splitlines() if f"{ROOT}/ecommerce" in line]
         assert [line for line in ours if "Warning" in line] == []
@@ -195,7 +207,7 @@ class TestDg:
 
 class TestDefinitionsValidate:
     def test_it_succeeds_without_a_warning_of_ours(self, day: Shop) -> None:
-        outcome = command(day, "dagster", "definitions", "validate")
+        outcome = run(day, "dagster", "definitions", "validate")
         assert outcome.succeeded, outcome.text
         assert warnings_of(outcome) == set()
 
@@ -204,9 +216,10 @@ class TestWithTheLocalPostgres:
     """Nobody configured a database: the commands bring their own, for as long as they need it."""
 
     def test_dagster_starts_it_for_a_run_and_leaves_nothing(self, demo: Shop) -> None:
-        outcome = command(demo, "dg", "launch", "--assets", 'key:"raw/customers"')
+        outcome = run(demo, "dg", "launch", "--assets", 'key:"raw/customers"')
         assert outcome.succeeded, outcome.text
-        assert materializations(demo) == {"raw/customers"}
+        [event] = demo.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
+        assert event.asset_key == dg.AssetKey(["raw", "customers"])
         assert eventually(lambda: not processes_of(demo.home))
 
     def test_with_postgres_runs_any_command_beside_it(self, demo: Shop) -> None:

@@ -108,7 +108,7 @@ def test_a_connection_that_breaks_in_the_middle(w: World, way: str) -> None:
 def test_an_error_of_the_warehouse_is_told_in_one_line_too(w: World) -> None:
     w.sql("CREATE TABLE texts (x text)", "INSERT INTO texts VALUES (E'ERROR: not\\nthe reason')")
     message = w.failure("source_table: texts", "columns: [{name: x, type: int}]")
-    assert message == "the column x holds ERROR: not the reason, which does not fit its type INTEGER"
+    assert message.startswith("the column x holds ERROR: not the reason, which does not fit ")
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_nothing_of_the_source_stays(w: World, fails: bool) -> None:
     assert w.rows("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
     names = w.rows("SELECT database_name FROM duckdb_databases() WHERE NOT internal")
     assert names == [("shop",)]
-    w.wait_until_alone()
+    assert w.is_alone()
 
 
 def test_a_source_that_is_left_attached_does_not_stop_the_next_run(w: World) -> None:

@@ -86,9 +86,10 @@ def test_nan_declared_as_another_number_is_found_too(w: World, way: str) -> None
         assert "is NaN in 1 rows" in w.failure({"source_table": way}, rest)
 
 
-@pytest.mark.parametrize("kind", ["numeric(5,1)[]", "timestamp[]", "interval[]"])
-def test_it_is_refused_in_an_array_too(w: World, kind: str) -> None:
-    bad = {"numeric(5,1)[]": "NaN", "timestamp[]": "294276-01-01", "interval[]": "infinity"}[kind]
+@pytest.mark.parametrize(
+    ("kind", "bad"), [("numeric(5,1)[]", "NaN"), ("timestamp[]", "294276-01-01")]
+)
+def test_it_is_refused_in_an_array_too(w: World, kind: str, bad: str) -> None:
     w.sql(f"CREATE TABLE t (id serial, v {kind})", f"INSERT INTO t (v) VALUES ('{{{bad}}}')")
     assert bad in w.failure()
 

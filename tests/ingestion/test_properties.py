@@ -15,7 +15,7 @@ from ingestion.helpers import QUERY, TABLE, World
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ONE_WORLD = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -45,7 +45,6 @@ def test_a_dropped_column_stays_and_is_reported(w: World, parameters: dict[str, 
     assert w.rows("SELECT id, v FROM raw.t WHERE id = 2") == [(2, None)]
 
 
-@CONTINUING
 @pytest.mark.parametrize(
     ("old", "value", "new", "larger", "expected"),
     [
@@ -59,13 +58,13 @@ def test_a_dropped_column_stays_and_is_reported(w: World, parameters: dict[str, 
     ],
 )
 def test_a_wider_type_widens_the_column(
-    w: World, parameters: dict[str, str], old: str, value: str, new: str, larger: str, expected: str
+    w: World, old: str, value: str, new: str, larger: str, expected: str
 ) -> None:
     table(w, old, value)
-    w.load(parameters)
+    w.load(MERGE)
     before = w.types()["v"]
     w.sql(f"ALTER TABLE t ALTER v TYPE {new}")
-    changes = again(w, parameters, larger)
+    changes = again(w, MERGE, larger)
     widened = [f"widened column v from {before} to {expected}"]
     assert changes == (widened if before != expected else [])
     assert w.types()["v"] == expected
@@ -74,45 +73,36 @@ def test_a_wider_type_widens_the_column(
     assert w.rows(f"SELECT '{texts[1][0]}'::{expected} = v FROM raw.t WHERE id = 2") == [(True,)]
 
 
-@CONTINUING
-def test_a_smaller_number_of_digits_leaves_the_column_as_it_is(
-    w: World, parameters: dict[str, str]
-) -> None:
+def test_a_smaller_number_of_digits_leaves_the_column_as_it_is(w: World) -> None:
     table(w, "numeric", "0.123456789012345")
-    w.load(parameters)
-    assert again(w, parameters, "2") == []
+    w.load(MERGE)
+    assert again(w, MERGE, "2") == []
     assert w.types()["v"] == "DECIMAL(38,15)"
 
 
-@CONTINUING
 @pytest.mark.parametrize(
     ("old", "new"),
     [("int", "text"), ("int", "uuid"), ("int", "date"), ("int[]", "text"), ("date", "time")],
 )
-def test_an_incompatible_type_stops_the_load(
-    w: World, parameters: dict[str, str], old: str, new: str
-) -> None:
+def test_an_incompatible_type_stops_the_load(w: World, old: str, new: str) -> None:
     table(w, old, "NULL")
-    w.load(parameters)
+    w.load(MERGE)
     before = w.rows()
     w.sql(f"ALTER TABLE t ALTER v TYPE {new} USING NULL")
     w.sql("INSERT INTO t VALUES (2, '2024-01-02', NULL)")
-    message = w.failure(parameters, interval=days("2024-01-02"))
+    message = w.failure(MERGE, interval=days("2024-01-02"))
     assert message.startswith("the column v of raw.t is ")
     assert "--full-refresh" in message
     assert w.rows() == before
 
 
-@CONTINUING
 @pytest.mark.parametrize("new", ["int", "jsonb", "timestamptz", "int[]"])
-def test_a_text_column_takes_every_type_as_text(
-    w: World, parameters: dict[str, str], new: str
-) -> None:
+def test_a_text_column_takes_every_type_as_text(w: World, new: str) -> None:
     values = {"int": "7", "jsonb": "[1]", "timestamptz": "2024-01-01 00:00:00+00", "int[]": "{1,2}"}
     table(w, "text", "'x'")
-    w.load(parameters)
+    w.load(MERGE)
     w.sql(f"ALTER TABLE t ALTER v TYPE {new} USING NULL")
-    assert again(w, parameters, f"'{values[new]}'") == []
+    assert again(w, MERGE, f"'{values[new]}'") == []
     assert w.texts()[1] == values[new]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.helpers import QUERY, TABLE, World, days
+from ingestion.helpers import World, days
 
 APPEND = {"incremental_strategy": "append", "incremental_key": "id"}
 MERGE = {"incremental_strategy": "merge", "incremental_key": "at", "primary_key": "id"}
@@ -374,14 +374,13 @@ KEYS = pytest.mark.parametrize(
 
 
 @KEYS
-@pytest.mark.parametrize("way", [TABLE, QUERY], ids=["table", "query"])
 def test_any_ordered_type_can_be_the_key(
-    w: World, way: str, kind: str, first: str, second: str, third: str
+    w: World, kind: str, first: str, second: str, third: str
 ) -> None:
     first, second, third = (value.replace("'", "''") for value in (first, second, third))
     w.sql(f"CREATE TABLE t (id serial, k {kind}, v text DEFAULT 'old')")
     w.sql(f"INSERT INTO t (k) VALUES ('{second}'), ('{first}')")
-    merge = {**MERGE, "incremental_key": "k", "source_table": way}
+    merge = {**MERGE, "incremental_key": "k"}
     w.load(merge)
     w.sql(f"INSERT INTO t (k) VALUES ('{third}')", "UPDATE t SET v = 'new'")
     w.load(merge)
@@ -400,9 +399,9 @@ def test_an_index_finds_the_rows(w: World, parameters: dict[str, str]) -> None:
     )
     parameters = {**parameters, "incremental_key": "at"}
     w.load(parameters)
-    before = w.index_scans()
+    w.sql("SELECT pg_stat_reset()")
     w.load(parameters, interval=days("2024-01-03"))
-    assert w.index_scans() > before
+    assert w.uses_an_index()
 
 
 @pytest.mark.parametrize("kind", ["text", "varchar"])

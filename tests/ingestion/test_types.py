@@ -188,8 +188,8 @@ ARRAYS = [
     becomes("time[]", "TIME[]", {"'{10:00:00.5}'": "['10:00:00.5']"}),
     becomes(
         "interval[]",
-        "INTERVAL[]",
-        {"'{1 year 2 mons -3 days -04:05:06}'": "['1 year 2 months -3 days -04:05:06']"},
+        "VARCHAR[]",
+        {"'{1 year -2 mons +3 days -04:05:06,infinity}'": "['10 mons 3 days -04:05:06', infinity]"},
     ),
     becomes(
         "uuid[]",

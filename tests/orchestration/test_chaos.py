@@ -45,7 +45,7 @@ def repaired(shop: Shop, results: dict[str, Any], new_shop: NewShop) -> tuple[Sh
     """The shop, a clean load and a run later."""
     later = new_shop(like=shop)
     later.generate(*ONE_DAY)
-    return later, later.ecommerce("run")
+    return later, later.invoke("run")
 
 
 def statuses(outcome: Outcome, word: str) -> set[str]:

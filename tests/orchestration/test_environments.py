@@ -14,7 +14,13 @@ environments:
       duckdb: [{name: duckdb-default, path: w.duckdb}]
 """
 PIPELINE = "name: %s\nschedule: daily\nstart_date: 2026-01-01\n"
-TABLE = "/* @bruin\nname: %s\ntype: duckdb.sql\nmaterialization: {type: table}\n@bruin */\nSELECT 1 AS x"
+TABLE = """/* @bruin
+name: %s
+type: duckdb.sql
+materialization: {type: table}
+@bruin */
+SELECT 1 AS x
+"""
 
 
 def pipeline(root: Path, name: str, asset: str) -> None:

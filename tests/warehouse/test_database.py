@@ -319,7 +319,8 @@ class TestSession:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("t", "table"), ("main.t", "table"), ("memory.main.t", "table"), ("MEMORY.Main.T", "table"),
-     ("raw.v", "view"), ("raw.t", None), ("v", None), ("it's.t", None), ("", None), ("other.main.t", None)],
+     ("raw.v", "view"), ("raw.t", None), ("v", None), ("it's.t", None), ("", None),
+     ("x.main.t", None), ("a.b.c.t", None)],
 )  # fmt: skip
 def test_tables_and_views_are_found_by_name(name: str, kind: str | None) -> None:
     with open_warehouse(":memory:") as connection:
