@@ -47,7 +47,8 @@ _POSTGRES = frozenset({"postgres"})
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
     "dremio", "emr_serverless", "fabric", "gcs", "grafana", "looker", "metabase", "ms", "mysql",
-    "oracle", "pg", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3", "sf",
+    "oracle", "pg", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3",
+    "sf",
     "snowflake", "starrocks", "superset", "synapse", "tableau", "trino", "vertica",
 }  # fmt: skip
 
