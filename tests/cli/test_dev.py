@@ -9,16 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from orchestration.helpers import (
-    CHECK_ONLY_RUN,
     Shop,
     dev,
     eventually,
     free_port,
-    graphql,
     is_up,
     kill_during_run,
     processes_of,
@@ -63,20 +60,6 @@ def test_a_second_one_on_its_port_is_told_so(served: Served) -> None:
     assert taken.code == 1
     assert taken.stderr == f"Error: port {served.port} is taken; choose another one with --port\n"
     assert is_up(served.port)
-
-
-def test_a_run_that_was_killed_does_not_hold_up_the_next_one(served: Served) -> None:
-    answers: list[Any] = []
-    while not (answers and "run" in answers[-1]["launchRun"]) and len(answers) < 40:
-        time.sleep(0.5)  # until the code location is loaded
-        answers.append(graphql(served.port, CHECK_ONLY_RUN))
-    run_id = answers[-1]["launchRun"]["run"]["runId"]
-    with served.shop.instance() as instance:
-        done = eventually(lambda: is_finished(instance, run_id), 40)
-        run = instance.get_run_by_id(run_id)
-    assert run is not None
-    assert done, f"the run is {run.status}"
-    assert run.is_success
 
 
 def is_finished(instance: object, run_id: str) -> bool:
