@@ -10,11 +10,14 @@ import duckdb
 
 from ecommerce_dagster.warehouse.script import ScriptError
 
-# What the refusal is about: the text alone; a table, a function or a type that does not exist; a
-# column that does not; types and everything else; or something that says nothing about the text.
-Kind = Literal["syntax", "object", "column", "type", "unknown"]
+# What the refusal is about: a text that is not SQL; SQL of another kind than is needed; a table, a
+# function or a type that does not exist; a column that does not; types and everything else; or
+# something that says nothing about the text.
+Kind = Literal["syntax", "shape", "object", "column", "type", "unknown"]
 
 _LINE = re.compile(r"\n+LINE (\d+):")
+_PICTURE = re.compile(r"\n+LINE \d+: (.*)\n( *)\^")
+_NAME = re.compile(r"[\w.\"]+")
 _PREFIX = re.compile(r"^(?:[A-Z]\w*(?: [A-Z]\w*)* Error: )")
 _COLUMN = re.compile(
     r"Referenced column|Referenced table|Referenced update column|does not have a column|"
@@ -24,7 +27,7 @@ _COLUMN = re.compile(
 # These depend on what is installed, attached or there already, not on the text.
 _STATE = re.compile(
     r"it exists in the|already exists|Existing object|Catalog \"[^\"]*\" does not exist|"
-    r"Pragma Function|configuration parameter|Secret|disabled by configuration"
+    r"Pragma Function|Sequence with name|configuration parameter|Secret|disabled by configuration"
 )
 _TYPE_ERRORS = (
     duckdb.BinderException,
@@ -59,7 +62,7 @@ def refusal_of(error: Exception) -> Refusal:
     line = int(found.group(1)) if found else None
     if isinstance(error, ScriptError):
         line, cause = error.line, error.__cause__
-        kind = _kind(cause, text) if isinstance(cause, Exception) else "syntax"
+        kind = _kind(cause, text) if isinstance(cause, Exception) else "shape"
     else:
         kind = _kind(error, text)
     return Refusal(kind, _sentence(text), line)
@@ -87,4 +90,17 @@ def _sentence(text: str) -> str:
         more = ", ..." if len(candidates) > _MOST_CANDIDATES else ""
         lines[heading:] = [f"{lines[heading]} {', '.join(candidates[:_MOST_CANDIDATES])}{more}"]
     sentence = " ".join(lines).replace("bindings: : ", "bindings: ")
+    if sentence.startswith("Referenced table"):
+        # DuckDB says so too when a table inside a subquery lacks the column.
+        sentence += _shown(text)
     return sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]} ..."
+
+
+def _shown(text: str) -> str:
+    """What DuckDB's picture points at: a name."""
+    found = _PICTURE.search(text)
+    if found is None:
+        return ""
+    start = found.start(1) - text.rfind("\n", 0, found.start(1)) - 1
+    name = _NAME.match(found[1], len(found[2]) - start) if len(found[2]) >= start else None
+    return f" (at {name[0]})" if name else ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ecommerce_dagster.bruin.located import Position
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.models import Asset, CustomCheck
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
@@ -36,6 +36,7 @@ class SqlText:
     at: Position
     rendered: str | None = None
     refreshed: str | None = None
+    check: CustomCheck | None = None
 
     @property
     def rule(self) -> str:
@@ -88,7 +89,7 @@ def _written(asset: Asset) -> Iterator[SqlText]:
         yield SqlText("post", "a hook", hook.query, hook.text_at("query"))
     for check in asset.custom_checks:
         name = f"the custom check '{check.name}'"
-        yield SqlText("check", name, check.query, check.text_at("query"))
+        yield SqlText("check", name, check.query, check.text_at("query"), check=check)
 
 
 def _rendered(project: Project, asset: Asset, text: SqlText, log: ProblemLog) -> SqlText:
@@ -104,9 +105,11 @@ def _rendered(project: Project, asset: Asset, text: SqlText, log: ProblemLog) ->
             run = RunContext(full_refresh=full_refresh, **context)  # type: ignore[arg-type]
             found.append(project.render(text.template, run, asset))
         except RenderError as error:
+            found.append(None)
+            if full_refresh and found[0] is None:
+                continue
             place = Position(text.at.path, text.at.line + error.line - 1)
             log.error(*place, "valid-template", str(error))
-            found.append(None)
     normal, refreshed = found
     other = refreshed if refreshed != normal else None
-    return SqlText(text.part, text.name, text.template, text.at, normal, other)
+    return replace(text, rendered=normal, refreshed=other)

@@ -174,6 +174,7 @@ class TestErrorsNameTheLine:
         [
             ("SELECT nope", 10),
             ("SELECT 1 AS a,\n       nope", 11),
+            ("SELECT\n  nope,\n  2 AS b\nFROM (SELECT 1)", 11),
             ("-- note\n\nSELECT 1\nFROM nowhere", 13),
             ("SELECT 1\nFROM (VALUES (1)) v(n)\nWHER n = 1", 12),
             ("SELECT 1 +\n\n", 10),

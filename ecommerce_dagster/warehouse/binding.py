@@ -1,0 +1,225 @@
+"""The proof before a run: every query bound against the tables that it will meet, without data.
+
+The tables of the pipeline are made in memory, empty, one after the other. A table has the columns
+that its query returns, or that its source has, or, when nobody can be asked, those that its file
+declares, and perhaps more: what depends on those is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from ecommerce_dagster.bruin.asset_files import possible_names
+from ecommerce_dagster.bruin.connections import UnusableConnection
+from ecommerce_dagster.bruin.located import Position
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.warehouse import usage
+from ecommerce_dagster.warehouse.asset_binding import AssetBinding, Suspicion
+from ecommerce_dagster.warehouse.empty import EmptyWarehouse, Schema
+from ecommerce_dagster.warehouse.fit import declared_schema, lint_columns, lint_types, loaded_schema
+from ecommerce_dagster.warehouse.sql_text import SqlText, lint_parameters, texts_of
+from ecommerce_dagster.warehouse.used_tables import Use, key_of
+
+SourceColumns = Callable[[Asset], Mapping[str, str] | None]
+
+
+def bind_project(project: Project, log: ProblemLog, *, source_columns: SourceColumns) -> None:
+    """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
+    columns and dependencies that does not agree with it.
+
+    `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
+    the source of an asset has; None when it cannot be asked.
+    """
+    _Binder(project, log, source_columns).run()
+
+
+class _Used(NamedTuple):
+    """A table that a text of an asset names, as it is rendered for some run."""
+
+    text: SqlText
+    rendered: str
+    use: Use
+
+    @property
+    def key(self) -> str:
+        return self.use.key
+
+    @property
+    def place(self) -> Position:
+        """Where the file names it."""
+        return self.text.place(self.rendered, self.use.line)
+
+
+class _Binder:
+    def __init__(self, project: Project, log: ProblemLog, source_columns: SourceColumns) -> None:
+        self._project, self._log, self._source_columns = project, log, source_columns
+        self._by_key = {key_of(asset.name): asset for asset in project.assets}
+        self._suspicions: list[Suspicion] = []
+        # What somebody else makes, or an asset whose file is switched off or cannot be read.
+        self._elsewhere = _other_names(project, log)
+
+    def run(self) -> None:
+        project, log = self._project, self._log
+        names = [*self._elsewhere, *(asset.name for asset in project.assets)]
+        with EmptyWarehouse(_database_of(project), names) as empty:
+            session = empty.session()
+            for name in self._elsewhere:
+                empty.make(session, name, Schema())
+            texts = {id(asset): texts_of(project, asset, log) for asset in project.assets}
+            uses = {key: _uses(empty, found) for key, found in texts.items()}
+            empty.has_hidden_makers = any(map(_makes_anything, project.assets))
+            for asset in _in_order(project, uses):
+                for used in uses[id(asset)]:
+                    if used.text.part != "check" or used.key != key_of(asset.name):
+                        self._stand_in(empty, session, used.key)
+                self._bind(empty, asset, texts[id(asset)])
+            self._confirm(empty, session)
+            for asset in project.assets:
+                self._lint_usage(asset, texts[id(asset)], uses[id(asset)])
+        usage.lint_variables(project, log)
+
+    def _stand_in(
+        self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection, key: str
+    ) -> None:
+        """A table that does not exist yet, for an asset that reads itself, or part of a circle."""
+        asset = self._by_key.get(key)
+        if asset is not None and empty.schema(key) is None:
+            empty.make(session, asset.name, declared_schema(asset))
+
+    def _bind(self, empty: EmptyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
+        binding = AssetBinding(empty, asset, self._log)
+        if asset.type == "duckdb.sql":
+            binding.bind(texts)
+        else:
+            lint_parameters(self._project, asset, self._log)
+            found = self._source_columns(asset)
+            schema = loaded_schema(asset, found)
+            if found is not None:
+                source = Schema(dict(found), complete=True)
+                lint_columns(asset, source, "the source", self._log)
+            lint_types(asset, {}, lambda name: True, self._log)
+            binding.load(schema, texts if _is_in_duckdb(asset) else [])
+        self._suspicions += binding.suspicions
+
+    def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
+        """Report what does not exist, now that all that is made has been made."""
+        if empty.has_hidden_makers:
+            return
+        for suspicion in self._suspicions:
+            problem, missing = suspicion.problem, suspicion.table
+            if missing is not None:
+                if suspicion.exists(missing):
+                    continue
+                names = [asset.name for asset in self._project.assets]
+                message = (
+                    f"{problem.message} the table '{missing}' does not exist: no asset, hook or "
+                    f"script of this pipeline makes it; {did_you_mean(missing, names)}"
+                )
+                problem = Problem(problem.path, problem.line, message, problem.rule)
+            self._log.error(problem.path, problem.line, problem.rule, problem.message)
+
+    def _lint_usage(
+        self,
+        asset: Asset,
+        texts: list[SqlText],
+        uses: list[_Used],
+    ) -> None:
+        project, log = self._project, self._log
+        usage.lint_interval(asset, project.macros, log)
+        keys = [(column, key_of(k.table)) for column in asset.columns if (k := column.foreign_key)]
+        if asset.type == "duckdb.sql":
+            keys_used = {used.key for used in uses} | {key for _, key in keys}
+            if all(text.rendered is not None for text in texts):
+                written = [text.template for text in texts]
+                usage.lint_unused_depends(project, asset, keys_used, written, log)
+        # What a check reads must be there before, and is no part of the table.
+        upstream = {key_of(name) for name in usage.upstream_of(project, asset)}
+        places = [
+            (used.key, used.place)
+            for used in uses
+            if used.text.part != "check" or used.key not in upstream
+        ]
+        places += [
+            (key, column.foreign_key.at("table"))
+            for column, key in keys
+            if column.foreign_key and column.checks and key not in upstream
+        ]
+        found = [(self._by_key[key], at) for key, at in places if key in self._by_key]
+        usage.lint_used_tables(project, asset, found, log)
+
+
+def _uses(empty: EmptyWarehouse, texts: list[SqlText]) -> list[_Used]:
+    return [
+        _Used(text, rendered, use)
+        for text in texts
+        for rendered in text.texts
+        for use in empty.uses(rendered) or ()
+    ]
+
+
+def _in_order(project: Project, uses: Mapping[int, list[_Used]]) -> Iterator[Asset]:
+    """The assets, those first that others depend on, whether they say so or not."""
+    by_key = {key_of(asset.name): asset for asset in project.assets}
+    graph: dict[str, set[str]] = {key: set() for key in by_key}
+    for key, asset in by_key.items():
+        named = {key_of(d.asset) for d in asset.depends if d.asset and d.mode == "full"}
+        used = {used.key for used in uses[id(asset)]}
+        graph[key] = ((named | used) & by_key.keys()) - {key}
+    with suppress(CycleError):
+        return iter([by_key[key] for key in TopologicalSorter(graph).static_order()])
+    return iter(project.assets)
+
+
+def _makes_anything(asset: Asset) -> bool:
+    """Whether an asset is a program that may make any table."""
+    return asset.type == "python" and asset.materialization.type != "table"
+
+
+def _is_in_duckdb(asset: Asset) -> bool:
+    if asset.type == "ingestr":
+        return asset.parameter("destination") in {"", "duckdb"}
+    return asset.type == "python" or asset.type.split(".")[0] == "duckdb"
+
+
+def _other_names(project: Project, log: ProblemLog) -> list[str]:
+    """The names of tables that may exist although no asset at hand makes them."""
+    found = set(project.disabled)
+    found |= {d.asset for asset in project.assets for d in asset.depends if d.asset}
+    read = {asset.path for asset in project.assets}
+    for path in {problem.path for problem in log.errors} - read:
+        found |= _names_in(path, project.directory)
+    known = {key_of(asset.name) for asset in project.assets}
+    return sorted(name for name in found if name and key_of(name) not in known)
+
+
+def _names_in(path: Path, directory: Path) -> set[str]:
+    if not path.is_relative_to(directory) or len(path.relative_to(directory).parts) < 2:
+        return set()
+    found = possible_names(path, directory)
+    with suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            if line.startswith("name:"):
+                found.add(line.partition(":")[2].strip(" \"'\r"))
+    return found
+
+
+def _database_of(project: Project) -> str | None:
+    """The name that DuckDB gives the warehouse: its file's, without the suffix."""
+    for asset in project.assets:
+        connection = project.connections.by_name.get(project.connection_name(asset))
+        if connection is not None and connection.platform == "duckdb":
+            try:
+                path = connection.duckdb(os.environ).path
+            except UnusableConnection:
+                return None
+            return Path(path).stem if path != ":memory:" else None
+    return None
