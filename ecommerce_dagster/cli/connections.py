@@ -9,7 +9,7 @@ from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import as_table
 from ecommerce_dagster.ingestion.postgres import SourceError, session
-from ecommerce_dagster.orchestration.resources import variables_for
+from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
 
 

@@ -22,7 +22,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.show import asset_called
 from ecommerce_dagster.ingestion.postgres import session
-from ecommerce_dagster.orchestration.resources import variables_for
+from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
 

@@ -9,7 +9,7 @@ import click
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import read_project
-from ecommerce_dagster.orchestration.build import lint
+from ecommerce_dagster.orchestration.lint import lint
 from ecommerce_dagster.warehouse.checks import checks_of
 
 

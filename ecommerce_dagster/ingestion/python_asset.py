@@ -20,7 +20,7 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.interval import Interval, interval_between
+from ecommerce_dagster.bruin.interval import Interval, interval_between, yesterday
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.ingestion import python_runner
@@ -74,12 +74,11 @@ def environment_of(
 
 def _interval(asset: Asset, run: RunContext) -> Interval | None:
     """A full refresh of an asset with a `start_date` begins there."""
-    if not (run.full_refresh and asset.start_date and run.interval):
+    first = interval_between(asset.start_date, None) if run.full_refresh else None
+    interval = run.interval or yesterday()
+    if first is None or first.start >= interval.end:
         return run.interval
-    first = interval_between(asset.start_date, None)
-    if first is None or first.start >= run.interval.end:
-        return run.interval
-    return Interval(first.start, run.interval.end)
+    return Interval(first.start, interval.end)
 
 
 def run_python(

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import select
+import shutil
 import signal
 import sys
 import traceback
@@ -30,6 +31,7 @@ from typing import Any
 _BATCH = 10_000
 _GROUP = 122_880
 _DECIMAL_DIGITS = 38
+_INT64 = 2**63
 # pandas writes "no value" like this among other values.
 _MISSING = {"NaTType", "NAType"}
 
@@ -42,14 +44,14 @@ class ResultError(Exception):
 
 def main(order: Mapping[str, Any]) -> int:
     """Do what the parent process asks for; the exit code."""
-    _die_with_the_parent(order["parent"], order["alive"])
     file, result = Path(order["file"]), Path(order["result"])
+    _die_with_the_parent(order["parent"], order["alive"], result)
     # An asset called like a package must not hide it from the others, so its folder comes last.
     sys.path = [order["root"], *sys.path, str(file.parent)]
     sys.argv = [str(file)]
     try:
         if order["materialize"]:
-            _write(_materialized(file), result)
+            write(_materialized(file), result)
         else:
             _execute(file, "__main__")
     except BaseException as error:
@@ -60,7 +62,7 @@ def main(order: Mapping[str, Any]) -> int:
     return 0
 
 
-def _die_with_the_parent(parent: int, alive: int) -> None:
+def _die_with_the_parent(parent: int, alive: int, result: Path) -> None:
     """Start a process that kills this group when the parent is gone, in whatever way.
 
     The parent holds the other end of the pipe `alive`. A thread would not do: it gets no turn while
@@ -79,6 +81,7 @@ def _die_with_the_parent(parent: int, alive: int) -> None:
         os.dup2(nothing, stream)
     while not select.select([alive], [], [], 1.0)[0] and _exists(parent):
         pass
+    shutil.rmtree(result, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -154,7 +157,7 @@ def _line(error: BaseException, frames: TracebackType | None, file: Path) -> int
     return None
 
 
-def _write(value: Any, result: Path) -> None:
+def write(value: Any, result: Path) -> None:
     """Everything that was returned as Parquet files, and result.json, which says what they are."""
     global pa  # noqa: PLW0603 - a module that only this half of the program needs
     found: dict[str, Any] = {"rows": None}
@@ -398,11 +401,11 @@ def _array(name: str, values: list[Any]) -> Any:
         values = _moments(name, values)
     if bytes in kinds and str in kinds:
         raise ResultError(f"the column {name} holds bytes and texts; return values of one type")
-    if int in kinds and any(type(v) is int and v.bit_length() > 63 for v in values):
+    if int in kinds and any(type(v) is int and not -_INT64 <= v < _INT64 for v in values):
         values = _big_integers(name, values)
     try:
         return pa.array(values)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise ResultError(f"the column {name}: {error}") from None
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -27,8 +28,7 @@ from ecommerce_dagster.ingestion.sensor import (
     postgres_says_yes,
     wait,
 )
-from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.resources import variables_for
+from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.publish import Fill, Published, publish
@@ -36,8 +36,12 @@ from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouse.strategies import lint_materialization
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
 
+if TYPE_CHECKING:
+    # It needs Dagster, which those who only read the files do without.
+    from ecommerce_dagster.orchestration.asset_run import AssetRun
+
 Sources = Mapping[str, frozenset[str]]
-Build = Callable[[AssetRun, Sequence[Check]], Published]
+Build = Callable[["AssetRun", Sequence[Check]], Published]
 
 _DUCKDB = frozenset({"duckdb"})
 _POSTGRES = frozenset({"postgres"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,15 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.discovery import pipeline_folders
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, did_you_mean
+from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.factory import build_asset
-from ecommerce_dagster.orchestration.names import asset_key, check_name
-from ecommerce_dagster.orchestration.partitions import lint_schedule
+from ecommerce_dagster.orchestration.lint import lint, lint_keys
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
 from ecommerce_dagster.orchestration.translator import BruinTranslator
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.rules import lint_checks
 
 
 def build_defs(
@@ -63,7 +59,7 @@ def build_defs(
             projects.append(project)
         except ProjectError as error:
             log.problems += error.problems
-    _lint_keys([asset for project in projects for asset in project.assets], log)
+    lint_keys([asset for project in projects for asset in project.assets], log)
     log.raise_errors()
     # A connection that several pipelines use is one resource.
     shared = {key: value for p in projects for key, value in resources_of(p).items()}
@@ -127,72 +123,3 @@ def definitions_of(
     running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
     sensors = dg.Definitions(sensors=sensors_of(project, running if watch else stopped))
     return dg.Definitions.merge(assets, automation_of(project), sensors)
-
-
-def lint(project: Project, log: ProblemLog) -> None:
-    """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
-    lint_schedule(project.pipeline, log)
-    _lint_keys(tuple(project.by_name.values()), log)
-    for asset in project.assets:
-        reason = unsupported(project, asset)
-        if reason is not None:
-            message = f"'{asset.name}' is left out: {reason}"
-            log.warning(asset.path, asset.line, "valid-task-type", message)
-            continue
-        _lint_type(asset, log)
-        lint_checks(asset, log)
-        if asset.type in ASSET_TYPES:
-            ASSET_TYPES[asset.type].lint(asset, project.root, log)
-        _lint_connections(project, asset, log)
-        _lint_check_names(asset, log)
-
-
-def _lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
-    """Different assets need different keys, in all pipelines together."""
-    keys: dict[dg.AssetKey, Asset] = {}
-    for asset in assets:
-        first = keys.setdefault(asset_key(asset.name), asset)
-        if first is asset:
-            continue
-        key = asset_key(asset.name).to_user_string()
-        message = (
-            f"'{asset.name}' has the asset key {key}, as '{first.name}' in {first.path}; rename one"
-        )
-        log.error(asset.path, asset.line, "asset-key-unique", message)
-
-
-def _lint_type(asset: Asset, log: ProblemLog) -> None:
-    if asset.type and asset.type not in ASSET_TYPES:
-        hint = did_you_mean(asset.type, ASSET_TYPES)
-        log.error(asset.path, asset.line, "valid-task-type", f"unknown type '{asset.type}'; {hint}")
-
-
-def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
-    if asset.type not in ASSET_TYPES:
-        return
-    for name, platforms in connections_of(project, asset).items():
-        found = project.connections.by_name.get(name)
-        if found is None:
-            where = project.connections.path
-            known = did_you_mean(name, project.connections.by_name)
-            message = (
-                f"the connection '{name}' is not in {where.name} "
-                f"(environment '{project.connections.environment}'); {known}"
-                if where
-                else f"the connection '{name}' is needed, and there is no .bruin.yml"
-            )
-            log.warning(asset.path, asset.line, "valid-connection", message)
-        elif found.platform not in platforms:
-            expected = " or ".join(sorted(platforms))
-            message = f"the connection '{name}' is of type {found.platform}; expected {expected}"
-            log.error(asset.path, asset.line, "valid-connection", message)
-
-
-def _lint_check_names(asset: Asset, log: ProblemLog) -> None:
-    """Dagster wants plain, distinct names; a collision would drop a check without a word."""
-    names: dict[str, str] = {}
-    for check in checks_of(asset):
-        first = names.setdefault(check_name(check), check.label)
-        if first != check.label:
-            message = f"the checks '{first}' and '{check.label}' have the same name in Dagster"
-            log.error(check.rule.path, check.rule.line, "duplicate-checks", message)

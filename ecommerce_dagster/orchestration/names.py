@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from ecommerce_dagster.warehouse.checks import Check
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -18,7 +20,14 @@ def slug(text: str) -> str:
 
 def asset_key(name: str) -> dg.AssetKey:
     """`raw.my-orders` is raw/my_orders."""
-    return dg.AssetKey([_OTHER.sub("_", part) for part in name.split(".") if part])
+    import dagster as dg
+
+    return dg.AssetKey(key_parts(name))
+
+
+def key_parts(name: str) -> tuple[str, ...]:
+    """The parts of an asset's key: of `raw.my-orders` raw and my_orders."""
+    return tuple(_OTHER.sub("_", part) for part in name.split(".") if part)
 
 
 def op_name(key: dg.AssetKey) -> str:

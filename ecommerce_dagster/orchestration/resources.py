@@ -6,7 +6,6 @@ from `.bruin.yml` and the environment when a run needs them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
-from dotenv import dotenv_values
 from pydantic import Field
 
 from ecommerce_dagster.bruin.connections import (
@@ -26,6 +24,7 @@ from ecommerce_dagster.bruin.connections import (
 )
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
 
@@ -61,15 +60,6 @@ class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         connections = read_connections(path, self.environment, log)
         log.raise_errors()
         return connections.get(self.connection).postgres(variables_for(path))
-
-
-def variables_for(config_file: Path | None) -> dict[str, str]:
-    """What `${VAR}` can refer to: the environment, else `.env` beside `.bruin.yml`."""
-    values: dict[str, str] = {}
-    if config_file is not None:
-        found = dotenv_values(config_file.parent / ".env")
-        values.update({key: value for key, value in found.items() if value is not None})
-    return {**values, **os.environ}
 
 
 def resources_of(project: Project) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_months_are_added_as_in_go() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "error"),
     [
-        ("2 hours", "", "'2 hours' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
+        ("two", "", "'two' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
         ("1d2h", "", "'1d2h' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
         ("1y", "", "'1y' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
         ("2d", "", "the interval ends (2024-02-01 00:00:00) before it starts "

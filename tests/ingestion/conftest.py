@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -11,32 +11,29 @@ from psycopg import sql
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse.database import open_warehouse
-from ingestion.helpers import World
+from ingestion.helpers import NewWorld, World
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def new_world(
-    server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], World]]:
-    """Make a database, with these options of CREATE DATABASE, and a warehouse."""
+def new_world(server: PostgresServer) -> Iterator[NewWorld]:
+    """Make a database, with these options of CREATE DATABASE, and a warehouse in memory."""
     with ExitStack() as undo:
 
-        def make(options: str = "STRATEGY file_copy") -> World:
+        def make(options: str) -> World:
             place = replace(server, database=f"source_{next(_numbers)}")
             with psycopg.connect(server.dsn, autocommit=True) as admin:
                 admin.execute(sql.SQL(f"CREATE DATABASE {place.database} {options}"))  # type: ignore[arg-type]
-            file = tmp_path_factory.mktemp(place.database) / "shop.duckdb"
             postgres = undo.enter_context(psycopg.connect(place.dsn, autocommit=True))
-            return World(place, postgres, undo.enter_context(open_warehouse(str(file))), file)
+            return World(place, postgres, undo.enter_context(open_warehouse(":memory:")))
 
         yield make
 
 
 @pytest.fixture(scope="session")
-def _world(new_world: Callable[[], World]) -> World:
-    return new_world()
+def _world(new_world: NewWorld) -> World:
+    return new_world("STRATEGY file_copy")
 
 
 @pytest.fixture

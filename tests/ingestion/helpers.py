@@ -61,12 +61,11 @@ def eventually(happens: Callable[[], bool]) -> bool:
 
 @dataclass
 class World:
-    """A database of its own in a running server, and a warehouse in a file."""
+    """A database of its own in a running server, and a warehouse."""
 
     server: PostgresServer
     postgres: psycopg.Connection[Any]
     duck: duckdb.DuckDBPyConnection
-    file: Path
 
     @property
     def connection(self) -> PostgresConnection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from ingestion.helpers import TABLE, World
@@ -126,6 +128,19 @@ def test_columns_may_have_any_name(w: World, name: str) -> None:
     w.sql("UPDATE t SET n = 3")
     w.load({"incremental_strategy": "merge", "incremental_key": plain, "primary_key": [plain]})
     assert w.rows() == [(1, 3)]
+
+
+def test_names_that_the_loading_itself_uses_do_no_harm(w: World) -> None:
+    w.sql("CREATE TABLE query (item numeric[], query numeric, source text, relation int)")
+    w.sql("ALTER TABLE query ADD limited money, ADD incoming timestamptz, ADD pid numeric(5,1)")
+    w.sql("INSERT INTO query VALUES ('{1.5,NULL}', 2.5, 'x', 3, 4, '2024-01-01Z', 0)")
+    for table in ("public.query", "query:SELECT * FROM query AS query"):
+        for limit in ("", "5"):
+            w.load({"source_table": table, "sql_limit": limit})
+            cells = "item::VARCHAR, query, source, relation, limited, incoming IS NULL, pid"
+            assert w.rows(f"SELECT {cells} FROM raw.t") == [
+                ("[1.500000000, NULL]", Decimal("2.5"), "x", 3, Decimal(4), False, Decimal(0))
+            ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -19,12 +22,16 @@ from textwrap import dedent
 from typing import Any
 
 import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.ingestion import python_runner
 from ecommerce_dagster.ingestion.python_asset import (
     PythonLoad,
     environment_of,
@@ -41,9 +48,6 @@ MERGE = """
     columns:
       - {name: id, primary_key: true}
 """
-REPLACED = "name: raw.made\nmaterialization: {type: table}"
-# The first line of code stands in line 6 of a file with the header `TABLE`.
-FIRST = 6
 
 
 class Project:
@@ -81,12 +85,16 @@ class Project:
                 shutil.rmtree(parts)
 
     def returns(self, expression: str, header: str = TABLE) -> Published:
-        """Load what this expression is."""
-        return self.build(
-            "import datetime as dt, uuid\nfrom decimal import Decimal as D\n"
-            f"def materialize():\n    return {expression}\n",
-            header,
-        )
+        """Load what this expression is, as if materialize() had returned it."""
+        asset, names = self.write("def materialize(): ...", header), {"D": Decimal, "dt": dt}
+        with tempfile.TemporaryDirectory() as folder:
+            value = eval(
+                expression, {"uuid": uuid, "duckdb": duckdb, "pd": pd, "pl": pl, "pa": pa, **names}
+            )
+            python_runner.write(value, Path(folder))
+            found = json.loads(Path(folder, "result.json").read_text())
+            load = PythonLoad(asset, Path(folder) if found["rows"] is not None else None)
+            return build(self.warehouse, asset, load)
 
     def fails(self, code: str, header: str = TABLE, timeout: float | None = None) -> str:
         """The error of this code, with paths that begin at the project."""
@@ -304,7 +312,7 @@ class TestTheTime:
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     def test_ends_with_the_process_that_waits_for_it(
-        self, project: Project, tmp_path: Path, number: signal.Signals
+        self, project: Project, tmp_path: Path, tidy: Path, number: signal.Signals
     ) -> None:
         pids = tmp_path / "pids"
         asset = project.write(
@@ -313,7 +321,7 @@ class TestTheTime:
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
             with open({str(pids)!r}, "w") as file:
                 file.write(f"{{os.getpid()}} {{child.pid}}\\n")
-            list(range(10 ** 10)) if False else sum(range(10 ** 12))
+            sum(range(10 ** 12))
             """
         )
         parent = subprocess.Popen(
@@ -337,6 +345,7 @@ class TestTheTime:
         started = time.monotonic()
         assert all(gone(int(pid)) for pid in pids.read_text().split())
         assert time.monotonic() - started < 5
+        assert list(tidy.iterdir()) == []
 
 
 class TestRows:
@@ -389,19 +398,19 @@ class TestRows:
     @pytest.mark.parametrize(
         "expression",
         [
-            "__import__('pandas').DataFrame({'a': [1, 2], 'b': ['x', None]})",
-            "__import__('polars').DataFrame({'a': [1, 2], 'b': ['x', None]})",
-            "__import__('polars').LazyFrame({'a': [1, 2], 'b': ['x', None]})",
-            "__import__('pyarrow').table({'a': [1, 2], 'b': ['x', None]})",
-            "__import__('pyarrow').table({'a': [1, 2], 'b': ['x', None]}).to_batches()[0]",
-            "__import__('pyarrow').table({'a': [1, 2], 'b': ['x', None]}).to_reader()",
-            "__import__('duckdb').sql(\"FROM (VALUES (1::BIGINT, 'x'), (2, NULL)) t(a, b)\")",
+            "pd.DataFrame({'a': [1, 2], 'b': ['x', None]})",
+            "pl.DataFrame({'a': [1, 2], 'b': ['x', None]})",
+            "pl.LazyFrame({'a': [1, 2], 'b': ['x', None]})",
+            "pa.table({'a': [1, 2], 'b': ['x', None]})",
+            "pa.table({'a': [1, 2], 'b': ['x', None]}).to_batches()[0]",
+            "pa.table({'a': [1, 2], 'b': ['x', None]}).to_reader()",
+            "duckdb.sql(\"FROM (VALUES (1::BIGINT, 'x'), (2, NULL)) t(a, b)\")",
             "[{'a': 1, 'b': 'x'}, {'a': 2, 'b': None}]",
             "({'a': 1, 'b': 'x'}, {'a': 2})",
             "iter([{'a': 1, 'b': 'x'}, None, {'a': 2}])",
             "({'a': n, 'b': {1: 'x'}.get(n)} for n in (1, 2))",
-            "(__import__('polars').DataFrame({'a': [n], 'b': [{1: 'x'}.get(n)]}) for n in (1, 2))",
-            "[__import__('pandas').DataFrame({'a': [1], 'b': ['x']}), {'a': 2, 'b': None}]",
+            "(pl.DataFrame({'a': [n], 'b': [{1: 'x'}.get(n)]}) for n in (1, 2))",
+            "[pd.DataFrame({'a': [1], 'b': ['x']}), {'a': 2, 'b': None}]",
         ],
     )
     def test_come_in_many_forms(self, project: Project, expression: str) -> None:
@@ -452,6 +461,7 @@ class TestRows:
             ("1, 2.5", "DOUBLE", [1.0, 2.5]),
             ("1, D('2.50')", "DECIMAL(3,2)", [Decimal("1.00"), Decimal("2.50")]),
             ("2**70, 1", "DECIMAL(22,0)", [Decimal(2**70), Decimal(1)]),
+            ("-2**63, 1", "BIGINT", [-(2**63), 1]),
             ("float('nan'), None", "DOUBLE", ["nan", None]),
             ("dt.date(2020, 1, 1), dt.datetime(2020, 1, 1, 5)", "TIMESTAMP",
              [datetime(2020, 1, 1), datetime(2020, 1, 1, 5)]),
@@ -473,6 +483,7 @@ class TestRows:
             ("True, 1", "the column x: Could not convert 1 with type int"),
             ("b'x', 'x'", "the column x holds bytes and texts; return values of one type"),
             ("2**200, 1", "the column x holds an integer of more than 38 digits"),
+            ("[2**200], [1]", "the column x: Python int too large"),
             ("2**53 + 1, 0.5", "the column x: Integer value 9007199254740993 is outside"),
             ("object(), 1", "the column x: Could not convert <object object"),
             ("dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)",
@@ -480,11 +491,9 @@ class TestRows:
         ],
     )  # fmt: skip
     def test_may_not_mix_what_does_not(self, project: Project, values: str, message: str) -> None:
-        found = project.fails(
-            "import datetime as dt\n\n"
-            f"def materialize():\n    return [{{'x': x}} for x in ({values})]"
-        )
-        assert found.startswith(f"made.py:8: {message}"), found
+        with pytest.raises(python_runner.ResultError) as caught:
+            project.returns(f"[{{'x': x}} for x in ({values})]")
+        assert str(caught.value).startswith(message)
 
     @pytest.mark.parametrize(
         ("early", "late", "message"),
@@ -497,9 +506,10 @@ class TestRows:
     def test_may_not_change_their_kind_on_the_way(
         self, project: Project, early: str, late: str, message: str | None
     ) -> None:
-        code = f"def materialize():\n    return [{{'x': {early}}}] * 10_000 + [{{'x': {late}}}]"
+        with pytest.raises(python_runner.ResultError) as caught:
+            project.returns(f"[{{'x': {early}}}] * 10_000 + [{{'x': {late}}}]")
         expected = f"the column x {message}" if message else "the column x: Integer value 90071992"
-        assert project.fails(code).startswith(f"made.py:6: {expected}")
+        assert str(caught.value).startswith(expected)
 
     @pytest.mark.parametrize(
         ("value", "message"),
@@ -514,8 +524,15 @@ class TestRows:
         ],
     )  # fmt: skip
     def test_must_be_rows(self, project: Project, value: str, message: str) -> None:
-        assert project.fails(f"def materialize():\n    return {value}").startswith(
-            f"made.py:6: {message}"
+        with pytest.raises(python_runner.ResultError) as caught:
+            project.returns(value)
+        assert str(caught.value).startswith(message)
+
+    def test_that_are_none_point_to_the_function(self, project: Project) -> None:
+        found = project.fails("x = 1\n\ndef materialize():\n    return x")
+        assert found == (
+            "made.py:8: materialize() returned a int; "
+            "return a DataFrame, a pyarrow Table, or dicts, one for each row"
         )
 
     def test_must_not_come_from_a_coroutine(self, project: Project) -> None:
@@ -564,7 +581,7 @@ class TestPandas:
         assert project.rows[1] == (None,) * 10
 
     def test_a_named_index_is_a_column_and_a_plain_one_is_not(self, project: Project) -> None:
-        frame = "__import__('pandas').DataFrame({'k': ['a', 'a', 'b'], 'v': [1, 2, 3]})"
+        frame = "pd.DataFrame({'k': ['a', 'a', 'b'], 'v': [1, 2, 3]})"
         project.returns(f"{frame}.groupby('k').sum()")
         assert project.rows == [("a", 3), ("b", 3)]
         project.returns(f"{frame}.sort_values('v', ascending=False)")
@@ -585,7 +602,7 @@ class TestPandas:
         assert found.startswith("made.py:7: the column m stands twice in the DataFrame; rename one")
 
     def test_nanoseconds_stay_where_there_are_some(self, project: Project) -> None:
-        stamp = "__import__('pandas').Series([{}], dtype='datetime64[ns]').to_frame('t')"
+        stamp = "pd.Series([{}], dtype='datetime64[ns]').to_frame('t')"
         project.returns(stamp.format("1_000"))
         assert project.types == {"t": "TIMESTAMP"}
         project.returns(stamp.format("1_001"))
@@ -596,7 +613,7 @@ class TestPolars:
     """Types and gaps of polars."""
 
     def test_nan_is_a_value_and_null_is_none(self, project: Project) -> None:
-        project.returns("__import__('polars').DataFrame({'f': [float('nan'), None, 1.0]})")
+        project.returns("pl.DataFrame({'f': [float('nan'), None, 1.0]})")
         assert [str(f) for (f,) in project.rows] == ["nan", "None", "1.0"]
 
     def test_types_survive(self, project: Project) -> None:
@@ -807,7 +824,7 @@ class TestRequirements:
         uv.chmod(0o755)
         monkeypatch.setenv("PATH", f"{uv.parent}:{os.environ['PATH']}")
         (project.root / "requirements.txt").write_text("no-such-package\n")
-        project.returns("[{'a': 1}]")
+        project.build("def materialize(): return [{'a': 1}]")
         assert project.rows == [(1,)]
         assert project.output[0].startswith(
             f"run --quiet --no-project --python {sys.executable} --with-requirements "

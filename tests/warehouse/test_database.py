@@ -191,9 +191,10 @@ class TestClosing:
                 connection.execute("BEGIN")
                 raise error
 
-        with pytest.raises(error):
+        with pytest.raises(error) as raised:
             work()
         assert is_closed(kept[0])
+        assert raised.tb is not None  # which holds on to every local variable on its way
         with open_warehouse(path) as connection:
             connection.execute("SELECT 1")
 

@@ -1,0 +1,105 @@
+"""What the files ask for, and the warehouse, the sources or Dagster cannot do.
+
+Importing Dagster takes longer than reading hundreds of files, so that nothing here does until a
+schedule needs its opinion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from ecommerce_dagster.bruin.models import Asset, Pipeline
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.orchestration.names import check_name, key_parts
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.rules import lint_checks
+
+# Schedules that need no second look; the days of a month that is too short are one that does.
+_PLAIN_SCHEDULE = re.compile(r"@?(hourly|daily|weekly|monthly|yearly|continuous)", re.IGNORECASE)
+
+
+def lint(project: Project, log: ProblemLog) -> None:
+    """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
+    _lint_schedule(project.pipeline, log)
+    lint_keys(tuple(project.by_name.values()), log)
+    for asset in project.assets:
+        reason = unsupported(project, asset)
+        if reason is not None:
+            message = f"'{asset.name}' is left out: {reason}"
+            log.warning(asset.path, asset.line, "valid-task-type", message)
+            continue
+        _lint_type(asset, log)
+        lint_checks(asset, log)
+        if asset.type in ASSET_TYPES:
+            ASSET_TYPES[asset.type].lint(asset, project.root, log)
+        _lint_connections(project, asset, log)
+        _lint_check_names(asset, log)
+
+
+def _lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
+    """Ask Dagster about every schedule and start date that is not obviously right."""
+    schedule, start = (pipeline.schedule or "").strip(), pipeline.start_date
+    try:
+        plain = start is None or datetime.fromisoformat(start) is not None
+    except ValueError:
+        plain = False
+    if plain and (not schedule or _PLAIN_SCHEDULE.fullmatch(schedule)):
+        return
+    from ecommerce_dagster.orchestration.partitions import lint_schedule
+
+    lint_schedule(pipeline, log)
+
+
+def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
+    """Different assets need different keys, in all pipelines together."""
+    keys: dict[tuple[str, ...], Asset] = {}
+    for asset in assets:
+        first = keys.setdefault(key_parts(asset.name), asset)
+        if first is asset:
+            continue
+        key = "/".join(key_parts(asset.name))
+        message = (
+            f"'{asset.name}' has the asset key {key}, as '{first.name}' in {first.path}; rename one"
+        )
+        log.error(asset.path, asset.line, "asset-key-unique", message)
+
+
+def _lint_type(asset: Asset, log: ProblemLog) -> None:
+    if asset.type and asset.type not in ASSET_TYPES:
+        hint = did_you_mean(asset.type, ASSET_TYPES)
+        log.error(asset.path, asset.line, "valid-task-type", f"unknown type '{asset.type}'; {hint}")
+
+
+def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
+    if asset.type not in ASSET_TYPES:
+        return
+    for name, platforms in connections_of(project, asset).items():
+        found = project.connections.by_name.get(name)
+        if found is None:
+            where = project.connections.path
+            known = did_you_mean(name, project.connections.by_name)
+            message = (
+                f"the connection '{name}' is not in {where.name} "
+                f"(environment '{project.connections.environment}'); {known}"
+                if where
+                else f"the connection '{name}' is needed, and there is no .bruin.yml"
+            )
+            log.warning(asset.path, asset.line, "valid-connection", message)
+        elif found.platform not in platforms:
+            expected = " or ".join(sorted(platforms))
+            message = f"the connection '{name}' is of type {found.platform}; expected {expected}"
+            log.error(asset.path, asset.line, "valid-connection", message)
+
+
+def _lint_check_names(asset: Asset, log: ProblemLog) -> None:
+    """Dagster wants plain, distinct names; a collision would drop a check without a word."""
+    names: dict[str, str] = {}
+    for check in checks_of(asset):
+        first = names.setdefault(check_name(check), check.label)
+        if first != check.label:
+            message = f"the checks '{first}' and '{check.label}' have the same name in Dagster"
+            log.error(check.rule.path, check.rule.line, "duplicate-checks", message)

@@ -1,0 +1,132 @@
+"""Dagster's pages, in a real browser, after `ecommerce dev` has found new data by itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+import pytest
+from orchestration.helpers import ONE_DAY, NewShop, Shop, dev, eventually, free_port
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+expect.set_options(timeout=20_000)
+
+
+@dataclass(frozen=True)
+class Site:
+    shop: Shop
+    address: str
+
+    def runs(self) -> list[dg.DagsterRun]:
+        with self.shop.instance() as instance:
+            return list(instance.get_runs())
+
+    def is_idle(self) -> bool:
+        runs = self.runs()
+        return bool(runs) and all(run.is_finished for run in runs)
+
+
+@pytest.fixture(scope="module")
+def site(new_shop: NewShop) -> Iterator[Site]:
+    """A shop with a day of data that nobody has run, a minute after `ecommerce dev`."""
+    shop = new_shop()
+    shop.generate(*ONE_DAY)
+    port = free_port()
+    with dev(shop, port):
+        site = Site(shop, f"http://127.0.0.1:{port}")
+        assert eventually(site.is_idle, 120)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1600, "height": 1200})
+    yield page
+    page.close()
+
+
+def button(page: Page, text: str) -> Locator:
+    return page.locator("button", has_text=re.compile(f"^{text}$"))
+
+
+def test_new_data_is_loaded_and_built_without_anybody_asking(site: Site) -> None:
+    [run] = site.runs()
+    assert run.is_success
+    assert "dagster/sensor_name" in run.tags
+    assert site.shop.query("SELECT orders_count, revenue::VARCHAR FROM mart.sales_daily") == [
+        (500, "232856.13")
+    ]
+
+
+def test_the_lineage_page_shows_the_layers_and_no_dialog(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/asset-groups")
+    expect(page.get_by_text("Global asset lineage")).to_be_visible()
+    for layer in ("raw", "stg", "mart"):
+        expect(page.get_by_text(layer, exact=True).first).to_be_visible()
+    page.wait_for_timeout(1500)  # dialogs come late
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_text("Join the Dagster community")).to_have_count(0)
+
+
+def test_a_layers_page_shows_how_many_checks_of_each_table_passed(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/locations/ecommerce_dagster.definitions/asset-groups/stg")
+    expect(page.get_by_text("14 / 14 Passed")).to_be_visible()
+    expect(page.get_by_text("16 / 16 Passed")).to_be_visible()
+
+
+def test_an_assets_page_shows_its_prose_its_query_and_its_columns(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/assets/stg/product_variants")
+    expect(page.get_by_text("One row per variant, that is a product").first).to_be_visible()
+    expect(page.get_by_text("FROM raw.product_variants AS v").first).to_be_visible()
+    expect(page.get_by_text("Stock keeping unit of the variant").first).to_be_visible()
+    body = page.inner_text("body")
+    assert "DECIMAL(10,2)" in body
+    assert "Data Team" in body
+    assert re.search(r"Row count\s+127\b", body)
+    assert re.search(r"Latest check results\s+14\b", body)
+
+
+def test_one_check_is_executed_from_its_page(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/assets/stg/customers?view=checks&checkDetail=email__not_null")
+    expect(page.get_by_text("Each email is present.").first).to_be_visible()
+    before = len(site.runs())
+    button(page, "Execute").click()
+    assert eventually(lambda: len(site.runs()) == before + 1, 20)
+    assert eventually(site.is_idle, 60)
+    run = site.runs()[0]
+    assert run.is_success
+    assert run.asset_check_selection == {
+        dg.AssetCheckKey(dg.AssetKey(["stg", "customers"]), "email__not_null")
+    }
+    events = site.shop.events(dg.DagsterEventType.ASSET_CHECK_EVALUATION, run.run_id)
+    assert [event.asset_check_evaluation_data.check_name for event in events] == ["email__not_null"]
+    assert site.shop.events(dg.DagsterEventType.ASSET_MATERIALIZATION, run.run_id) == []
+
+
+def test_the_page_of_the_run_says_that_it_succeeded(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/runs/{site.runs()[-1].run_id}")
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
