@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, UndefinedError
 
+from ecommerce_dagster.bruin.builtin_macros import BUILTIN_MACROS
 from ecommerce_dagster.bruin.date_filters import (
     DATE,
     DATE_FILTERS,
@@ -81,6 +82,7 @@ class RunContext:
             "schema_prefix": self.schema_prefix,
             "this": asset,
             "var": dict(self.variables),
+            "bruin": BUILTIN_MACROS,
         }
 
 
@@ -155,8 +157,6 @@ def _is_unclosed(error: TemplateSyntaxError) -> bool:
 def _missing(message: str, names: Mapping[str, Any]) -> str:
     name = re.fullmatch(r"'(.+)' is undefined", message)
     if name is not None:
-        if name[1] == "bruin":
-            return "missing variable 'bruin'; Bruin's built-in macros are not available here"
         match = f"var.{name[1]}" if name[1] in names.get("var", ()) else nearest(name[1], names)
         hint = f"did you mean '{match}'?" if match else f"known: {', '.join(sorted(names))}"
         return f"missing variable '{name[1]}'; {hint}"

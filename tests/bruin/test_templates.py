@@ -23,7 +23,8 @@ RUN = RunContext(
     execution_date=datetime(2024, 2, 3, 4, 5, 6, 7, tzinfo=UTC),
 )
 KNOWN = (
-    "known: commit_hash, end_date, end_date_nodash, end_datetime, end_timestamp, execution_date, "
+    "known: bruin, commit_hash, end_date, end_date_nodash, end_datetime, end_timestamp, "
+    "execution_date, "
     "execution_date_nodash, execution_datetime, execution_timestamp, full_refresh, pipeline, "
     "run_id, schema_prefix, start_date, start_date_nodash, start_datetime, start_timestamp, this, "
     "var"
@@ -147,8 +148,6 @@ def test_what_stands_around_a_template_keeps_its_place(template: str, text: str)
         ("{% for x in nothing %}{% endfor %}", 1, f"missing variable 'nothing'; {KNOWN}"),
         ("{{ var.all_tiem }}", 1, "missing variable 'all_tiem'; did you mean 'all_time'?"),
         ("{{ var.config.key }}", 1, "missing variable 'key'; did you mean 'keys'?"),
-        ("{{ bruin.group_by(1) }}", 1,
-         "missing variable 'bruin'; Bruin's built-in macros are not available here"),
         ("{{ ref('x') }}", 1, f"missing variable 'ref'; {KNOWN}"),
         ("{{ this.name }}", 1, "the template fails: 'str object' has no attribute 'name'"),
         ("{{ 1 / 0 }}", 1, "the template fails: division by zero"),
