@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ecommerce_dagster.bruin.interval import months_later
@@ -16,22 +16,45 @@ TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 _FORMATS = (
     DATE, NODASH, DATETIME, TIMESTAMP,
-    "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
 )  # fmt: skip
+_CODE = re.compile(r"%([-_0^#:]*.)", re.DOTALL)
 _HOUR = {"minute": 0, "second": 0, "microsecond": 0}
 _DAY = {"hour": 0, **_HOUR}
 
 
 def written(moment: datetime, pattern: str) -> str:
-    """`moment` in the format `pattern`. Years have four digits on every platform."""
-    return moment.strftime(re.sub(r"(?<!%)((?:%%)*)%Y", rf"\g<1>{moment.year:04d}", pattern))
+    """`moment` in the format `pattern`, the same on every platform; without a zone it is in UTC."""
+
+    def code(found: re.Match[str]) -> str:
+        own = _OWN_CODES.get(found[1])
+        return found[0] if own is None else own(moment)
+
+    return moment.strftime(_CODE.sub(code, pattern))
+
+
+# What the C library does in its own way, or by the zone of the machine.
+_OWN_CODES: dict[str, Callable[[datetime], str]] = {
+    "Y": lambda moment: f"{moment.year:04d}",
+    "F": lambda moment: f"{moment.year:04d}-{moment:%m-%d}",
+    "s": lambda moment: f"{int(_aware(moment).timestamp())}",
+    "Z": lambda moment: _aware(moment).tzname() or "",
+    "z": lambda moment: f"{_aware(moment):%z}",
+    ":z": lambda moment: _aware(moment).isoformat()[-6:],
+}
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _parsed(text: Any) -> tuple[datetime, str]:
     """A date in any of the formats that templates see, and that format."""
     for pattern in _FORMATS:
         try:
-            return datetime.strptime(str(text), pattern), pattern
+            return datetime.strptime(str(text), pattern), pattern.replace("%z", "%:z")
         except ValueError:
             continue
     raise ValueError(f"{str(text)[:60]!r} is not a date")

@@ -33,7 +33,7 @@ from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
-from ecommerce_dagster.bruin.variables import variables_of, variant_of
+from ecommerce_dagster.bruin.variables import lint_variants, variables_of, variant_of
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def read_project(
         return None
     given = {**variant_of(pipeline, variant, log), **(variables or {})}
     values = variables_of(pipeline, given, log)
+    lint_variants(pipeline, variant, log)
     pipeline = named_pipeline(pipeline, RunContext(variables=values), log)
     lint_pipeline(pipeline, log)
     macros = _read_macros(directory, log)

@@ -124,7 +124,8 @@ class _Counting(NodeTransformer):
         """A turn costs at least what the body says itself."""
         self.generic_visit(node)
         size = 1 + sum(len(text.data) for text in node.find_all(nodes.TemplateData))
-        node.iter = _filtered(node.iter, "_turns", nodes.Const(size))
+        in_pairs = isinstance(node.target, nodes.Tuple)
+        node.iter = _filtered(node.iter, "_turns", nodes.Const(size), nodes.Const(in_pairs))
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802
@@ -145,7 +146,10 @@ def _filtered(node: nodes.Node, name: str, *args: nodes.Expr) -> nodes.Filter:
 
 # With the context, so that Jinja does not work it out when it compiles the template.
 @pass_context
-def _turns(context: Any, items: Iterable[Any], cost: int) -> Iterable[Any]:
+def _turns(context: Any, items: Iterable[Any], cost: int, in_pairs: bool) -> Iterable[Any]:
+    if in_pairs and isinstance(items, Mapping):
+        # `for key, value in mapping` works in Bruin, and means nothing in Jinja.
+        items = items.items()
     if isinstance(items, Sized):
         _spend(len(items) * cost)
         return items

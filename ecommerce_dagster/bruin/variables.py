@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ecommerce_dagster.bruin.located import Position
+from ecommerce_dagster.bruin.located import Position, WrittenFloat, WrittenInt
 from ecommerce_dagster.bruin.models import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.variable_schema import (
+    TYPES,
+    SchemaError,
+    complaint,
+    takes_text_only,
+    unknown_types,
+)
 
 _RULE = "valid-variables"
-# The types of JSON schema, and what people write instead.
-_TYPES: dict[str, tuple[type, ...]] = {
-    "array": (list, tuple),
-    "boolean": (bool,),
-    "integer": (int,),
-    "null": (type(None),),
-    "number": (int, float),
-    "object": (dict,),
-    "string": (str,),
-}
-_ALIASES = {
-    "bool": "boolean", "dict": "object", "float": "number", "int": "integer", "list": "array",
-    "map": "object", "str": "string", "text": "string",
-}  # fmt: skip
-_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
-    "minimum": ("at least", lambda value, bound: value >= bound),
-    "maximum": ("at most", lambda value, bound: value <= bound),
-}
 
 
 def variant_of(pipeline: Pipeline, name: str | None, log: ProblemLog) -> dict[str, Any]:
@@ -58,7 +47,7 @@ def variables_of(
             log.error(*at, _RULE, message)
             continue
         values[name] = schema["default"]
-        _lint_type(name, schema, at, log)
+        _lint_schema(name, schema, at, log)
         broken = _complaint(schema, schema["default"])
         if broken:
             at = pipeline.at("variables", name, "default")
@@ -69,50 +58,56 @@ def variables_of(
         if name not in pipeline.variables:
             hint = did_you_mean(name, pipeline.variables)
             log.error(*at, _RULE, f'no such variable "{name}"; {hint}')
-        elif isinstance(schema, Mapping) and (broken := _complaint(schema, value)):
-            log.error(*at, _RULE, f"the value given for the variable '{name}' {broken}")
+        elif isinstance(schema, Mapping):
+            value = _as_declared(schema, value)
+            if broken := _complaint(schema, value):
+                log.error(*at, _RULE, f"the value given for the variable '{name}' {broken}")
         values[name] = value
     return values
 
 
-def _lint_type(name: str, schema: Mapping[str, Any], at: Position, log: ProblemLog) -> None:
-    for kind in _types(schema):
-        if kind not in _TYPES:
-            hint = did_you_mean(kind, _TYPES)
-            message = f"the type '{kind}' of the variable '{name}' is not checked; {hint}"
-            log.warning(*at, _RULE, message)
+def lint_variants(pipeline: Pipeline, chosen: str | None, log: ProblemLog) -> None:
+    """Warn of the variants that nobody chose and that would not work."""
+    for variant, given in pipeline.variants.items():
+        if variant == chosen:
+            continue
+        if not isinstance(given, Mapping):
+            message = f"the variant '{variant}' must be a mapping of variables to values"
+            log.warning(*pipeline.at("variants", variant), _RULE, message)
+            continue
+        for name, value in given.items():
+            schema = pipeline.variables.get(name)
+            if name not in pipeline.variables:
+                hint = did_you_mean(name, pipeline.variables)
+                broken: str | None = f'sets no such variable "{name}"; {hint}'
+            else:
+                found = _complaint(schema, value) if isinstance(schema, Mapping) else None
+                broken = found and f"sets the variable '{name}', which {found}"
+            if broken:
+                at = pipeline.at("variants", variant, name)
+                log.warning(*at, _RULE, f"the variant '{variant}' {broken}")
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    written = schema.get("type")
-    kinds = written if isinstance(written, list) else [] if written is None else [written]
-    return [_ALIASES.get(str(kind), str(kind)) for kind in kinds]
+def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: ProblemLog) -> None:
+    for kind in unknown_types(schema):
+        hint = did_you_mean(kind, TYPES)
+        message = f"the type '{kind}' of the variable '{name}' is not checked; {hint}"
+        log.warning(*at, _RULE, message)
+    try:
+        complaint(schema, schema.get("default"))
+    except SchemaError as error:
+        message = f"the schema of the variable '{name}' is no JSON schema, so that it is not "
+        log.warning(*at, _RULE, f"{message}checked; {error}")
 
 
 def _complaint(schema: Mapping[str, Any], value: Any) -> str | None:
-    """What of `schema` the value breaks, as the end of a sentence."""
-    kinds = _types(schema)
-    if kinds and not any(_is_a(value, kind) for kind in kinds):
-        return f"is {_shown(value)}; expected {' or '.join(kinds)}"
-    allowed = schema.get("enum")
-    if isinstance(allowed, list) and value not in allowed:
-        return f"is {_shown(value)}; expected {', '.join(map(_shown, allowed))}"
-    if not _is_a(value, "number"):
+    try:
+        return complaint(schema, value)
+    except SchemaError:
         return None
-    for key, (words, holds) in _BOUNDS.items():
-        if _is_a(schema.get(key), "number") and not holds(value, schema[key]):
-            return f"is {_shown(value)}; expected {words} {schema[key]}"
-    return None
 
 
-def _is_a(value: Any, kind: str) -> bool:
-    """JSON's idea of a type: true is no number, and an unknown type fits everything."""
-    if kind not in _TYPES:
-        return True
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _TYPES[kind])
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:60]
+def _as_declared(schema: Mapping[str, Any], value: Any) -> Any:
+    """`--var version=1.10` is the text that the variable asks for, not a number."""
+    is_written = isinstance(value, WrittenInt | WrittenFloat)
+    return value.written if is_written and takes_text_only(schema) else value

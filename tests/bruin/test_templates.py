@@ -107,6 +107,36 @@ def test_conditions_loops_and_filters_work() -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{% for k, v in var.config %}{{ k }}={{ v }}{% endfor %}", "keys=1"),
+        ("{% for k, v in var.config.items() %}{{ k }}={{ v }}{% endfor %}", "keys=1"),
+        ("{% for k in var.config %}{{ k }}{% endfor %}", "keys"),
+        ("{% for a, b in [(1, 2), (3, 4)] %}{{ a * b }} {% endfor %}", "2 12 "),
+        ("{% for u in var.users if u != 'a' %}{{ u }}{% else %}none{% endfor %}", "b"),
+        ("{% set n = namespace(sum=0) %}{% for x in [1, 2] %}{% set n.sum = n.sum + x %}"
+         "{% endfor %}{{ n.sum }}", "3"),
+        ("{% set cols = ['a', 'b'] %}{{ cols | map('upper') | join(', ') }}", "A, B"),
+        ("{%- set x = 1 -%}\n  SELECT {{- ' ' ~ x }}\n{#- note -#}\n", "SELECT 1"),
+        ("{{ 'x' if full_refresh else 'y' }} {{ not full_refresh }}", "x False"),
+        ("{{ nothing | default('d') }} {{ var.nothing | default(1) + 1 }}", "d 2"),
+        ("{{ var.users | length }} {{ var.users | first }} {{ var.users[-1] }}", "2 a b"),
+        ("{{ var.config | tojson }} {{ var.users | tojson }}", '{"keys": 1} ["a", "b"]'),
+        ("{{ [3, 1, 2] | sort | reverse | list }} {{ 'a,b'.split(',') }}", "[3, 2, 1] ['a', 'b']"),
+        ("{{ ' a ' | trim | replace('a', 'b') }}{{ 2.6 | round | int }}{{ '5' | int + 1 }}", "b36"),
+        ("{{ start_date | add_days(var['items']) }} {{ end_date | truncate_month }}",
+         "2024-01-18 2024-01-01"),
+        ("{% if this in ['stg.orders'] and var.config.keys == 1 %}yes{% endif %}", "yes"),
+        ("{{ var.users is iterable }} {{ start_date < end_date }}", "True True"),
+        ("{% filter upper %}{{ pipeline }}{% endfilter %}{% with y = 2 %}{{ y }}{% endwith %}",
+         "SHOP2"),
+    ],
+)  # fmt: skip
+def test_what_people_write_in_queries_works(template: str, text: str) -> None:
+    assert rendered(template) == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "SELECT 1",
@@ -192,6 +222,26 @@ class TestMacros:
     def test_a_macro_sees_the_variables(self) -> None:
         macros = "{% macro m() %}{{ this }} {{ start_date }} {{ var.items }}{% endmacro %}"
         assert rendered("{{ m() }}", macros) == "stg.orders 2024-01-15 3"
+
+    @pytest.mark.parametrize(
+        ("macros", "template", "text"),
+        [
+            ("{% macro a(x) %}{{ x }}{% endmacro %}\n{% macro b(x) %}{{ a(x) }}!{% endmacro %}",
+             "{{ b(1) }}", "1!"),
+            ("{%- macro a(x) -%}\n  {{ x }}\n{%- endmacro -%}\n", "SELECT {{ a(1) }}", "SELECT 1"),
+            ("{%- macro a() -%}x{%- endmacro -%}", "{%- set y = a() -%}\n\n{{ y }}", "x"),
+            ("{% macro a(x, y=2) %}{{ x }}{{ y }}{{ varargs }}{{ kwargs }}{% endmacro %}",
+             "{{ a(1) }} {{ a(y=3, x=1) }} {{ a(1, 2, 3, z=4) }}", "12(){} 13(){} 12(3,){'z': 4}"),
+            ("{% macro wrap() %}<{{ caller() }}>{% endmacro %}",
+             "{% call wrap() %}x{% endcall %}", "<x>"),
+            ("{% set layer = 'stg' %}", "{{ layer }}.x", "stg.x"),
+            ("{% macro a() %}{% for u in var.users %}{{ u }}{% endfor %}{% endmacro %}",
+             "{{ a() | upper }}", "AB"),
+            ("-- a file without macros", "SELECT {{ 1 }}", "SELECT 1"),
+        ],
+    )  # fmt: skip
+    def test_macros_do_what_jinjas_do(self, macros: str, template: str, text: str) -> None:
+        assert rendered(template, macros) == text
 
     def test_errors_name_the_line_of_the_template(self) -> None:
         assert failure("SELECT\n\n{{ nothing }}", self.MACROS)[0] == 3

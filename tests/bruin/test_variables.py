@@ -73,8 +73,21 @@ def test_an_unknown_type_is_a_warning(files: Files) -> None:
         ("enum: [a, b]", "c", "is 'c'; expected 'a', 'b'"),
         ("minimum: 1", 0, "is 0; expected at least 1"),
         ("maximum: 1.5", 2, "is 2; expected at most 1.5"),
+        ("exclusiveMinimum: 1", 1, "is 1; expected more than 1"),
+        ("multipleOf: 5", 7, "is 7; expected a multiple of 5"),
+        ("items: {type: str}", ["a", 1], "is 1 at [1]; expected string"),
+        ("minItems: 1", [], "is []; expected at least 1 items"),
+        ("uniqueItems: true", [1, 1], "is [1, 1]; expected items that differ from each other"),
+        ("pattern: '^[a-z]{2}$'", "eng", "is 'eng'; expected a match of ^[a-z]{2}$"),
+        ("minLength: 2", "e", "is 'e'; expected at least 2 characters"),
+        ("required: [from, to]", {"from": 1}, "is {'from': 1}; expected the keys from, to"),
+        ("properties: {n: {type: int}}", {"n": "x"}, "is 'x' at ['n']; expected integer"),
+        ("additionalProperties: false", {"n": 1},
+         "is {'n': 1}; Additional properties are not allowed ('n' was unexpected)"),
+        ("anyOf: [{type: list, items: {type: bool}}, {type: bool}]", [1],
+         "is 1 at [0]; expected boolean"),
     ],
-)
+)  # fmt: skip
 def test_a_value_must_fit_the_schema(files: Files, schema: str, value: Any, broken: str) -> None:
     variables(files, f"a:\n  default: null\n  {schema}")
     assert files.errors(variables={"a": value}) == [
@@ -88,7 +101,8 @@ def test_a_value_must_fit_the_schema(files: Files, schema: str, value: Any, brok
         ("type: integer", 5), ("type: number", 5), ("type: number", 1.5), ("type: boolean", True),
         ("type: string", ""), ("type: array", []), ("type: object", {}), ("enum: [1, 2]", 2),
         ("minimum: 1", 1), ("maximum: 1", 1), ("minimum: 1", "text"), ("minimum: low", 0),
-        ("items: {type: string}", [1]),
+        ("items: {type: string}", ["a"]), ("type: list", [1]), ("$ref: http://x/y", 1),
+        ("pattern: x", 5), ("required: [a]", {"a": None}), ("type: float", 1),
     ],
 )  # fmt: skip
 def test_a_value_that_fits_is_taken(files: Files, schema: str, value: Any) -> None:
@@ -99,4 +113,46 @@ def test_a_value_that_fits_is_taken(files: Files, schema: str, value: Any) -> No
 def test_a_default_that_breaks_its_schema_is_a_warning(files: Files) -> None:
     assert variables(files, "a:\n  type: string\n  default: 5").warnings() == [
         "pipeline.yml:5: the default of the variable 'a' is 5; expected string"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ("minimum: low", "minimum: 'low' is not of type 'number'"),
+        ("required: true", "required: True is not of type 'array'"),
+        ("pattern: '('", "pattern: '(' is not a 'regex'"),
+    ],
+)
+def test_a_schema_that_is_none_is_a_warning(files: Files, schema: str, reason: str) -> None:
+    assert variables(files, f"a:\n  default: x\n  {schema}").warnings() == [
+        "pipeline.yml:3: the schema of the variable 'a' is no JSON schema, so that it is not "
+        f"checked; {reason}"
+    ]
+
+
+def test_variants_that_would_not_work_are_warned_of(files: Files) -> None:
+    files.write("assets/a.asset.yml", "type: empty\n")
+    files.write(
+        "pipeline.yml",
+        """
+        name: shop
+        variables:
+          country: {type: string, default: de, enum: [de, fr]}
+        variants:
+          fr: {country: fr}
+          uk: {country: uk}
+          xx: {contry: fr}
+          yy: fr
+        """,
+    )
+    uk = "sets the variable 'country', which is 'uk'; expected 'de', 'fr'"
+    assert files.warnings() == [
+        f"pipeline.yml:6: the variant 'uk' {uk}",
+        "pipeline.yml:7: the variant 'xx' sets no such variable \"contry\"; "
+        "did you mean 'country'?",
+        "pipeline.yml:8: the variant 'yy' must be a mapping of variables to values",
+    ]
+    assert files.errors(variant="uk") == [
+        "pipeline.yml:3: the value given for the variable 'country' is 'uk'; expected 'de', 'fr'"
     ]
