@@ -14,7 +14,6 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from data_generator.connect import dsn_from_environment
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +53,8 @@ def postgres() -> Iterator[str]:
     """The DSN of the shop's database: the user's server, else the embedded one, running until
     the end of the block. Sets POSTGRES_* for this process and those it starts."""
     if brings_own_postgres():
+        from data_generator.connect import dsn_from_environment
+
         yield dsn_from_environment(os.environ) or ""
         return
     with EmbeddedPostgres(postgres_data()) as server:

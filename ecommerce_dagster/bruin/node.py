@@ -65,10 +65,13 @@ class Node(BaseModel):
             return Position(self.path, self.line)
         return self._written.position(location)
 
-    def text_at(self, key: str) -> Position:
+    def text_at(self, *location: str) -> Position:
         """Where the text of a key begins: for a block (`key: |`) on the line below the key."""
-        known = self._written.text_at if self._written is not None else {}
-        return known.get(key) or self.at(key)
+        around: Any = self._written
+        for step in location[:-1]:
+            around = around.get(step) if isinstance(around, YamlMapping) else None
+        known = around.text_at if isinstance(around, YamlMapping) else {}
+        return known.get(location[-1]) or self.at(*location)
 
     @classmethod
     def keys(cls) -> frozenset[str]:

@@ -159,22 +159,37 @@ def query(
         asked.show_rows(project, text, connection, limit, output)
 
 
-@main.command(epilog=_example("ecommerce validate\necommerce validate path/to/pipeline"))
-@click.argument(
-    "directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+@main.command(
+    epilog=_example(
+        "ecommerce validate\necommerce validate path/to/pipeline --output json\n"
+        "ecommerce validate asset_specs/assets/stg/stg.orders.sql --fast"
+    )
+)
+@click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--fast", is_flag=True, help="Judge the files alone; bind no query, ask no source.")
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
+@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
+@click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
 @_pipeline_options
 def validate(
-    directory: Path | None,
-    pipeline: Path | None,
-    config_file: Path | None,
-    environment: str | None,
+    path: Path | None, pipeline: Path | None, fast: bool, output: str, **options: Any
 ) -> None:
-    """Read every file of a pipeline and report all that is wrong."""
-    with user_errors():
-        from ecommerce_dagster.cli.validate import report_problems
+    """Report all that is wrong in a pipeline, or in one file of it, before anything runs.
 
-        sys.exit(report_problems(directory or pipeline, config_file, environment))
+    PATH is a pipeline's folder, one that holds several, or a file. Every query is bound against the
+    tables that it will meet, without data. Exit code 0: nothing is wrong, but for warnings; 1:
+    something is; 2: wrong options.
+    """
+    with user_errors():
+        from ecommerce_dagster import local
+        from ecommerce_dagster.cli.validate import report_problems
+        from ecommerce_dagster.cli.workspace import variables_of
+
+        options["variables"] = variables_of(options["variables"])
+        path = path or pipeline or local.PIPELINE
+        sys.exit(report_problems(path, options, fast=fast, output=output))
 
 
 @main.command(epilog=_example("ecommerce show mart.top_skus\necommerce show --output json"))

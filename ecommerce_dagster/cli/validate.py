@@ -2,38 +2,94 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.project import read_project
-from ecommerce_dagster.orchestration.lint import lint
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
+from ecommerce_dagster.bruin.project import Project, find_upwards
+from ecommerce_dagster.orchestration.lint import lint_keys
+from ecommerce_dagster.orchestration.validation import validated
 from ecommerce_dagster.warehouse.checks import checks_of
 
 
-def report_problems(
-    directory: Path | None, config_file: Path | None, environment: str | None
-) -> int:
-    """Print errors and warnings. The exit code: 1 when there is an error."""
+def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, output: str) -> int:
+    """Print what is wrong in the pipelines below a folder, or in one file (or folder) of one.
+
+    The exit code: 1 when there is an error.
+    """
     local.load_environment()
+    folders, only = _found(path.resolve())
     log = ProblemLog()
-    project = read_project(
-        directory or local.PIPELINE, log, config_file=config_file, environment=environment
-    )
-    if project is not None:
-        lint(project, log)
-    for problem in log.warnings:
-        click.echo(f"warning: {problem}", err=True)
-    for problem in log.errors:
-        click.echo(f"error: {problem}", err=True)
-    if log.errors:
-        click.echo(f"{len(log.errors)} errors, {len(log.warnings)} warnings", err=True)
-        return 1
-    assert project is not None
-    checks = sum(len(checks_of(asset)) for asset in project.assets)
-    click.echo(
-        f"{project.pipeline.name}: {len(project.assets)} assets and {checks} checks are valid"
-    )
-    return 0
+    projects: list[Project] = []
+    for folder in folders:
+        project = validated(folder, log, note=_note, fast=fast, **options)
+        projects += [project] if project is not None else []
+    lint_keys([asset for project in projects for asset in project.assets], log)
+    problems = [p for p in (*log.errors, *log.warnings) if only is None or _is_in(p, only)]
+    if output == "json":
+        _print_json(problems)
+    else:
+        _print(problems, projects if only is None else None, path)
+    return int(any(problem.severity == "error" for problem in problems))
+
+
+def _found(path: Path) -> tuple[Sequence[Path], Path | None]:
+    """The pipelines that `path` holds, or else the one around it and that only `path` is asked."""
+    folders = pipeline_folders(path) if path.is_dir() else []
+    if folders:
+        return folders, None
+    around = find_upwards(path.parent, PIPELINE_FILES)
+    if around is not None:
+        return [around.parent], path
+    if path.is_dir():
+        # What is missing is reported like everything else.
+        return [path], None
+    raise click.UsageError(f"there is no pipeline.yml in or above {path.parent}")
+
+
+def _is_in(problem: Problem, path: Path) -> bool:
+    return problem.path.resolve().is_relative_to(path)
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {printable(text)}", err=True)
+
+
+def _print_json(problems: Sequence[Problem]) -> None:
+    issues = [
+        {
+            "rule": problem.rule,
+            "severity": problem.severity,
+            "file": str(from_here(problem.path)),
+            "line": problem.line,
+            "message": printable(problem.message),
+        }
+        for problem in sorted(problems)
+    ]
+    valid = all(problem.severity != "error" for problem in problems)
+    click.echo(json.dumps({"valid": valid, "issues": issues}, indent=2))
+
+
+def _print(problems: Sequence[Problem], projects: Sequence[Project] | None, path: Path) -> None:
+    """Warnings, then errors, each in the order of the files, then the sum of it."""
+    counts = {"warning": 0, "error": 0}
+    for problem in sorted(problems, key=lambda p: (p.severity != "warning", p)):
+        counts[problem.severity] += 1
+        click.echo(f"{problem.severity}: {problem}", err=True)
+    if counts["error"]:
+        click.echo(f"{counts['error']} errors, {counts['warning']} warnings", err=True)
+    elif projects is None:
+        click.echo(f"{path} is valid")
+    else:
+        for project in projects:
+            checks = sum(len(checks_of(asset)) for asset in project.assets)
+            click.echo(
+                f"{project.pipeline.name}: {len(project.assets)} assets and {checks} checks "
+                "are valid"
+            )

@@ -13,7 +13,6 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import interval_between
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
-from ecommerce_dagster.orchestration.build import load_project
 
 _PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
 
@@ -26,6 +25,8 @@ def open_project(
     variant: str | None = None,
 ) -> Project:
     """The pipeline that the user named, else the one of this checkout. Raises ProjectError."""
+    from ecommerce_dagster.orchestration.build import load_project
+
     local.load_environment()
     project = load_project(
         pipeline or local.PIPELINE,

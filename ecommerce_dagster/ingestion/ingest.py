@@ -51,6 +51,21 @@ def primary_key_of(asset: Asset) -> tuple[str, ...]:
     return asset.primary_key or _names(asset, "primary_key")
 
 
+def source_table_of(asset: Asset, interval: Interval | None) -> str:
+    """The source, the placeholders of a `query:` filled in for an interval; for all without one."""
+    table, first, last = asset.parameter("source_table"), "-infinity", "infinity"
+    if not table.startswith(QUERY):
+        return table
+    if interval:
+        first, last = interval.start.isoformat(), interval.last.isoformat()
+    return _PLACEHOLDER.sub(lambda m: literal(first if m[1] == "start" else last), table)
+
+
+def excluded_of(asset: Asset) -> tuple[str, ...]:
+    """The columns of the source that are not loaded."""
+    return _names(asset, "sql_exclude_columns")
+
+
 def is_windowed(asset: Asset) -> bool:
     """Whether the file says how one interval of the table is loaded anew."""
     return strategy_of(asset) == "delete+insert" and incremental_key_of(asset) is not None
@@ -137,9 +152,9 @@ class Ingestion:
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
         asset, strategy = _with_keys(self.asset), strategy_of(self.asset)
-        excluded = _names(asset, "sql_exclude_columns")
+        interval = None if self._from_scratch else self.interval
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
-        source = describe(self.postgres, self._source_table(), excluded)
+        source = describe(self.postgres, source_table_of(asset, interval), excluded_of(asset))
         settle(connection)
         existing = self._existing(connection, strategy)
         source = replace(
@@ -167,15 +182,6 @@ class Ingestion:
     @property
     def _from_scratch(self) -> bool:
         return self.full_refresh and not self.asset.keeps_history
-
-    def _source_table(self) -> str:
-        """The source with the placeholders of `query:` sources filled in."""
-        table, first, last = self.asset.parameter("source_table"), "-infinity", "infinity"
-        if not table.startswith(QUERY):
-            return table
-        if self.interval and not self._from_scratch:
-            first, last = self.interval.start.isoformat(), self.interval.last.isoformat()
-        return _PLACEHOLDER.sub(lambda m: literal(first if m[1] == "start" else last), table)
 
     def _existing(self, connection: duckdb.DuckDBPyConnection, strategy: str) -> dict[str, str]:
         """The columns of the table that this run continues, by lower-case name; else none."""

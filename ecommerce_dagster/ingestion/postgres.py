@@ -97,8 +97,11 @@ def ask(duck: duckdb.DuckDBPyConnection, query: str) -> list[str | None]:
 
 
 @contextmanager
-def session(connection: PostgresConnection) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """A session for the catalogue. Raises SourceError."""
+def session(
+    connection: PostgresConnection, patience: int | None = None
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A session for the catalogue; no answer takes longer than `patience` seconds, if it is given.
+    Raises SourceError."""
     try:
         with psycopg.connect(
             host=connection.host,
@@ -107,10 +110,13 @@ def session(connection: PostgresConnection) -> Iterator[psycopg.Connection[tuple
             user=connection.user,
             password=connection.password,
             sslmode=connection.ssl_mode,
-            connect_timeout=_CONNECT_SECONDS,
+            connect_timeout=patience or _CONNECT_SECONDS,
             client_encoding="UTF8",
         ) as found:
             found.read_only = True
+            if patience is not None:
+                found.execute(f"SET SESSION statement_timeout = {patience * 1000}".encode())
+                found.commit()
             yield found
     except psycopg.OperationalError as error:
         raise unreachable(connection, error) from None

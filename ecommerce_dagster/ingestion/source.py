@@ -86,17 +86,27 @@ class Source:
 
 def describe(connection: PostgresConnection, table: str, excluded: Collection[str] = ()) -> Source:
     """The source with its columns, generated ones included. Raises SourceError."""
-    source = Source(connection, table)
     with session(connection) as postgres:
-        try:
-            cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
-        except psycopg.Error as error:
-            raise SourceError(f"{connection.address}: {source.name}: {reason(error)}") from None
-        names, result = [column.name for column in cursor.description or ()], cursor.pgresult
-        assert result is not None
-        given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
-        types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
-        columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
+        return described_in(postgres, connection, table, excluded)
+
+
+def described_in(
+    postgres: psycopg.Connection[tuple[object, ...]],
+    connection: PostgresConnection,
+    table: str,
+    excluded: Collection[str] = (),
+) -> Source:
+    """The same in a session that is open already."""
+    source = Source(connection, table)
+    try:
+        cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
+    except psycopg.Error as error:
+        raise SourceError(f"{connection.address}: {source.name}: {reason(error)}") from None
+    names, result = [column.name for column in cursor.description or ()], cursor.pgresult
+    assert result is not None
+    given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
+    types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
+    columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
     complaint = _complaint(names, excluded)
     if complaint:
         raise SourceError(f"{connection.address}: {source.name}: {complaint}")

@@ -219,6 +219,8 @@ class AssetBinding:
         for text in texts:
             if text.check is not None:
                 self._check_custom(text, text.check)
+            elif text.part == "sensor":
+                self._ask(text)
 
     def _check_custom(self, text: SqlText, rule: CustomCheck) -> None:
         for rendered in text.texts:
@@ -233,6 +235,13 @@ class AssetBinding:
             if schema.complete and rule.count is None and width != 1:
                 message = f"{text.name} must return one column; its query returns {width}"
                 self._log.error(*text.at, text.rule, message)
+
+    def _ask(self, text: SqlText) -> None:
+        """Try out the question of a sensor. What does not exist yet is what it waits for."""
+        for rendered in text.texts:
+            refusal = self._trial.refusal(rendered) if rendered.strip() else None
+            if refusal is not None and refusal.kind != "object":
+                self._judge(text, rendered, refusal, rendered)
 
     def _check_columns(self) -> None:
         """All conditions in one statement; one by one when there is something to find."""

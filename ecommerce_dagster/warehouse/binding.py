@@ -11,19 +11,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from ecommerce_dagster.bruin.asset_files import possible_names
-from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.problems import Problem, ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.warehouse import usage
 from ecommerce_dagster.warehouse.asset_binding import AssetBinding, Suspicion
+from ecommerce_dagster.warehouse.elsewhere import Elsewhere, other_names
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse, Schema
 from ecommerce_dagster.warehouse.fit import declared_schema, lint_columns, lint_types, loaded_schema
 from ecommerce_dagster.warehouse.sql_text import SqlText, lint_parameters, texts_of
@@ -32,14 +30,21 @@ from ecommerce_dagster.warehouse.used_tables import Use, key_of
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
 
 
-def bind_project(project: Project, log: ProblemLog, *, source_columns: SourceColumns) -> None:
+def bind_project(
+    project: Project,
+    log: ProblemLog,
+    *,
+    source_columns: SourceColumns,
+    variables: Mapping[str, str] = os.environ,
+) -> None:
     """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
-    the source of an asset has; None when it cannot be asked.
+    the source of an asset has; None when it cannot be asked. `variables` are what `${VAR}` in
+    .bruin.yml refers to.
     """
-    _Binder(project, log, source_columns).run()
+    _Binder(project, log, source_columns, variables).run()
 
 
 class _Used(NamedTuple):
@@ -60,21 +65,31 @@ class _Used(NamedTuple):
 
 
 class _Binder:
-    def __init__(self, project: Project, log: ProblemLog, source_columns: SourceColumns) -> None:
+    def __init__(
+        self,
+        project: Project,
+        log: ProblemLog,
+        source_columns: SourceColumns,
+        variables: Mapping[str, str],
+    ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
         self._by_key = {key_of(asset.name): asset for asset in project.assets}
         self._suspicions: list[Suspicion] = []
-        # What somebody else makes, or an asset whose file is switched off or cannot be read.
-        self._elsewhere = _other_names(project, log)
+        self._others = other_names(project, log)
+        self._elsewhere = Elsewhere(project, variables)
 
     def run(self) -> None:
         project, log = self._project, self._log
-        names = [*self._elsewhere, *(asset.name for asset in project.assets)]
-        with EmptyWarehouse(_database_of(project), names) as empty:
+        names = [*self._others, *(asset.name for asset in project.assets)]
+        file = self._elsewhere.warehouse
+        with EmptyWarehouse(file.stem if file else None, names) as empty:
             session = empty.session()
-            for name in self._elsewhere:
+            for name in self._others:
                 empty.make(session, name, Schema())
-            texts = {id(asset): texts_of(project, asset, log) for asset in project.assets}
+            texts = {
+                id(asset): texts_of(project, asset, log) if _is_ours(asset) else []
+                for asset in project.assets
+            }
             uses = {key: _uses(empty, found) for key, found in texts.items()}
             empty.has_hidden_makers = any(map(_makes_anything, project.assets))
             for asset in _in_order(project, uses):
@@ -97,17 +112,19 @@ class _Binder:
 
     def _bind(self, empty: EmptyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
         binding = AssetBinding(empty, asset, self._log)
+        if _is_ours(asset):
+            lint_parameters(self._project, asset, self._log)
         if asset.type == "duckdb.sql":
             binding.bind(texts)
-        else:
-            lint_parameters(self._project, asset, self._log)
+        elif _is_in_duckdb(asset):
             found = self._source_columns(asset)
-            schema = loaded_schema(asset, found)
             if found is not None:
                 source = Schema(dict(found), complete=True)
                 lint_columns(asset, source, "the source", self._log)
             lint_types(asset, {}, lambda name: True, self._log)
-            binding.load(schema, texts if _is_in_duckdb(asset) else [])
+            binding.load(loaded_schema(asset, found), texts)
+        else:
+            binding.load(declared_schema(asset), [])
         self._suspicions += binding.suspicions
 
     def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
@@ -115,17 +132,14 @@ class _Binder:
         if empty.has_hidden_makers:
             return
         for suspicion in self._suspicions:
-            problem, missing = suspicion.problem, suspicion.table
-            if missing is not None:
-                if suspicion.exists(missing):
-                    continue
-                names = [asset.name for asset in self._project.assets]
-                message = (
-                    f"{problem.message} the table '{missing}' does not exist: no asset, hook or "
-                    f"script of this pipeline makes it; {did_you_mean(missing, names)}"
-                )
-                problem = Problem(problem.path, problem.line, message, problem.rule)
-            self._log.error(problem.path, problem.line, problem.rule, problem.message)
+            found, missing, elsewhere = suspicion.problem, suspicion.table, self._elsewhere
+            if missing is None:
+                self._log.error(found.path, found.line, found.rule, found.message)
+            elif not suspicion.exists(missing) and not elsewhere.has(missing):
+                sure = elsewhere.is_surely_missing(missing)
+                report = self._log.error if sure else self._log.warning
+                message = f"{found.message} {elsewhere.explained(missing)}"
+                report(found.path, found.line, found.rule, message)
 
     def _lint_usage(
         self,
@@ -184,42 +198,12 @@ def _makes_anything(asset: Asset) -> bool:
     return asset.type == "python" and asset.materialization.type != "table"
 
 
+def _is_ours(asset: Asset) -> bool:
+    """Whether anything of this asset runs here; the types of other platforms are left out."""
+    return asset.type.split(".")[0] in {"duckdb", "empty", "ingestr", "pg", "python"}
+
+
 def _is_in_duckdb(asset: Asset) -> bool:
     if asset.type == "ingestr":
         return asset.parameter("destination") in {"", "duckdb"}
-    return asset.type == "python" or asset.type.split(".")[0] == "duckdb"
-
-
-def _other_names(project: Project, log: ProblemLog) -> list[str]:
-    """The names of tables that may exist although no asset at hand makes them."""
-    found = set(project.disabled)
-    found |= {d.asset for asset in project.assets for d in asset.depends if d.asset}
-    read = {asset.path for asset in project.assets}
-    for path in {problem.path for problem in log.errors} - read:
-        found |= _names_in(path, project.directory)
-    known = {key_of(asset.name) for asset in project.assets}
-    return sorted(name for name in found if name and key_of(name) not in known)
-
-
-def _names_in(path: Path, directory: Path) -> set[str]:
-    if not path.is_relative_to(directory) or len(path.relative_to(directory).parts) < 2:
-        return set()
-    found = possible_names(path, directory)
-    with suppress(OSError):
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            if line.startswith("name:"):
-                found.add(line.partition(":")[2].strip(" \"'\r"))
-    return found
-
-
-def _database_of(project: Project) -> str | None:
-    """The name that DuckDB gives the warehouse: its file's, without the suffix."""
-    for asset in project.assets:
-        connection = project.connections.by_name.get(project.connection_name(asset))
-        if connection is not None and connection.platform == "duckdb":
-            try:
-                path = connection.duckdb(os.environ).path
-            except UnusableConnection:
-                return None
-            return Path(path).stem if path != ":memory:" else None
-    return None
+    return asset.type in {"python", "empty"} or asset.type.split(".")[0] == "duckdb"

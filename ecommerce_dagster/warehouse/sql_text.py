@@ -12,13 +12,14 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
 
-Part = Literal["body", "pre", "post", "check"]
+Part = Literal["body", "pre", "post", "check", "sensor"]
 
 _RULES: dict[Part, str] = {
     "body": "query-binds",
     "pre": "hook-query-dry-run",
     "post": "hook-query-dry-run",
     "check": "custom-check-query-dry-run",
+    "sensor": "query-binds",
 }
 
 
@@ -75,14 +76,17 @@ def lint_parameters(project: Project, asset: Asset, log: ProblemLog) -> None:
     """Report what of `parameters` cannot be rendered."""
     for key, value in asset.parameters.items():
         if isinstance(value, str):
-            at = asset.at("parameters", key)
+            at = asset.text_at("parameters", key)
             _rendered(project, asset, SqlText("body", key, value, at), log)
 
 
 def _written(asset: Asset) -> Iterator[SqlText]:
+    if asset.type.endswith(".sensor.query") and isinstance(asset.parameters.get("query"), str):
+        at = asset.text_at("parameters", "query")
+        yield SqlText("sensor", "the query", asset.parameters["query"], at)
     for hook in asset.hooks.pre:
         yield SqlText("pre", "a hook", hook.query, hook.text_at("query"))
-    if asset.type == "duckdb.sql":
+    if asset.type in {"duckdb.sql", "pg.sql"}:
         at = Position(asset.body_path, asset.body_line)
         yield SqlText("body", "the query", asset.body, at)
     for hook in asset.hooks.post:
@@ -93,11 +97,11 @@ def _written(asset: Asset) -> Iterator[SqlText]:
 
 
 def _rendered(project: Project, asset: Asset, text: SqlText, log: ProblemLog) -> SqlText:
+    # Tables have their plain names here, whatever prefix an environment puts before them.
     context = {
         "pipeline": project.pipeline.name,
         "run_id": "validate",
         "variables": project.variables,
-        "schema_prefix": project.connections.schema_prefix,
     }
     found: list[str | None] = []
     for full_refresh in (False, True):

@@ -102,7 +102,12 @@ IN_THE_FILES = {
         "'mergee'; did you mean 'merge'?",
     ),
     "a missing dependency": Mistake(
-        T, sql(more="depends:\n  - main.people\n  - main.peple <<<\n"), "main.peple"
+        T,
+        sql(
+            query="SELECT name FROM main.people",
+            more="depends:\n  - main.people\n  - main.peple <<<\n",
+        ),
+        "main.peple",
     ),
     "an unknown schedule": Mistake(
         "pipeline/pipeline.yml", "name: tiny\nschedule: dayly <<<\n", "'dayly'"

@@ -1,0 +1,115 @@
+"""Tables that no asset of a pipeline makes, and that a query may find all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from ecommerce_dagster.bruin.asset_files import asset_paths, possible_names
+from ecommerce_dagster.bruin.connections import UnusableConnection
+from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.warehouse.used_tables import key_of
+
+_NAME = re.compile(r"^(?:(?:--|#)\s*@bruin\.)?name:[ \t]*(.+)$", re.MULTILINE)
+_STORED = """
+SELECT schema_name, table_name FROM duckdb_tables()
+UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
+"""
+
+
+class Elsewhere:
+    """What the other pipelines of the checkout make, and what is in the warehouse already.
+
+    Looked up when a table seems to be missing, which is seldom.
+    """
+
+    def __init__(self, project: Project, variables: Mapping[str, str]) -> None:
+        self._project = project
+        self.warehouse = _warehouse_of(project, variables)
+
+    def has(self, name: str) -> bool:
+        """Whether somebody else makes a table, or has made it."""
+        return key_of(name) in self._of_others or key_of(name) in (self._stored or ())
+
+    def is_surely_missing(self, name: str) -> bool:
+        """Whether a table that nobody has cannot be somebody's else.
+
+        It stands in a schema that this pipeline fills, or is called like a table of another one.
+        """
+        if self._stored is None and self.warehouse is not None and self.warehouse.exists():
+            return False
+        *schema, table = name.lower().split(".")
+        made = [asset.name.lower().split(".") for asset in self._project.assets]
+        if not schema:
+            return any(parts[-1] == table for parts in made)
+        return any(parts[:-1][-1:] == schema[-1:] for parts in made)
+
+    def explained(self, name: str) -> str:
+        """That a table is missing, and what to do about it."""
+        hint = did_you_mean(name, [asset.name for asset in self._project.assets])
+        if hint.startswith("known"):
+            hint = "if somebody else makes it, describe it in an asset of type duckdb.source"
+        return f"the table '{name}' is made by no asset, hook or script of this pipeline; {hint}"
+
+    @cached_property
+    def _of_others(self) -> set[str]:
+        directory = self._project.directory
+        folders = [f for f in pipeline_folders(self._project.root) if f.resolve() != directory]
+        log = ProblemLog()
+        return {
+            key_of(name)
+            for folder in folders
+            for path in asset_paths(folder, log)
+            for name in names_in(path, folder)
+        }
+
+    @cached_property
+    def _stored(self) -> set[str] | None:
+        """The keys of the tables in the warehouse; None when it cannot be looked at now."""
+        if self.warehouse is None or not self.warehouse.is_file():
+            return None
+        with suppress(duckdb.Error), duckdb.connect(self.warehouse, read_only=True) as connection:
+            return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
+        return None
+
+
+def other_names(project: Project, log: ProblemLog) -> list[str]:
+    """Tables that are not to be judged: of assets that are switched off, that cannot be read, or
+    that others depend on."""
+    found = set(project.disabled)
+    found |= {d.asset for asset in project.assets for d in asset.depends if d.asset}
+    read = {asset.path for asset in project.assets}
+    for path in {problem.path for problem in log.errors} - read:
+        is_asset = path.is_relative_to(project.directory)
+        if is_asset and len(path.relative_to(project.directory).parts) > 1:
+            found |= set(names_in(path, project.directory))
+    known = {key_of(asset.name) for asset in project.assets}
+    return sorted(name for name in found if name and key_of(name) not in known)
+
+
+def names_in(path: Path, directory: Path) -> Iterator[str]:
+    """What the asset in a file may be called, without reading it as one."""
+    yield from possible_names(path, directory)
+    with suppress(OSError):
+        for name in _NAME.findall(path.read_text(encoding="utf-8", errors="replace")):
+            yield name.strip(" \"'\r")
+
+
+def _warehouse_of(project: Project, variables: Mapping[str, str]) -> Path | None:
+    """The DuckDB file of the pipeline."""
+    for asset in project.assets:
+        connection = project.connections.by_name.get(project.connection_name(asset))
+        if connection is not None and connection.platform == "duckdb":
+            try:
+                path = connection.duckdb(variables).path
+            except UnusableConnection:
+                return None
+            return None if path == ":memory:" or path.startswith("md:") else Path(path)
+    return None
