@@ -1,0 +1,208 @@
+"""`ecommerce validate`: what it tells people and programs, and whom it asks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from orchestration.helpers import ROOT, Outcome, Tiny, clean_environment, free_port
+
+from ecommerce_dagster.embedded_postgres import PostgresServer
+
+CONFIG = """
+default_environment: default
+environments:
+  default:
+    connections:
+      duckdb: [{{name: duckdb-default, path: warehouse.duckdb}}]
+      postgres:
+        - name: pg
+          host: {host}
+          port: {port}
+          username: postgres
+          password: {password}
+          database: shop
+"""
+INGESTED = """name: raw.people
+type: ingestr
+parameters:
+  source_connection: pg
+  source_table: {table}
+  destination: duckdb
+columns:
+  - name: nmae
+"""
+
+
+@pytest.fixture
+def tiny(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    monkeypatch.chdir(tiny.folder)
+    tiny.sql("main.people", "SELECT 'x' AS name")
+    return tiny
+
+
+def issues(outcome: Outcome) -> list[dict[str, Any]]:
+    found = json.loads(outcome.stdout)
+    assert set(found) == {"valid", "issues"}
+    assert found["valid"] == (outcome.code == 0)
+    return list(found["issues"])
+
+
+def places(outcome: Outcome) -> list[tuple[str, int, str]]:
+    return [(issue["file"], issue["line"], issue["rule"]) for issue in issues(outcome)]
+
+
+class TestJson:
+    def test_a_valid_pipeline_has_no_issues(self, tiny: Tiny) -> None:
+        outcome = tiny.ecommerce("validate", "--output", "json")
+        assert (outcome.code, issues(outcome), outcome.stderr) == (0, [], "")
+
+    def test_each_issue_has_its_place_and_nothing_else_is_printed(self, tiny: Tiny) -> None:
+        tiny.sql("main.t", "SELECT\n  nmae\nFROM main.people", "depends: [main.people]")
+        outcome = tiny.ecommerce("validate", "-o", "json")
+        assert outcome.code == 1
+        assert outcome.stderr == ""
+        [issue] = issues(outcome)
+        assert issue.pop("message").startswith("the query does not bind: Referenced column")
+        assert issue == {
+            "rule": "query-binds",
+            "severity": "error",
+            "file": "pipeline/assets/main.t.sql",
+            "line": 10,
+        }
+
+    def test_warnings_alone_leave_it_valid(self, tiny: Tiny) -> None:
+        tiny.sql("main.t", "SELECT 1 AS n", "depends: [main.people]")
+        outcome = tiny.ecommerce("validate", "-o", "json")
+        [issue] = issues(outcome)
+        assert (issue["severity"], issue["rule"]) == ("warning", "unused-depends")
+        assert outcome.code == 0
+
+    def test_files_that_cannot_be_read_are_issues_too(self, tiny: Tiny) -> None:
+        tiny.write("pipeline/pipeline.yml", "name: [\n")
+        tiny.write("pipeline/assets/main.t.sql", "/* @bruin\n}{\n@bruin */\nSELECT 1")
+        found = places(tiny.ecommerce("validate", "-o", "json"))
+        assert ("pipeline/pipeline.yml", 1, "valid-yaml") in found
+        assert ("pipeline/assets/main.t.sql", 2, "valid-yaml") in found
+
+
+class TestWhatIsValidated:
+    def test_fast_leaves_the_queries_alone(self, tiny: Tiny) -> None:
+        tiny.sql("main.t", "SELECT nmae FROM main.people", "depends: [main.people]")
+        assert tiny.ecommerce("validate", "--fast").code == 0
+        assert tiny.ecommerce("validate").code == 1
+
+    def test_one_file_has_its_own_issues_only(self, tiny: Tiny) -> None:
+        bad = tiny.sql("main.bad", "SELECT nmae FROM main.people", "depends: [main.people]")
+        good = tiny.sql("main.good", "SELECT name FROM main.people", "depends: [main.people]")
+        assert tiny.ecommerce("validate", str(good)).code == 0
+        outcome = tiny.ecommerce("validate", str(bad), "-o", "json")
+        assert places(outcome) == [("pipeline/assets/main.bad.sql", 9, "query-binds")]
+
+    def test_so_has_a_folder_inside_of_a_pipeline(self, tiny: Tiny) -> None:
+        tiny.sql("main.bad", "SELECT nmae FROM main.people", "depends: [main.people]")
+        tiny.write(
+            "pipeline/assets/b/main.b.sql", "/* @bruin\ntype: duckdb.sq\n@bruin */\nSELECT 1"
+        )
+        outcome = tiny.ecommerce("validate", "pipeline/assets/b", "-o", "json")
+        assert {place[0] for place in places(outcome)} == {"pipeline/assets/b/main.b.sql"}
+
+    def test_all_pipelines_below_a_folder(self, tiny: Tiny) -> None:
+        tiny.write("other/pipeline.yml", "name: other\n")
+        header = "/* @bruin\nname: main.o\ntype: duckdb.sql\nmaterialization: {type: table}\n"
+        tiny.write("other/assets/o.sql", header + "@bruin */\nSELECT 1 AS n FROM main.people\n")
+        outcome = tiny.ecommerce("validate", ".")
+        assert outcome.code == 0, outcome.stderr
+        assert outcome.stdout.splitlines() == [
+            "other: 1 assets and 0 checks are valid",
+            "tiny: 1 assets and 0 checks are valid",
+        ]
+        tiny.write(
+            "other/assets/p.sql",
+            "/* @bruin\nname: main.people\ntype: duckdb.sql\n@bruin */\nSELECT 1",
+        )
+        outcome = tiny.ecommerce("validate", ".", "-o", "json")
+        assert "asset-key-unique" in {issue["rule"] for issue in issues(outcome)}
+        assert outcome.code == 1
+
+    def test_a_variable_that_is_given_counts(self, tiny: Tiny) -> None:
+        tiny.write("pipeline/pipeline.yml", "name: tiny\nvariables: {c: {default: name}}\n")
+        tiny.sql("main.t", "SELECT {{ var.c }} FROM main.people", "depends: [main.people]")
+        assert tiny.ecommerce("validate").code == 0
+        assert tiny.ecommerce("validate", "--var", "c=nmae").code == 1
+
+    def test_no_pipeline_around_a_file_is_wrong_usage(self, tiny: Tiny) -> None:
+        file = tiny.write("loose.sql", "SELECT 1")
+        outcome = tiny.ecommerce("validate", str(file))
+        assert outcome.code == 2
+        assert "there is no pipeline.yml" in outcome.stderr
+        assert tiny.ecommerce("validate", "nowhere").code == 2
+
+
+class TestSources:
+    def test_a_server_that_answers_is_asked_for_its_columns(
+        self, tiny: Tiny, server: PostgresServer
+    ) -> None:
+        password = server.password
+        tiny.write(
+            ".bruin.yml", CONFIG.format(host=server.host, port=server.port, password=password)
+        )
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute("CREATE SCHEMA proof CREATE TABLE people (id int, name text)")
+        tiny.write("pipeline/assets/p.asset.yml", INGESTED.format(table="proof.people"))
+        tiny.sql("main.t", "SELECT id + 1 AS n, nmae\nFROM raw.people", "depends: [raw.people]")
+        tiny.sql("main.u", "SELECT age FROM raw.people", "depends: [raw.people]")
+        outcome = tiny.ecommerce("validate", "-o", "json")
+        assert outcome.stderr == ""
+        assert places(outcome) == [
+            ("pipeline/assets/main.u.sql", 9, "query-binds"),
+            ("pipeline/assets/p.asset.yml", 8, "declared-columns-exist"),
+        ]
+
+    def test_a_table_that_is_not_there_is_a_warning(
+        self, tiny: Tiny, server: PostgresServer
+    ) -> None:
+        password = server.password
+        tiny.write(
+            ".bruin.yml", CONFIG.format(host=server.host, port=server.port, password=password)
+        )
+        tiny.write("pipeline/assets/p.asset.yml", INGESTED.format(table="proof.peeple"))
+        tiny.write(
+            "pipeline/assets/q.asset.yml",
+            INGESTED.format(table="'query: SELECT 1 AS nmae'").replace("raw.people", "raw.q"),
+        )
+        outcome = tiny.ecommerce("validate", "-o", "json")
+        assert places(outcome) == [("pipeline/assets/p.asset.yml", 5, "source-table-exists")]
+        assert outcome.code == 0
+        assert password not in outcome.text
+
+    def test_one_that_does_not_answer_is_noted_and_its_columns_are_believed(
+        self, tiny: Tiny
+    ) -> None:
+        port = free_port()
+        tiny.write(".bruin.yml", CONFIG.format(host="127.0.0.1", port=port, password="s3cr3t"))
+        for name in ("raw.people", "raw.others"):
+            text = INGESTED.format(table="proof.people").replace("raw.people", name)
+            tiny.write(f"pipeline/assets/{name}.asset.yml", text)
+        tiny.sql("main.u", "SELECT age FROM raw.people", "depends: [raw.people]")
+        outcome = tiny.ecommerce("validate", "-o", "json")
+        assert (outcome.code, issues(outcome)) == (0, [])
+        assert outcome.stderr.count(f"note: PostgreSQL at 127.0.0.1:{port}/shop cannot be") == 1
+        assert "s3cr3t" not in outcome.text
+
+
+def test_neither_dagster_nor_a_warehouse_is_opened(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom ecommerce_dagster.cli import main\n"
+        "try: main(['validate', 'asset_specs'])\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert 'dagster' not in sys.modules\n"
+    )
+    environment = clean_environment(ECOMMERCE_HOME=str(tmp_path))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
