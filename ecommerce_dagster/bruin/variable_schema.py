@@ -25,7 +25,7 @@ _LEFT_OUT = {"$dynamicRef", "$ref", "$schema", "default"}
 _WORDS: dict[str, Callable[[Any], str]] = {
     "type": lambda kinds: " or ".join([kinds] if isinstance(kinds, str) else kinds),
     "enum": lambda allowed: ", ".join(map(shown, allowed)),
-    "const": lambda allowed: shown(allowed),
+    "const": repr,
     "minimum": lambda bound: f"at least {bound}",
     "maximum": lambda bound: f"at most {bound}",
     "exclusiveMinimum": lambda bound: f"more than {bound}",

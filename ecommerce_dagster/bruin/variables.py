@@ -52,16 +52,15 @@ def variables_of(
         if broken:
             at = pipeline.at("variables", name, "default")
             log.warning(*at, _RULE, f"the default of the variable '{name}' {broken}")
-    for name, value in overrides.items():
+    for name, given in overrides.items():
         at = pipeline.at("variables", name)
         schema = pipeline.variables.get(name)
         if name not in pipeline.variables:
             hint = did_you_mean(name, pipeline.variables)
             log.error(*at, _RULE, f'no such variable "{name}"; {hint}')
-        elif isinstance(schema, Mapping):
-            value = _as_declared(schema, value)
-            if broken := _complaint(schema, value):
-                log.error(*at, _RULE, f"the value given for the variable '{name}' {broken}")
+        value = _as_declared(schema, given)
+        if broken := _complaint(schema, value):
+            log.error(*at, _RULE, f"the value given for the variable '{name}' {broken}")
         values[name] = value
     return values
 
@@ -79,13 +78,13 @@ def lint_variants(pipeline: Pipeline, chosen: str | None, log: ProblemLog) -> No
             schema = pipeline.variables.get(name)
             if name not in pipeline.variables:
                 hint = did_you_mean(name, pipeline.variables)
-                broken: str | None = f'sets no such variable "{name}"; {hint}'
+                broken = f'sets no such variable "{name}"; {hint}'
+            elif found := _complaint(schema, value):
+                broken = f"sets the variable '{name}', which {found}"
             else:
-                found = _complaint(schema, value) if isinstance(schema, Mapping) else None
-                broken = found and f"sets the variable '{name}', which {found}"
-            if broken:
-                at = pipeline.at("variants", variant, name)
-                log.warning(*at, _RULE, f"the variant '{variant}' {broken}")
+                continue
+            at = pipeline.at("variants", variant, name)
+            log.warning(*at, _RULE, f"the variant '{variant}' {broken}")
 
 
 def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: ProblemLog) -> None:
@@ -100,14 +99,16 @@ def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: Proble
         log.warning(*at, _RULE, f"{message}checked; {error}")
 
 
-def _complaint(schema: Mapping[str, Any], value: Any) -> str | None:
+def _complaint(schema: Any, value: Any) -> str | None:
+    """What of `schema` the value breaks. Who wrote what is no schema is told so elsewhere."""
     try:
-        return complaint(schema, value)
+        return complaint(schema, value) if isinstance(schema, Mapping) else None
     except SchemaError:
         return None
 
 
-def _as_declared(schema: Mapping[str, Any], value: Any) -> Any:
+def _as_declared(schema: Any, value: Any) -> Any:
     """`--var version=1.10` is the text that the variable asks for, not a number."""
-    is_written = isinstance(value, WrittenInt | WrittenFloat)
-    return value.written if is_written and takes_text_only(schema) else value
+    if isinstance(value, WrittenInt | WrittenFloat) and isinstance(schema, Mapping):
+        return value.written if takes_text_only(schema) else value
+    return value
