@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,10 @@ import pytest
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+
+# A shell that starts the tests in the background has SIGINT ignored, and so would every command
+# that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

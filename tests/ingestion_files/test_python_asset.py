@@ -339,7 +339,7 @@ class TestTheTime:
         try:
             wait_until(lambda: pids.exists() and pids.read_text().endswith("\n"))
             parent.send_signal(number)
-            parent.wait(10)
+            parent.wait(60)
         finally:
             parent.kill()
         started = time.monotonic()
@@ -421,12 +421,13 @@ class TestRows:
     def test_of_a_generator_keep_their_order_and_little_memory(self, project: Project) -> None:
         built = project.build(
             """
-            import resource
+            import re
 
             def materialize():
                 for n in range(1_000_000):
                     yield {"n": n, "text": f"some text of row {n} and more " * 5}
-                print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+                # Of this program alone: getrusage counts the one that was forked for it as well.
+                print(re.search(r"VmHWM:\\s+([0-9]+)", open("/proc/self/status").read())[1])
             """
         )
         assert built.rows == 1_000_000
@@ -920,7 +921,7 @@ def gone(pid: int, patience: float = 5.0) -> bool:
     return False
 
 
-def wait_until(true: Callable[[], bool], patience: float = 20.0) -> None:
+def wait_until(true: Callable[[], bool], patience: float = 60.0) -> None:
     deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline, "it takes too long"
