@@ -59,10 +59,9 @@ class Source:
 
     @property
     def path(self) -> tuple[str, str]:
-        """Schema and table. Their names may be quoted: a table's must be to hold a point."""
-        found = None if self.is_query else _NAME.fullmatch(self.table)
-        schema, table = found.groups() if found else (None, self.table)
-        return (_unquoted(schema) if schema else self.connection.schema, _unquoted(table))
+        """Schema and table."""
+        schema = self.connection.schema
+        return (schema, self.table) if self.is_query else path_of(self.table, schema)
 
     @property
     def _whole(self) -> str:
@@ -82,6 +81,16 @@ class Source:
     def column(self, name: str) -> SourceColumn | None:
         """The column of that name, in whatever case."""
         return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+
+
+def path_of(table: str, schema: str) -> tuple[str, str]:
+    """Schema, when there is none `schema`, and table of what `source_table` names.
+
+    Their names may be quoted: a table's must be to hold a point.
+    """
+    found = _NAME.fullmatch(table)
+    own, name = found.groups() if found else (None, table)
+    return (_unquoted(own) if own else schema, _unquoted(name))
 
 
 def describe(connection: PostgresConnection, table: str, excluded: Collection[str] = ()) -> Source:
