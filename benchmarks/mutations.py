@@ -1,0 +1,274 @@
+"""Small deliberate bugs, one at a time: does a test notice?
+
+    python benchmarks/mutations.py            # all of them
+    python benchmarks/mutations.py merge nan  # those whose name has one of these words
+
+Each bug is put into a copy of this checkout, and the tests of its area, which pass without it, run
+until one fails. Prints a line for each, and ends with exit code 1 when one survived.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "ecommerce_dagster"
+SKIPPED = shutil.ignore_patterns(".*", "__pycache__", "docs", "*.egg-info")
+
+
+class Mutation(NamedTuple):
+    """`before` in `file` becomes `after`; some of the tests in `tests` should fail."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: str
+
+
+MUTATIONS = [
+    Mutation(
+        "a merge takes NULL keys for unequal",
+        "warehouse/strategies.py",
+        'f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"',
+        'f"target.{quoted(key)} = source.{quoted(key)}"',
+        "warehouse",
+    ),
+    Mutation(
+        "a merge keeps the oldest of several rows",
+        "warehouse/strategies.py",
+        "DESC NULLS LAST, ",
+        "ASC NULLS LAST, ",
+        "warehouse",
+    ),
+    Mutation(
+        "delete+insert leaves rows with a NULL key",
+        "warehouse/strategies.py",
+        'f"WHERE kept.{key} IS NOT DISTINCT FROM new.{key}"',
+        'f"WHERE kept.{key} = new.{key}"',
+        "warehouse",
+    ),
+    Mutation(
+        "a window includes its end",
+        "warehouse/strategies.py",
+        "{moment} < {literal(window.end)}",
+        "{moment} <= {literal(window.end)}",
+        "warehouse",
+    ),
+    Mutation(
+        "a window by date loses its last day",
+        "warehouse/strategies.py",
+        "last_day = window.last.date() + timedelta(days=1)",
+        "last_day = window.last.date()",
+        "warehouse",
+    ),
+    Mutation(
+        "a rejected build is published",
+        "warehouse/publish.py",
+        'connection.execute("ROLLBACK" if rejected else "COMMIT")',
+        'connection.execute("COMMIT")',
+        "warehouse",
+    ),
+    Mutation(
+        "a check that does not block rejects",
+        "warehouse/checks.py",
+        "return not self.passed and self.check.blocking",
+        "return not self.passed",
+        "warehouse",
+    ),
+    Mutation(
+        "a check that cannot run has passed",
+        "warehouse/checks.py",
+        'CheckResult(check, False, f"could not be evaluated: {reason}"',
+        'CheckResult(check, True, f"could not be evaluated: {reason}"',
+        "warehouse",
+    ),
+    Mutation(
+        "positive accepts 0",
+        "warehouse/rules.py",
+        '_compare("is above 0", "<=", 0)',
+        '_compare("is above 0", "<", 0)',
+        "warehouse",
+    ),
+    Mutation(
+        "a pattern may match a part",
+        "warehouse/rules.py",
+        "NOT regexp_full_match(",
+        "NOT regexp_matches(",
+        "warehouse",
+    ),
+    Mutation(
+        "range forgets its upper bound",
+        "warehouse/rules.py",
+        'conditions += [f"{name} > {literal(check.max)}"] if check.max is not None else []',
+        'conditions += [] if conditions else [f"{name} > {literal(check.max)}"]',
+        "warehouse",
+    ),
+    Mutation(
+        "history closes versions again and again",
+        "warehouse/history.py",
+        'f"WHERE target.{_CURRENT} AND NOT EXISTS (\\n"',
+        'f"WHERE NOT EXISTS (\\n"',
+        "warehouse",
+    ),
+    Mutation(
+        "history takes a change to NULL for none",
+        "warehouse/history.py",
+        'f"{one}.{quoted(name)} IS NOT DISTINCT FROM {other}.{quoted(name)}"',
+        'f"coalesce({one}.{quoted(name)} = {other}.{quoted(name)}, TRUE)"',
+        "warehouse",
+    ),
+    Mutation(
+        "a wider number is cut to the table's type",
+        "warehouse/types.py",
+        "return bool(self.low <= other.low * unit and other.high * unit <= self.high)",
+        "return True",
+        "warehouse",
+    ),
+    Mutation(
+        "a new column of the query is dropped",
+        "warehouse/load.py",
+        'plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")\n',
+        "continue\n",
+        "warehouse",
+    ),
+    Mutation(
+        "NaN becomes 0",
+        "ingestion/guards.py",
+        'if column.base == "numeric":\n        return _NAN',
+        'if column.base == "numeric":\n        return None',
+        "ingestion",
+    ),
+    Mutation(
+        "a table that was rewritten while it was read is empty",
+        "ingestion/guards.py",
+        "    if rewritten:\n",
+        "    if rewritten and False:\n",
+        "ingestion",
+    ),
+    Mutation(
+        "rows at the very watermark are missed",
+        "ingestion/selection.py",
+        "} >= {largest} OR {",
+        "} > {largest} OR {",
+        "ingestion",
+    ),
+    Mutation(
+        "an ingested window includes its end",
+        "ingestion/selection.py",
+        "{name} < {literal(window.end)}",
+        "{name} <= {literal(window.end)}",
+        "ingestion",
+    ),
+    Mutation(
+        "NUMERIC without precision becomes DOUBLE",
+        "ingestion/columns.py",
+        'found = self.type_of_elements or _decimal(int(scale or 0), largest or "0")',
+        'found = self.type_of_elements or "DOUBLE"',
+        "ingestion",
+    ),
+    Mutation(
+        "glossary checks reach no column",
+        "bruin/glossary.py",
+        'update["checks"] = (*(c for c in inherited if c.name not in own), *column.checks)',
+        'update["checks"] = column.checks',
+        "bruin",
+    ),
+    Mutation(
+        "a glossary check wins over the column's own",
+        "bruin/glossary.py",
+        "(*(c for c in inherited if c.name not in own), *column.checks)",
+        "(*inherited, *(c for c in column.checks if c.name not in {i.name for i in inherited}))",
+        "bruin",
+    ),
+    Mutation(
+        "the end date is not included",
+        "bruin/interval.py",
+        "after = last + (_DAY if is_day else _TICK)",
+        "after = last + _TICK",
+        "bruin",
+    ),
+    Mutation(
+        "months are added as calendars do",
+        "bruin/interval.py",
+        "return first + timedelta(days=moment.day - 1)",
+        "return first + timedelta(days=min(moment.day, 28) - 1)",
+        "bruin",
+    ),
+    Mutation(
+        "the code of a file begins one line too high",
+        "bruin/header.py",
+        "trimmed(lines[end + 1 :], Position(path, end + 2))",
+        "trimmed(lines[end + 1 :], Position(path, end + 1))",
+        "bruin",
+    ),
+    Mutation(
+        "defaults replace what the file says",
+        "bruin/defaults.py",
+        'if mine is None or mine == "":',
+        "if not isinstance(mine, YamlMapping | YamlList):",
+        "bruin",
+    ),
+]
+
+
+def main(words: list[str]) -> int:
+    """Try the mutations that have one of `words` in their name (all, without words)."""
+    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        Path(folder).chmod(0o755)  # the tests' PostgreSQL runs as another user
+        copy = Path(folder, "checkout")
+        shutil.copytree(ROOT, copy, ignore=SKIPPED)
+        shutil.copy(ROOT / ".bruin.yml", copy)
+        for area in sorted({mutation.tests for mutation in chosen}):
+            if _fails(area, copy):
+                sys.exit(f"tests/{area} fails without any mutation")
+        for mutation in chosen:
+            started = time.monotonic()
+            caught = _is_caught(mutation, copy)
+            survivors += not caught
+            outcome = "caught  " if caught else "SURVIVED"
+            seconds = time.monotonic() - started
+            print(f"{outcome}  {mutation.name}  ({mutation.file}, {seconds:.0f} s)", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} caught")
+    return 1 if survivors else 0
+
+
+def _is_caught(mutation: Mutation, copy: Path) -> bool:
+    file = copy / PACKAGE / mutation.file
+    text = file.read_text(encoding="utf-8")
+    if text.count(mutation.before) != 1:
+        sys.exit(f"{mutation.file} has not exactly one '{mutation.before}'")
+    file.write_text(text.replace(mutation.before, mutation.after), encoding="utf-8")
+    try:
+        return _fails(mutation.tests, copy)
+    finally:
+        file.write_text(text, encoding="utf-8")
+
+
+def _fails(area: str, copy: Path) -> bool:
+    """Whether a test of the area fails in the copy."""
+    tests = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*tests, f"tests/{area}"],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in {0, 1}:
+        sys.exit(f"the tests did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
