@@ -27,6 +27,7 @@ lint: install ## Style, types and the direction of imports.
 	ruff check .
 	ruff format --check .
 	mypy
+	mypy asset_specs
 	lint-imports
 
 .PHONY: generate-data
@@ -52,6 +53,10 @@ db-reset: install ## Drop the tables of the source database and create them anew
 .PHONY: run
 run: install ## Run the pipeline, or the assets with a tag (TAG=mart).
 	ecommerce run $(if $(TAG),--tag "$(TAG)")
+
+.PHONY: report
+report: install ## Make the page with the shop's charts and open it.
+	ecommerce report --open
 
 .PHONY: validate
 validate: install ## Read every file and report what is wrong.

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
-
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
 
@@ -28,6 +26,11 @@ def state_dir() -> Path:
 def postgres_data() -> Path:
     """The folder of the embedded PostgreSQL."""
     return state_dir() / "postgres"
+
+
+def report_file(asset: str) -> Path:
+    """The page that a report makes: of `report.sales` sales.html."""
+    return state_dir() / "reports" / f"{asset.rpartition('.')[2]}.html"
 
 
 def load_environment() -> None:
@@ -57,6 +60,8 @@ def postgres() -> Iterator[str]:
 
         yield dsn_from_environment(os.environ) or ""
         return
+    from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+
     with EmbeddedPostgres(postgres_data()) as server:
         variables = server.environment()
         os.environ.update(variables)

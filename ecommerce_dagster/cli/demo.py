@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, time, timedelta
 
 from rich.console import Console
@@ -19,6 +20,7 @@ _WIDTH = 120  # where nobody says how wide a line may be
 _NEXT = """
 Next, after `source .venv/bin/activate`:
   ecommerce dev                            the lineage graph, the checks and the runs in a browser
+  ecommerce report --open                  the shop in charts: {report}
   ecommerce query "FROM mart.top_skus"     ask the warehouse
   generate-data --chaos-percent 5          break some sizes, then:
   ecommerce run                            watch the check stop them
@@ -49,5 +51,6 @@ def run_demo(days: int) -> int:
             order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""
             names, rows, more = fetch(project, f"FROM {asset.name}{order}", _SHOWN_ROWS)
             console.print(as_table(names, rows, title=f"{asset.name}{' ...' if more else ''}"))
-    console.print(_NEXT, highlight=False)
+    page = os.path.relpath(local.report_file("report.sales"))
+    console.print(_NEXT.format(report=page), highlight=False, soft_wrap=True)
     return code

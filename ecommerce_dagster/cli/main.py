@@ -159,6 +159,26 @@ def query(
         asked.show_rows(project, text, connection, limit, output)
 
 
+@main.command(epilog=_example("ecommerce report --open\necommerce report --output sales.html"))
+@click.argument("asset", required=False)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Put a copy of the page there.",
+)
+@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
+@_pipeline_options
+def report(asset: str | None, output: Path | None, show: bool, **options: Any) -> None:
+    """Make the page of ASSET, the pipeline's report, of the tables as they are now."""
+    with user_errors():
+        from ecommerce_dagster.cli.report import make_report
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        sys.exit(make_report(project_from_options(options), asset, output, show=show))
+
+
 @main.command(
     epilog=_example(
         "ecommerce validate\necommerce validate path/to/pipeline --output json\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.models import Asset
@@ -29,6 +31,7 @@ from ecommerce_dagster.ingestion.sensor import (
     wait,
 )
 from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.last_known import above, last_known
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.publish import Fill, Published, publish
@@ -123,15 +126,33 @@ def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
         connection_types={name: found.platform for name, found in connections.items()},
         secrets=_secrets(project, asset),
     )
-    folder = run_python(
-        asset, project.root, environment, on_output=run.context.log.info, timeout=run.timeout
-    )
+    with _told_by_dagster(run) as (variables, summary):
+        folder = run_python(
+            asset,
+            project.root,
+            environment | variables,
+            on_output=run.context.log.info,
+            timeout=run.timeout,
+        )
+        told = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
     if folder is None:
-        return _build_nothing(run, checks)
+        return replace(_build_nothing(run, checks), summary=told)
     try:
-        return _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
+        built = _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
+        return replace(built, summary=told)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
+    """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
+    which state the assets above it are, and the name of one for its summary."""
+    states = last_known(run.context.instance, above(run.declared, run.project.assets))
+    with TemporaryDirectory(prefix="python-asset-") as name:
+        upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
+        upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")
+        yield {"ECOMMERCE_UPSTREAM": str(upstream), "ECOMMERCE_SUMMARY": str(summary)}, summary
 
 
 def _secrets(project: Project, asset: Asset) -> dict[str, str]:

@@ -32,6 +32,8 @@ def materialization_of(
         metadata["rows_written"] = loaded.rows_written
         if windowed:
             metadata["dagster/partition_row_count"] = loaded.rows_written
+    if built.summary:
+        metadata["summary"] = dg.MetadataValue.md(built.summary)
     if loaded.schema_changes:
         metadata["schema_changes"] = dg.MetadataValue.md(
             "\n".join(f"- {change}" for change in loaded.schema_changes)

@@ -30,6 +30,7 @@ class Published:
     """The outcome of one build. When not `published`, the table is as it was before.
 
     `rows` and `columns` describe the table as built; both are empty for an asset without one.
+    `summary` is what the asset says of its own work, as Markdown.
     """
 
     published: bool
@@ -39,6 +40,7 @@ class Published:
     columns: dict[str, str]
     build_seconds: float
     check_seconds: float
+    summary: str = ""
 
 
 def publish(

@@ -128,7 +128,7 @@ class TestAssetMaterialize:
 
     def test_everything_can_be_built_for_one_partition(self, commands: dict[str, Command]) -> None:
         command = commands["partition"]
-        assert len(command.built()) == 23
+        assert len(command.built()) == 23 + 1
         for asset in ("raw.orders", "raw.order_items", "stg.orders", "stg.order_items"):
             assert command.shop.partitions(asset) == set(DAYS)
         query = "SELECT sale_date::VARCHAR, orders_count FROM mart.sales_daily ORDER BY 1"
@@ -192,7 +192,7 @@ class TestDg:
         outcome = run(day, "dg", "list", "defs", "--json")
         assert outcome.succeeded, outcome.text
         listed = json.loads(outcome.stdout)
-        assert len(listed["assets"]) == 23
+        assert len(listed["assets"]) == 23 + 1
         checks = build_defs(local.PIPELINE).resolve_asset_graph().asset_check_keys
         assert len(listed["asset_checks"]) == len(checks)
         assert [job["name"] for job in listed["jobs"]] == ["orders_performance"]

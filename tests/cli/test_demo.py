@@ -38,8 +38,8 @@ class TestTheDemo:
         assert "100 customers, 50 products, 127 variants" in told
 
     def test_every_asset_and_every_check_passes(self, told: str) -> None:
-        assert sum(line.startswith("PASS") for line in told.splitlines()) == 23
-        assert "23 assets" in told
+        assert sum(line.startswith("PASS") for line in told.splitlines()) == 24
+        assert "24 assets" in told
         assert "FAIL" not in told
 
     def test_it_shows_every_mart(self, told: str) -> None:
@@ -54,7 +54,12 @@ class TestTheDemo:
         assert shown[2:6] == [["50+", "39"], ["35-49", "24"], ["25-34", "19"], ["18-24", "18"]]
 
     def test_it_says_what_to_do_next(self, told: str) -> None:
-        for command in ("ecommerce dev", "ecommerce query", "generate-data --chaos-percent 5"):
+        for command in (
+            "ecommerce dev",
+            "ecommerce report",
+            "ecommerce query",
+            "generate-data --chaos-percent 5",
+        ):
             assert command in told
 
     def test_nothing_is_said_on_stderr(self, demo: Shop) -> None:
