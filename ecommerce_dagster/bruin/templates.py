@@ -94,6 +94,19 @@ def render(template: str, context: RunContext, asset: str, macros: str = "") -> 
     return _guarded(lambda: _rendered(template, macros, names), macros, names)
 
 
+def render_settled(template: str, context: RunContext, asset: str, macros: str = "") -> str:
+    """`template` with what no run decides filled in: variables and names. One that asks for the
+    dates of a run, or cannot be rendered, stays as it is."""
+    if not _TAG.search(template):
+        return template
+    known = context.template_variables(asset)
+    names = {name: known[name] for name in ("bruin", "pipeline", "schema_prefix", "this", "var")}
+    try:
+        return _guarded(lambda: _rendered(template, macros, names), macros, names)
+    except RenderError:
+        return template
+
+
 def render_nested(value: Any, render_text: Callable[[str], str]) -> Any:
     """`value`, such as the `parameters` of an asset, with every text in it rendered."""
     if isinstance(value, str):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 from rich.console import Console
 
 from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import as_table
 from ecommerce_dagster.ingestion.postgres import SourceError, session
@@ -13,24 +17,34 @@ from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
 
 
-def list_connections(project: Project) -> None:
+def list_connections(project: Project, output: str) -> None:
     """Print the names and kinds of the environment's connections."""
-    rows = [
-        (c.name, c.platform, f"{c.path}:{c.line}") for c in project.connections.by_name.values()
-    ]
+    found = list(project.connections.by_name.values())
+    if output == "json":
+        names = [
+            {"name": c.name, "type": c.platform, "file": str(c.path), "line": c.line} for c in found
+        ]
+        print(json.dumps(names, indent=2))
+        return
+    rows = [(c.name, c.platform, f"{from_here(c.path)}:{c.line}") for c in found]
     Console().print(as_table(["name", "type", "declared in"], [tuple(row) for row in rows]))
 
 
-def check_connections(project: Project, name: str | None) -> int:
+def check_connections(project: Project, name: str | None, output: str) -> int:
     """Try to use one connection, or all. The exit code: 1 when one does not work."""
     connections = project.connections
     chosen = [connections.get(name)] if name else list(connections.by_name.values())
-    broken = 0
-    for connection in chosen:
-        problem = _problem(connection)
-        broken += problem is not None
-        click.echo(f"{connection.name}: {problem or 'works'}")
-    return 1 if broken else 0
+    problems = {connection.name: _problem(connection) for connection in chosen}
+    if output == "json":
+        found = [
+            {"name": key, "works": not problem, "error": problem}
+            for key, problem in problems.items()
+        ]
+        print(json.dumps(found, indent=2))
+    else:
+        for key, problem in problems.items():
+            click.echo(f"{key}: {problem or 'works'}")
+    return 1 if any(problems.values()) else 0
 
 
 def _problem(connection: Connection) -> str | None:
@@ -41,8 +55,11 @@ def _problem(connection: Connection) -> str | None:
             with session(connection.postgres(variables)) as postgres:
                 postgres.execute("SELECT 1")
         elif connection.platform == "duckdb":
-            with open_warehouse(connection.duckdb(variables).path, read_only=True) as duck:
-                duck.execute("SELECT 1")
+            path = Path(connection.duckdb(variables).path)
+            # A run makes the file; nothing here does.
+            if path.exists() or not path.parent.is_dir():
+                with open_warehouse(str(path), read_only=True) as duck:
+                    duck.execute("SELECT 1")
         else:
             return f"connections of type {connection.platform} are not supported"
     except (UnusableConnection, SourceError, WarehouseError) as error:

@@ -4,40 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ecommerce_dagster.cli.errors import user_errors
-
-USAGE_ERROR = 2
-
-
-def _example(text: str) -> str:
-    lines = "\n".join(f"  {line}" for line in text.strip().splitlines())
-    return f"\b\nExamples:\n{lines}"
-
-
-def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which files to read."""
-    folder = click.Path(exists=True, file_okay=False, path_type=Path)
-    file = click.Path(exists=True, dir_okay=False, path_type=Path)
-    for option in (
-        click.option("--environment", metavar="NAME", help="An environment of .bruin.yml."),
-        click.option("--config-file", type=file, help="Another .bruin.yml."),
-        click.option(
-            "--pipeline", type=folder, help="The folder of another pipeline.yml.  [asset_specs]"
-        ),
-    ):
-        command = option(command)
-    return command
+from ecommerce_dagster.cli.options import example, output_option, pipeline_options
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=_example(
+    epilog=example(
         'ecommerce demo\necommerce run --tag mart\necommerce query "SELECT * FROM mart.sales_daily"'
     ),
 )
@@ -46,7 +24,7 @@ def main() -> None:
     """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
 
 
-@main.command(epilog=_example("ecommerce demo\necommerce demo --days 7"))
+@main.command(epilog=example("ecommerce demo\necommerce demo --days 7"))
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
 def demo(days: int) -> None:
     """Generate days of data up to today, run everything on them, show the marts."""
@@ -56,7 +34,7 @@ def demo(days: int) -> None:
         sys.exit(run_demo(days))
 
 
-@main.command(epilog=_example("ecommerce dev\necommerce dev --port 3001"))
+@main.command(epilog=example("ecommerce dev\necommerce dev --port 3001"))
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def dev(port: int) -> None:
     """Start Dagster's web UI with the local data; Ctrl-C stops all of it."""
@@ -67,7 +45,7 @@ def dev(port: int) -> None:
 
 
 @main.command(
-    epilog=_example(
+    epilog=example(
         "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
         "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31\n"
         'ecommerce run --selector "stg.orders+,tag:mart"'
@@ -84,8 +62,6 @@ def dev(port: int) -> None:
 @click.option("--only", type=click.Choice(["main", "checks"]), help="No checks, or checks alone.")
 @click.option("--single-check", metavar="ID", help="Only this check: asset:column:name.")
 @click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
 @click.option(
     "--sensor-mode",
     type=click.Choice(["once", "wait", "skip"]),
@@ -95,10 +71,8 @@ def dev(port: int) -> None:
 )
 @click.option("--continue", "proceed", is_flag=True, help="What the last run did not finish.")
 @click.option("--workers", type=click.IntRange(1), help="Ignored: a DuckDB file has one writer.")
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@_pipeline_options
+@output_option("text", "json")
+@pipeline_options
 def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     """Build and check ASSETS (all of them, when none is named) in one Dagster run.
 
@@ -113,7 +87,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
 
 
 @main.command(
-    epilog=_example(
+    epilog=example(
         'ecommerce query "SELECT * FROM mart.sales_daily"\n'
         "ecommerce query --table mart.top_skus --limit 5 --output csv\n"
         'ecommerce query -c pg-default -q "SELECT count(*) FROM orders"'
@@ -125,15 +99,8 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
 @click.option("--asset", metavar="NAME", help="Run the query of this asset's file.")
 @click.option("--connection", "-c", metavar="NAME", help="Another connection of .bruin.yml.")
 @click.option("--limit", type=click.IntRange(1), help="Rows at most.  [100 in a table, else all]")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-)
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@_pipeline_options
+@output_option("table", "json", "csv")
+@pipeline_options
 def query(
     sql: str | None,
     sql_option: str | None,
@@ -151,7 +118,7 @@ def query(
         from ecommerce_dagster.cli import query as asked
         from ecommerce_dagster.cli.workspace import readable_project
 
-        project = readable_project(options)
+        project, asset = readable_project(options, asset)
         text = sql or sql_option or (asked.table_query(table) if table else "")
         if asset:
             text, own = asked.asset_query(project, asset)
@@ -180,19 +147,15 @@ def report(asset: str | None, output: Path | None, show: bool, **options: Any) -
 
 
 @main.command(
-    epilog=_example(
+    epilog=example(
         "ecommerce validate\necommerce validate path/to/pipeline --output json\n"
         "ecommerce validate asset_specs/assets/stg/stg.orders.sql --fast"
     )
 )
 @click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--fast", is_flag=True, help="Judge the files alone; bind no query, ask no source.")
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@_pipeline_options
+@output_option("text", "json")
+@pipeline_options
 def validate(
     path: Path | None, pipeline: Path | None, fast: bool, output: str, **options: Any
 ) -> None:
@@ -203,81 +166,102 @@ def validate(
     something is; 2: wrong options.
     """
     with user_errors():
-        from ecommerce_dagster import local
         from ecommerce_dagster.cli.validate import report_problems
-        from ecommerce_dagster.cli.workspace import variables_of
+        from ecommerce_dagster.cli.workspace import pipeline_here, variables_of
 
         options["variables"] = variables_of(options["variables"])
-        path = path or pipeline or local.PIPELINE
+        path = path or pipeline or pipeline_here()
         sys.exit(report_problems(path, options, fast=fast, output=output))
 
 
-@main.command(epilog=_example("ecommerce show mart.top_skus\necommerce show --output json"))
+@main.command(epilog=example("ecommerce show mart.top_skus\necommerce show --output json"))
 @click.argument("asset", required=False)
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@click.option("--variant", metavar="NAME", help="A variant of pipeline.yml.")
-@_pipeline_options
+@output_option("text", "json")
+@pipeline_options
 def show(asset: str | None, output: str, **options: Any) -> None:
     """Print the definition of ASSET (of all, when none is named), with everything resolved."""
     with user_errors():
         from ecommerce_dagster.cli import show as shown
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        shown.show(project_from_options(options), asset, output)
+        project, name = project_from_options(options, asset)
+        shown.show(project, name, output)
 
 
-@main.command(epilog=_example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
+@main.command(epilog=example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
 @click.argument("asset")
 @click.option("--full", is_flag=True, help="All that can be reached, not the neighbours alone.")
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@_pipeline_options
+@output_option("text", "json")
+@pipeline_options
 def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
     """Print what ASSET is made of, and what is made of it."""
     with user_errors():
         from ecommerce_dagster.cli import show as shown
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        shown.lineage(project_from_options(options), asset, output, full=full)
+        project, name = project_from_options(options, asset)
+        shown.lineage(project, name or asset, output, full=full)
 
 
-@main.command("unit-test", epilog=_example("ecommerce unit-test\necommerce unit-test stg.orders"))
+@main.command(
+    "unit-test",
+    epilog=example(
+        "ecommerce unit-test\necommerce unit-test stg.orders\n"
+        "ecommerce unit-test path/to/pipeline/assets/stg/stg.orders.sql --output json"
+    ),
+)
 @click.argument("asset", required=False)
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@_pipeline_options
-def unit_test(asset: str | None, **options: Any) -> None:
-    """Run the `unit_tests` of ASSET (of all, when none is named), in memory."""
+@output_option("text", "json")
+@pipeline_options
+def unit_test(asset: str | None, output: str, **options: Any) -> None:
+    """Run the `unit_tests` of ASSET (of all, when none is named), in memory.
+
+    ASSET is a name, a file, or the folder of a pipeline. Exit code 0: all passed; 1: one failed.
+    """
     with user_errors():
         from ecommerce_dagster.cli.unit_test import report_unit_tests
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        sys.exit(report_unit_tests(project_from_options(options), asset))
+        project, name = project_from_options(options, asset)
+        sys.exit(report_unit_tests(project, name, output))
 
 
-@main.group(epilog=_example("ecommerce new asset mart.returns"))
+@main.group(epilog=example("ecommerce new asset mart.returns"))
 def new() -> None:
     """Write new files."""
 
 
 @new.command(
     "asset",
-    epilog=_example(
-        "ecommerce new asset mart.returns\necommerce new asset raw.returns --type ingestr"
+    epilog=example(
+        "ecommerce new asset mart.returns\necommerce new asset raw.returns --type ingestr\n"
+        "ecommerce new asset ref.countries --type duckdb.seed"
     ),
 )
 @click.argument("name")
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["duckdb.sql", "ingestr", "python"]),
+    type=click.Choice(
+        [
+            "duckdb.sql",
+            "duckdb.seed",
+            "duckdb.source",
+            "duckdb.sensor.query",
+            "ingestr",
+            "python",
+            "pg.sql",
+            "pg.seed",
+            "pg.source",
+            "pg.sensor.query",
+            "pg.sensor.table",
+            "empty",
+        ]
+    ),
     default="duckdb.sql",
     show_default=True,
 )
-@_pipeline_options
+@pipeline_options
 def new_asset(name: str, kind: str, **options: Any) -> None:
     """Write the file of the asset NAME (schema.table), valid as it stands."""
     if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
@@ -286,43 +270,47 @@ def new_asset(name: str, kind: str, **options: Any) -> None:
         from ecommerce_dagster.cli.new import create_asset
         from ecommerce_dagster.cli.workspace import readable_project
 
-        create_asset(readable_project(options), name, kind)
+        create_asset(readable_project(options)[0], name, kind)
 
 
-@main.group(epilog=_example("ecommerce connections list\necommerce connections test pg-default"))
+@main.group(epilog=example("ecommerce connections list\necommerce connections test pg-default"))
 def connections() -> None:
     """The connections of .bruin.yml."""
 
 
-@connections.command("list", epilog=_example("ecommerce connections list"))
-@_pipeline_options
-def list_(**options: Any) -> None:
+@connections.command(
+    "list", epilog=example("ecommerce connections list\necommerce connections list --output json")
+)
+@output_option("text", "json")
+@pipeline_options
+def list_(output: str, **options: Any) -> None:
     """Print the connections of the environment."""
     with user_errors():
         from ecommerce_dagster.cli.connections import list_connections
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        list_connections(project_from_options(options))
+        list_connections(project_from_options(options)[0], output)
 
 
 @connections.command(
-    epilog=_example("ecommerce connections test\necommerce connections test pg-default")
+    epilog=example("ecommerce connections test\necommerce connections test pg-default")
 )
 @click.argument("name", required=False)
-@_pipeline_options
-def test(name: str | None, **options: Any) -> None:
+@output_option("text", "json")
+@pipeline_options
+def test(name: str | None, output: str, **options: Any) -> None:
     """Try to use the connection NAME, or all of them."""
     with user_errors():
         from ecommerce_dagster.cli.connections import check_connections
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        sys.exit(check_connections(project_from_options(options), name))
+        sys.exit(check_connections(project_from_options(options)[0], name, output))
 
 
 @main.command(
     "with-postgres",
     context_settings={"ignore_unknown_options": True},
-    epilog=_example("ecommerce with-postgres -- dagster definitions validate"),
+    epilog=example("ecommerce with-postgres -- dagster definitions validate"),
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def with_postgres(command: tuple[str, ...]) -> None:

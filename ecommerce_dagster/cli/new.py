@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from ecommerce_dagster.bruin.connections import default_connection_name
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 
 _SQL = """\
 /* @bruin
 name: {name}
-type: duckdb.sql
+type: {kind}
 description: What one row is, in words a business user understands.
 materialization:
   type: table
@@ -54,10 +57,63 @@ columns:
 def materialize():
     return [{{"id": 1}}]
 '''
+_SEED = """\
+name: {name}
+type: {kind}
+description: What one row is, in words a business user understands.
+parameters:
+  path: {name}.csv
+columns:
+  - name: id
+    type: bigint
+    description: What the column means.
+    checks:
+      - name: not_null
+"""
+_SOURCE = """\
+name: {name}
+type: {kind}
+description: What one row is, and who makes this table.
+columns:
+  - name: id
+    type: bigint
+    description: What the column means.
+    checks:
+      - name: not_null
+"""
+_SENSOR_QUERY = """\
+name: {name}
+type: {kind}
+description: What is waited for.
+parameters:
+  query: SELECT true
+"""
+_SENSOR_TABLE = """\
+name: {name}
+type: {kind}
+description: What is waited for.
+parameters:
+  table: public.{table}
+"""
+_EMPTY = """\
+name: {name}
+type: empty
+description: What this name in the graph stands for.
+"""
+_YAML = ".asset.yml"
 TEMPLATES = {
     "duckdb.sql": (".sql", _SQL),
-    "ingestr": (".asset.yml", _INGESTR),
+    "duckdb.seed": (_YAML, _SEED),
+    "duckdb.source": (_YAML, _SOURCE),
+    "duckdb.sensor.query": (_YAML, _SENSOR_QUERY),
+    "ingestr": (_YAML, _INGESTR),
     "python": (".py", _PYTHON),
+    "pg.sql": (".sql", _SQL),
+    "pg.seed": (_YAML, _SEED),
+    "pg.source": (_YAML, _SOURCE),
+    "pg.sensor.query": (_YAML, _SENSOR_QUERY),
+    "pg.sensor.table": (_YAML, _SENSOR_TABLE),
+    "empty": (_YAML, _EMPTY),
 }
 
 
@@ -68,10 +124,24 @@ def create_asset(project: Project, name: str, kind: str) -> None:
     path = project.directory / "assets" / Path(*layer.split(".")) / f"{name}{suffix}"
     if name in project.by_name:
         raise click.ClickException(f"{name} exists already: {project.by_name[name].path}")
-    if path.exists():
-        raise click.ClickException(f"{path} exists already")
-    sources = [c.name for c in project.connections.by_name.values() if c.platform == "postgres"]
+    files = {path: template}
+    if kind.endswith(".seed"):
+        files[path.with_name(f"{name}.csv")] = "id\n1\n"
+    for file in files:
+        if file.exists():
+            raise click.ClickException(f"{file} exists already")
+    words = {"name": name, "table": table, "connection": _postgres(project), "kind": kind}
+    if kind.startswith("pg.") and words["connection"] != project.connection_name(Asset(type=kind)):
+        words["kind"] = f"{kind}\nconnection: {words['connection']}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sources[0] if sources else "pg-default"
-    path.write_text(template.format(name=name, table=table, connection=connection))
-    click.echo(f"{path}\nFill it in, then: ecommerce validate && ecommerce run {name}")
+    for file, text in files.items():
+        file.write_text(text.format(**words))
+        click.echo(str(from_here(file)))
+    click.echo(f"Fill it in, then: ecommerce validate && ecommerce run {name}")
+
+
+def _postgres(project: Project) -> str:
+    """The PostgreSQL connection that a new asset uses: the default one, else the first."""
+    default = default_connection_name("postgres", project.pipeline.default_connections)
+    names = [c.name for c in project.connections.by_name.values() if c.platform == "postgres"]
+    return default if default in names or not names else names[0]

@@ -20,7 +20,7 @@ from rich.table import Table
 from ecommerce_dagster.bruin.connections import Connection, default_connection_name
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
-from ecommerce_dagster.cli.show import asset_called
+from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.ingestion.postgres import session
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import open_warehouse
@@ -28,6 +28,13 @@ from ecommerce_dagster.warehouse.identifiers import relation
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
+_ELSEWHERE = {
+    duckdb.StatementType.ATTACH,
+    duckdb.StatementType.COPY,
+    duckdb.StatementType.COPY_DATABASE,
+    duckdb.StatementType.EXPORT,
+    duckdb.StatementType.LOAD,
+}
 
 
 class QueryError(Exception):
@@ -85,11 +92,19 @@ def _from_duckdb(connection: Connection, sql: str, limit: int | None) -> tuple[l
     path = connection.duckdb(variables_for(connection.path)).path
     with open_warehouse(path, read_only=True, on_wait=lambda m: print(m, file=sys.stderr)) as duck:
         try:
+            _require_reading(duck, sql)
             cursor = duck.execute(sql)
             rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
         except duckdb.Error as error:
             raise QueryError(str(error)) from None
         return [str(column[0]) for column in cursor.description or []], rows
+
+
+def _require_reading(duck: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise QueryError for what writes although the database is read-only: into other files."""
+    for statement in duck.extract_statements(sql):
+        if statement.type in _ELSEWHERE:
+            raise QueryError(f"{statement.type.name} can write to files; this command only reads")
 
 
 def _from_postgres(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:

@@ -58,7 +58,7 @@ def select(project: Project, selection: Selection) -> list[str]:
     """The names of the assets to run, dependencies first. Raises SelectionError when none is."""
     chosen = {asset.name for asset in project.assets}
     if selection.assets:
-        chosen = {_named(project, text) for text in selection.assets}
+        chosen = {asset_called(project, text).name for text in selection.assets}
     if selection.selector:
         chosen &= _selected(project, selection.selector)
     if selection.downstream:
@@ -72,14 +72,14 @@ def select(project: Project, selection: Selection) -> list[str]:
     return [asset.name for asset in project.assets if asset.name in chosen]
 
 
-def _named(project: Project, text: str) -> str:
-    """The asset that a name or the path of its file stands for."""
+def asset_called(project: Project, text: str) -> Asset:
+    """The asset that a name or the path of its file stands for. Raises SelectionError."""
     if text in project.by_name:
-        return text
+        return project.by_name[text]
     path = Path(text).resolve()
     for asset in project.assets:
-        if asset.path.resolve() == path:
-            return asset.name
+        if path in {asset.path.resolve(), asset.body_path.resolve()}:
+            return asset
     raise SelectionError(f"there is no asset '{text}'; {did_you_mean(text, project.by_name)}")
 
 

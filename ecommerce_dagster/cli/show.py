@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
-from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.selection import SelectionError
+from ecommerce_dagster.bruin.templates import RunContext, render_nested, render_settled
+from ecommerce_dagster.cli.selection import asset_called
+
+# What is printed in another form, or is no definition.
+_OWN_WORDS = {"body", "body_line", "columns", "depends", "enabled", "parameters"}
 
 
 def show(project: Project, name: str | None, output: str) -> None:
@@ -25,15 +28,8 @@ def show(project: Project, name: str | None, output: str) -> None:
         _print_asset(project, asset)
 
 
-def asset_called(project: Project, name: str) -> Asset:
-    """The asset with this name. Raises SelectionError with the nearest one."""
-    if name not in project.by_name:
-        raise SelectionError(f"there is no asset '{name}'; {did_you_mean(name, project.by_name)}")
-    return project.by_name[name]
-
-
 def resolved(project: Project, assets: Sequence[Asset]) -> dict[str, Any]:
-    """The definitions for programs."""
+    """The definitions for programs, by the keys of the files."""
     pipeline = project.pipeline
     return {
         "pipeline": {
@@ -42,8 +38,11 @@ def resolved(project: Project, assets: Sequence[Asset]) -> dict[str, Any]:
             "start_date": pipeline.start_date,
             "default_connections": pipeline.default_connections,
             "variables": dict(project.variables),
+            "variants": list(pipeline.variants),
             "retries": pipeline.retries,
             "tags": list(pipeline.tags),
+            "domains": list(pipeline.domains),
+            "meta": pipeline.meta,
             "owner": pipeline.owner,
         },
         "assets": [_asset(project, asset) for asset in assets],
@@ -51,64 +50,44 @@ def resolved(project: Project, assets: Sequence[Asset]) -> dict[str, Any]:
 
 
 def _asset(project: Project, asset: Asset) -> dict[str, Any]:
-    how = asset.materialization
+    context = RunContext(
+        pipeline=project.pipeline.name,
+        variables=project.variables,
+        schema_prefix=project.connections.schema_prefix,
+    )
+
+    def render(text: str) -> str:
+        return render_settled(text, context, asset.name, project.macros)
+
     return {
         "name": asset.name,
         "type": asset.type,
         "path": _relative(project, asset),
-        "description": asset.description,
+        **asset.model_dump(mode="json", exclude=_OWN_WORDS),
         "connection": project.connection_name(asset),
-        "owner": asset.owner,
-        "tags": list(asset.tags),
-        "domains": list(asset.domains),
-        "meta": asset.meta,
         "depends": [dependency.asset or dependency.uri for dependency in asset.depends],
-        "parameters": asset.parameters,
-        "materialization": {
-            "type": how.type,
-            "strategy": how.strategy,
-            "incremental_key": how.incremental_key,
-            "incremental_predicate": how.incremental_predicate,
-            "time_granularity": how.time_granularity,
-            "partition_by": how.partition_by,
-            "cluster_by": list(how.cluster_by),
-        },
+        "parameters": render_nested(asset.parameters, render),
         "columns": [_column(column) for column in asset.columns],
-        "custom_checks": [_custom_check(check) for check in asset.custom_checks],
-        "start_date": asset.start_date,
-        "retries": asset.retries,
-        "timeout": asset.timeout,
     }
 
 
 def _column(column: Column) -> dict[str, Any]:
     return {
-        "name": column.name,
-        "type": column.type,
-        "description": column.description,
-        "extends": column.extends,
+        **column.model_dump(mode="json", exclude={"checks"}),
         "primary_key": bool(column.primary_key),
-        "update_on_merge": column.update_on_merge,
-        "merge_sql": column.merge_sql,
         "nullable": column.nullable is not False,
         "checks": [_column_check(check) for check in column.checks],
     }
 
 
 def _column_check(check: ColumnCheck) -> dict[str, Any]:
-    values = {"value": check.value, "min": check.min, "max": check.max, "pattern": check.pattern}
+    values = check.model_dump(mode="json", include={"value", "min", "max", "pattern"})
     given = {key: value for key, value in values.items() if value is not None}
-    return {"name": check.name, "blocking": check.blocking, **given}
-
-
-def _custom_check(check: CustomCheck) -> dict[str, Any]:
     return {
         "name": check.name,
-        "description": check.description,
-        "query": check.query,
-        "value": check.value,
-        "count": check.count,
         "blocking": check.blocking,
+        "description": check.description,
+        **given,
     }
 
 
@@ -144,11 +123,11 @@ def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
             below.setdefault(parent, []).append(child)
     upstream, downstream = _walk(asset.name, above, full), _walk(asset.name, below, full)
     if output == "json":
-        found = {"asset": name, "upstream": upstream, "downstream": downstream}
+        found = {"asset": asset.name, "upstream": upstream, "downstream": downstream}
         print(json.dumps(found, indent=2))
         return
     for title, names in (("upstream", upstream), ("downstream", downstream)):
-        click.secho(f"{title} of {name}:", bold=True)
+        click.secho(f"{title} of {asset.name}:", bold=True)
         for other in names or ["(nothing)"]:
             click.echo(f"  {other}")
 

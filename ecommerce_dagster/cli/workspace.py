@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ecommerce_dagster import local
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
 from ecommerce_dagster.bruin.interval import interval_between
+from ecommerce_dagster.bruin.located import WrittenFloat, WrittenInt
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
-
-_PIPELINE_FILES = ("pipeline.yml", "pipeline.yaml")
 
 
 def open_project(
@@ -24,12 +25,12 @@ def open_project(
     variables: Mapping[str, Any] | None = None,
     variant: str | None = None,
 ) -> Project:
-    """The pipeline that the user named, else the one of this checkout. Raises ProjectError."""
+    """The pipeline that the user named, else the one here. Raises ProjectError."""
     from ecommerce_dagster.orchestration.build import load_project
 
     local.load_environment()
     project = load_project(
-        pipeline or local.PIPELINE,
+        pipeline or pipeline_here(),
         config_file=config_file,
         environment=environment,
         variables=variables,
@@ -40,34 +41,49 @@ def open_project(
     return project
 
 
-def readable_project(options: Mapping[str, Any]) -> Project:
+def pipeline_here() -> Path:
+    """The pipeline that the current folder is in, else the one of this checkout."""
+    found = find_upwards(Path.cwd(), PIPELINE_FILES)
+    return found.parent if found else local.PIPELINE
+
+
+def readable_project(
+    options: Mapping[str, Any], asset: str | None = None
+) -> tuple[Project, str | None]:
     """The same for commands that only look: mistakes in its files do not stop them.
 
     Raises ProjectError when there is no pipeline to speak of.
     """
     local.load_environment()
+    folder, names = located([asset] if asset else [], options["pipeline"])
     log = ProblemLog()
     project = read_project(
-        options["pipeline"] or local.PIPELINE,
+        folder or pipeline_here(),
         log,
         config_file=options["config_file"],
         environment=options["environment"],
-        variables=variables_of(options.get("variables", ())),
+        variables=variables_of(options["variables"]),
+        variant=options["variant"],
     )
     if project is None:
         raise ProjectError(log.errors)
-    return project
+    return project, names[0] if names else None
 
 
-def project_from_options(options: Mapping[str, Any]) -> Project:
-    """The pipeline that the shared options of a command name."""
-    return open_project(
-        options["pipeline"],
+def project_from_options(
+    options: Mapping[str, Any], asset: str | None = None
+) -> tuple[Project, str | None]:
+    """The pipeline that the shared options of a command name, and the asset in it: `asset` may be a
+    name, a file, or the folder of a pipeline, which is no asset."""
+    folder, names = located([asset] if asset else [], options["pipeline"])
+    project = open_project(
+        folder,
         options["config_file"],
         options["environment"],
-        variables_of(options.get("variables", ())),
-        options.get("variant"),
+        variables_of(options["variables"]),
+        options["variant"],
     )
+    return project, names[0] if names else None
 
 
 def resources_for(project: Project) -> dict[str, Any]:
@@ -125,10 +141,13 @@ def located(assets: Sequence[str], pipeline: Path | None) -> tuple[Path | None, 
     """
     if pipeline is not None:
         return pipeline, assets
-    if len(assets) == 1 and any(Path(assets[0], name).is_file() for name in _PIPELINE_FILES):
-        return Path(assets[0]), ()
+    first = Path(assets[0]) if len(assets) == 1 else None
+    if first is not None and first.name in PIPELINE_FILES and first.is_file():
+        return first.parent, ()
+    if first is not None and any((first / name).is_file() for name in PIPELINE_FILES):
+        return first, ()
     files = [Path(text).resolve() for text in assets if Path(text).is_file()]
-    found = find_upwards(files[0].parent, _PIPELINE_FILES) if files else None
+    found = find_upwards(files[0].parent, PIPELINE_FILES) if files else None
     return (found.parent if found else None), assets
 
 
@@ -148,14 +167,30 @@ def variables_of(texts: Sequence[str]) -> dict[str, Any]:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        return dict(json.loads(text, parse_constant=_no_number))
     except ValueError as error:
         raise click.UsageError(f"--var {text}: this is no JSON ({error})") from None
-    return dict(found)
 
 
 def _json_or_text(text: str) -> Any:
+    """A number remembers how it is written, for variables that are texts."""
+
+    def number(kind: type[WrittenInt] | type[WrittenFloat], written: str) -> Any:
+        value = kind(written)
+        value.written = written
+        return value
+
     try:
-        return json.loads(text)
+        return json.loads(
+            text,
+            parse_int=partial(number, WrittenInt),
+            parse_float=partial(number, WrittenFloat),
+            parse_constant=_no_number,
+        )
     except ValueError:
         return text
+
+
+def _no_number(text: str) -> None:
+    """NaN and Infinity are no JSON."""
+    raise ValueError(text)
