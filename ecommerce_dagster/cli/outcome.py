@@ -34,7 +34,10 @@ class CheckOutcome:
 
 @dataclass
 class AssetOutcome:
-    """One asset. `checks` holds those that the run was about."""
+    """One asset. `checks` holds those that the run was about.
+
+    An asset has failed, too, when a check failed that does not block what is below it.
+    """
 
     name: str
     status: AssetStatus = "not_run"
@@ -54,10 +57,7 @@ class AssetOutcome:
 
 def succeeded(outcomes: Sequence[AssetOutcome]) -> bool:
     """Whether everything that should run did, and every check, blocking or not, passed."""
-    return not any(
-        outcome.status in {"failed", "upstream_failed"} or outcome.failed_checks
-        for outcome in outcomes
-    )
+    return not any(outcome.status in {"failed", "upstream_failed"} for outcome in outcomes)
 
 
 def as_json(pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome]) -> dict[str, Any]:

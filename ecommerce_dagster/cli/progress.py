@@ -67,7 +67,7 @@ class Reporter:
             if outcome.status == "upstream_failed":
                 self._line(outcome)
         for outcome in outcomes:
-            if outcome.status == "failed" or outcome.failed_checks:
+            if outcome.status == "failed":
                 self._failure(outcome)
         self._totals(outcomes)
 

@@ -65,7 +65,7 @@ def run_and_report(
     selected = _selected(project, request)
     reporter = Reporter(console, selected, request.interval)
     outcomes = run(project, selected, request, reporter)
-    ordered = [outcomes[asset.name] for asset in project.assets]
+    ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
     reporter.finish([outcome for outcome in ordered if outcome.name in selected])
     if output == "json":
         interval = request.interval or yesterday()
@@ -139,6 +139,8 @@ def _expected(
     project: Project, selected: Sequence[str], checks: Sequence[Check]
 ) -> dict[str, AssetOutcome]:
     outcomes = {asset.name: AssetOutcome(asset.name) for asset in project.assets}
+    for name in sorted(project.disabled):
+        outcomes[name] = AssetOutcome(name, "skipped", error="it is disabled")
     for asset in project.assets:
         reason = unsupported(project, asset)
         if reason is not None:
@@ -215,7 +217,7 @@ class _Listener:
                 began = self._started.get(event.step_key, entry.timestamp)
                 outcome.seconds = entry.timestamp - began
                 failed = event.event_type == DagsterEventType.STEP_FAILURE
-                outcome.status = "failed" if failed else "success"
+                outcome.status = "failed" if failed or outcome.failed_checks else "success"
                 if failed:
                     outcome.error = _reason(event.step_failure_data.error)
                 self._reporter.ended(outcome)

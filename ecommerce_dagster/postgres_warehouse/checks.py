@@ -19,7 +19,13 @@ from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
 from ecommerce_dagster.postgres_warehouse.script import only_query
 from ecommerce_dagster.postgres_warehouse.session import ask, said
-from ecommerce_dagster.warehouse.checks import SAMPLE_ROWS, Check, CheckResult, failed_to_run
+from ecommerce_dagster.warehouse.checks import (
+    SAMPLE_ROWS,
+    Check,
+    CheckResult,
+    failed_to_run,
+    whole,
+)
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.rules import RULES
@@ -180,7 +186,7 @@ def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str])
         return _failed(catalog, check, error)
     except (RenderError, ScriptError, ValueError) as error:
         return failed_to_run(check, str(error))
-    if found == wanted:
+    if whole(found) == wanted:
         return CheckResult(check, True, "passed", bad_rows_sql=query)
     rows_query = _rows_behind(query, rule)
     message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"

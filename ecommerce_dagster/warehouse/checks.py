@@ -7,6 +7,7 @@ anyway share one scan; `unique` on integers by a bitmap takes 20 ms instead of 1
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -261,7 +262,7 @@ def _custom_result(
     except (duckdb.Error, script.ScriptError, ValueError) as error:
         _require_transaction(connection, check, error)
         return failed_to_run(check, str(error))
-    if found == wanted:
+    if whole(found) == wanted:
         return CheckResult(check, True, "passed", bad_rows_sql=query)
     rows_query = _rows_behind(query, rule)
     message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
@@ -290,6 +291,14 @@ def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck, rows: str)
         with suppress(ValueError):
             return number(cell)
     raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number")
+
+
+def whole(number: Number) -> Number:
+    """What is compared to `value`, as in the original: the number without its fraction."""
+    try:
+        return math.trunc(number)
+    except (OverflowError, ValueError):  # infinite, or no number
+        return number
 
 
 def _rows_behind(query: str, rule: CustomCheck) -> str | None:

@@ -41,12 +41,18 @@ class TestValue:
         assert custom(w, "SELECT count(*) FROM mart.t WHERE n > 9").passed
         assert not custom(w, "SELECT count(*) FROM mart.t").passed
 
+    @pytest.mark.parametrize("cell", ["3.9", "3.9::DOUBLE", "3.0001::FLOAT", "'3.5'"])
+    def test_a_fraction_does_not_count_as_in_the_original(self, w: Warehouse, cell: str) -> None:
+        assert custom(w, f"SELECT {cell}", value=3).passed
+        assert custom(w, f"SELECT -({cell})::DOUBLE", value=-3).passed
+        assert not custom(w, f"SELECT {cell}", value=4).passed
+
     @pytest.mark.parametrize(
         ("cell", "shown"),
-        [("0.49", "0.49"), ("1e-9", "1e-09"), ("'0.4'", "0.4"), ("'nan'::DOUBLE", "nan"),
+        [("1.49", "1.49"), ("'-2.5'", "-2.5"), ("'nan'::DOUBLE", "nan"),
          ("'inf'::FLOAT", "inf"), ("'-inf'", "-inf"), ("NOT false", "1")],
     )  # fmt: skip
-    def test_nearly_zero_is_not_zero(self, w: Warehouse, cell: str, shown: str) -> None:
+    def test_what_is_not_zero_is_shown_whole(self, w: Warehouse, cell: str, shown: str) -> None:
         result = custom(w, f"SELECT {cell}")
         message = f"custom check 'my check' has returned {shown} instead of the expected 0"
         assert (result.passed, result.message, result.failed_rows) == (False, message, None)
