@@ -126,7 +126,7 @@ def query(
         asked.show_rows(project, text, connection, limit, output)
 
 
-@main.command(epilog=_example("ecommerce report --open\necommerce report --output sales.html"))
+@main.command(epilog=example("ecommerce report --open\necommerce report --output sales.html"))
 @click.argument("asset", required=False)
 @click.option(
     "--output",
@@ -135,15 +135,15 @@ def query(
     help="Put a copy of the page there.",
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
-@click.option("--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable.")
-@_pipeline_options
+@pipeline_options
 def report(asset: str | None, output: Path | None, show: bool, **options: Any) -> None:
     """Make the page of ASSET, the pipeline's report, of the tables as they are now."""
     with user_errors():
         from ecommerce_dagster.cli.report import make_report
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        sys.exit(make_report(project_from_options(options), asset, output, show=show))
+        project, asset = project_from_options(options, asset)
+        sys.exit(make_report(project, asset, output, show=show))
 
 
 @main.command(

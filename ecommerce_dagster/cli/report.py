@@ -12,8 +12,7 @@ import click
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.run import RunRequest, run_and_report
-from ecommerce_dagster.cli.selection import Selection, SelectionError
-from ecommerce_dagster.cli.show import asset_called
+from ecommerce_dagster.cli.selection import Selection, SelectionError, asset_called
 
 LAYER = "report"
 
