@@ -7,12 +7,17 @@ Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    # It takes half a second, which commands that only read files do without.
+    import dagster as dg
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
@@ -75,9 +80,28 @@ def postgres() -> Iterator[str]:
 def dagster_home() -> Path:
     """The folder of the local Dagster instance, with the project's dagster.yaml in it."""
     if os.environ.get("DAGSTER_HOME"):
-        return Path(os.environ["DAGSTER_HOME"])
+        home = Path(os.environ["DAGSTER_HOME"])
+        home.mkdir(parents=True, exist_ok=True)
+        return home
     home = state_dir() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(ROOT / "dagster.yaml", home / "dagster.yaml")
+    # In one step: another process may read it just now.
+    new = home / f"dagster.yaml.{os.getpid()}"
+    new.write_bytes((ROOT / "dagster.yaml").read_bytes())
+    new.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+@contextmanager
+def dagster_instance() -> Iterator[dg.DagsterInstance]:
+    """The local Dagster instance.
+
+    The first process that opens it creates its databases; two at once would collide.
+    """
+    import dagster as dg
+
+    with FileLock(dagster_home() / "opening.lock"):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance

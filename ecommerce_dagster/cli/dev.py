@@ -25,6 +25,8 @@ def run_dev(port: int) -> int:
     local.load_environment()
     home = local.dagster_home()
     _require_free(port)
+    with local.dagster_instance():
+        pass  # its databases exist before several processes open them at once
     with local.postgres() as dsn:
         if not _has_orders(dsn):
             summary = generate(dsn, Options())

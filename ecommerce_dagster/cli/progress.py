@@ -57,6 +57,9 @@ class Reporter:
     def retrying(self, name: str, reason: str) -> None:
         self._print(f"[yellow]RETRY[/] {escape(name)}  {escape(reason.splitlines()[0])}")
 
+    def waiting(self, message: str) -> None:
+        self._print(f"[yellow]WAIT[/]  {escape(message)}")
+
     def ended(self, outcome: AssetOutcome) -> None:
         self._line(outcome)
         self._bar.advance(self._task)

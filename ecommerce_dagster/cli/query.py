@@ -22,9 +22,10 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.ingestion.postgres import session
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
+from ecommerce_dagster.warehouse.published_copy import open_copy
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
@@ -89,8 +90,18 @@ def fetch(
 
 
 def _from_duckdb(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
-    path = connection.duckdb(variables_for(connection.path)).path
-    with open_warehouse(path, read_only=True, on_wait=lambda m: print(m, file=sys.stderr)) as duck:
+    variables = variables_for(connection.path)
+    path = connection.duckdb(variables).path
+
+    def tell(message: str) -> None:
+        print(message, file=sys.stderr)
+
+    reading = (
+        open_copy(path, tell)
+        if publishes_copy(variables)
+        else open_warehouse(path, read_only=True, on_wait=tell)
+    )
+    with reading as duck:
         try:
             _require_reading(duck, sql)
             cursor = duck.execute(sql)

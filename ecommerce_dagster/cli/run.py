@@ -33,6 +33,7 @@ from ecommerce_dagster.orchestration.partitions import (
     tags_for,
 )
 from ecommerce_dagster.warehouse.checks import Check, checks_of
+from ecommerce_dagster.warehouse.database import WAITING
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _PIPELINE_TAG = "bruin/pipeline"
@@ -97,7 +98,6 @@ def run(
     project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
 ) -> dict[str, AssetOutcome]:
     """One Dagster run over the selected assets. The outcome of every asset of the project."""
-    local.dagster_home()
     tags = _tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
@@ -114,7 +114,7 @@ def run(
     )
     if not building and not checks:
         return outcomes
-    with dg.DagsterInstance.get() as instance, reporter:
+    with local.dagster_instance() as instance, reporter:
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, _Listener(outcomes, reporter))
         job.execute_in_process(
@@ -167,8 +167,7 @@ def _tags(project: Project, selected: Sequence[str], request: RunRequest) -> dic
 
 def _without_done(project: Project, selected: Sequence[str]) -> list[str]:
     """The assets that the last run of this pipeline did not finish. Raises SelectionError."""
-    local.dagster_home()
-    with dg.DagsterInstance.get() as instance:
+    with local.dagster_instance() as instance:
         filters = dg.RunsFilter(tags={_PIPELINE_TAG: project.pipeline.name})
         records = instance.get_run_records(filters, limit=1)
         if not records:
@@ -200,6 +199,8 @@ class _Listener:
 
     def __call__(self, entry: Any) -> None:
         event = entry.dagster_event
+        if event is None and entry.user_message.startswith(WAITING):
+            self._reporter.waiting(entry.user_message)
         if event is None or event.step_key not in self._by_step:
             return
         outcome = self._by_step[event.step_key]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
+
+from ecommerce_dagster.bruin.switches import switched
 
 
 def variables_for(config_file: Path | None) -> dict[str, str]:
@@ -15,3 +18,8 @@ def variables_for(config_file: Path | None) -> dict[str, str]:
         found = dotenv_values(config_file.parent / ".env")
         values.update({key: value for key, value in found.items() if value is not None})
     return {**values, **os.environ}
+
+
+def publishes_copy(variables: Mapping[str, str]) -> bool:
+    """Whether readers get a copy of the warehouse; ECOMMERCE_PUBLISHED_COPY=off says no."""
+    return switched(variables.get("ECOMMERCE_PUBLISHED_COPY", "on")) is not False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import duckdb
@@ -24,17 +24,45 @@ from ecommerce_dagster.bruin.connections import (
 )
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.orchestration.names import resource_key
+from ecommerce_dagster.orchestration.run_launcher import sign_of_life
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
+from ecommerce_dagster.warehouse.published_copy import publish_copy
 
 
 class WarehouseResource(DuckDBResource):
     """A DuckDB database that runs take turns to write.
 
     Use it like dagster-duckdb's own: `with warehouse.get_connection() as connection`. The
-    connection closes in every case, waits for other runs instead of failing, and is in UTC.
+    connection closes in every case, waits for other runs instead of failing, and is in UTC. When a
+    run ends, however it ends, readers get a copy of what it made.
     """
+
+    published_copy: bool = Field(
+        default=True, description="Whether readers get a copy of the database after each run."
+    )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """The resource for the length of a run."""
+        if context.run is None or context.instance is None:
+            yield self
+            return
+        with sign_of_life(context.instance, context.run.run_id):
+            try:
+                yield self
+            finally:
+                if self.published_copy:
+                    self._publish()
+
+    def _publish(self) -> None:
+        """Publish a copy. The tables are built whether or not that works."""
+        log = dg.get_dagster_logger()
+        try:
+            publish_copy(self.database, log.info)
+        except (OSError, WarehouseError, duckdb.Error) as error:
+            log.warning(f"readers have no new copy of {self.database}: {error}")
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -72,7 +100,10 @@ def resources_of(project: Project) -> dict[str, Any]:
     for connection in connections.by_name.values():
         key = resource_key(connection.name)
         if connection.platform == "duckdb":
-            found[key] = WarehouseResource(database=_database(connection, variables))
+            found[key] = WarehouseResource(
+                database=_database(connection, variables),
+                published_copy=publishes_copy(variables),
+            )
         elif connection.platform == "postgres":
             found[key] = PostgresResource(
                 connection=connection.name,

@@ -20,6 +20,7 @@ _SESSION = {
 }
 # No network, not even to find out what kind of file it is: extensions come from wheels.
 _CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
+WAITING = "waiting for "  # how a line begins that says so
 _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
 _POLL = 0.05
 
@@ -42,10 +43,9 @@ def open_warehouse(
     take turns by a lock file beside it, which the system frees when its holder dies, and wait
     without a limit; `on_wait` is told, once, what is waited for.
     """
-    config = {**_CONFIG, **(settings or {})}
-    if path == ":memory:":
-        with duckdb.connect(path, config=config) as connection:
-            yield _prepared(connection, config)
+    if not is_file(path):
+        with connected(path, settings=settings, on_wait=on_wait) as connection:
+            yield connection
         return
     if read_only and not Path(path).exists():
         raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
@@ -53,12 +53,33 @@ def open_warehouse(
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
-    with _turn(path, on_wait):
-        connection = _connect(path, read_only, config, on_wait)
-        try:
-            yield _prepared(connection, config)
-        finally:
-            connection.close()
+    with (
+        _turn(path, on_wait),
+        connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection,
+    ):
+        yield connection
+
+
+def is_file(path: str) -> bool:
+    """Whether a database is a file on this machine."""
+    return not path.startswith((":memory:", "md:", "motherduck:", "ducklake:"))
+
+
+@contextmanager
+def connected(
+    path: str,
+    *,
+    read_only: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    on_wait: Callable[[str], None] = lambda message: None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose turn it is, set up as every session here, and closed in every case."""
+    config = {**_CONFIG, **(settings or {})}
+    connection = _connect(path, read_only, config, on_wait)
+    try:
+        yield _prepared(connection, config)
+    finally:
+        connection.close()
 
 
 def _prepared(
@@ -77,7 +98,7 @@ def _turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=_POLL)
     except Timeout:
-        on_wait(f"waiting for another run to finish with {path}")
+        on_wait(f"{WAITING}another run to finish with {path}")
         _wait_for(lock, path)
     except OSError as error:
         raise WarehouseError(f"{path}.lock cannot be written: {error.strerror}") from None
@@ -110,7 +131,7 @@ def _connect(
             if "Could not set lock" not in message:
                 raise WarehouseError(_opening_failed(path, message)) from None
             if not told and time.monotonic() - started > _PATIENCE:
-                on_wait(f"waiting for another program that has {path} open: {message}")
+                on_wait(f"{WAITING}another program that has {path} open: {message}")
                 told = True
             time.sleep(_POLL)
         except duckdb.Error as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,12 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from orchestration.helpers import (
+    CHECK_ONLY_RUN,
     Shop,
     dev,
     eventually,
     free_port,
+    graphql,
     is_up,
     kill_during_run,
     processes_of,
@@ -62,8 +67,53 @@ def test_a_second_one_on_its_port_is_told_so(served: Served) -> None:
     assert is_up(served.port)
 
 
-def is_finished(instance: object, run_id: str) -> bool:
-    return bool(instance.get_run_by_id(run_id).is_finished)  # type: ignore[attr-defined]
+def test_runs_that_were_killed_are_failed_and_the_next_one_proceeds(served: Served) -> None:
+    with served.shop.instance() as instance:
+        (command,) = instance.get_runs(
+            dg.RunsFilter(tags={"bruin/pipeline": "orders_performance"}), limit=1
+        )
+        clicked = launch(served, LAUNCH_EVERYTHING)
+        assert eventually(lambda: process_of(instance, clicked), 120)
+        os.kill(process_of(instance, clicked), signal.SIGKILL)
+        following = launch(served, CHECK_ONLY_RUN)
+
+        assert eventually(lambda: is_finished(instance, following), 120)
+        assert instance.get_run_by_id(following).is_success  # type: ignore[union-attr]
+        for run_id in (command.run_id, clicked):
+            assert instance.get_run_by_id(run_id).is_failure  # type: ignore[union-attr]
+
+
+LAUNCH_EVERYTHING = """
+    mutation { launchRun(executionParams: {
+        mode: "default", runConfigData: "{}",
+        selector: {
+            repositoryLocationName: "ecommerce_dagster.definitions",
+            repositoryName: "__repository__",
+            jobName: "orders_performance",
+        },
+        executionMetadata: {tags: [{key: "dagster/partition", value: "2026-01-01"}]}
+    }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+
+
+def launch(served: Served, mutation: str) -> str:
+    found = graphql(served.port, mutation)["launchRun"]
+    assert found["__typename"] == "LaunchRunSuccess", found
+    return str(found["run"]["runId"])
+
+
+def process_of(instance: dg.DagsterInstance, run_id: str) -> int:
+    """The process in which a run executes its steps; 0 before it does."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
+    engine = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    told = " ".join(entry.message for entry in engine) if entries else ""
+    found = re.search(r"Executing steps in process \(pid: (\d+)\)", told)
+    return int(found[1]) if found else 0
+
+
+def is_finished(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
 
 
 def test_ctrl_c_ends_every_process(served: Served) -> None:
