@@ -112,6 +112,8 @@ def _summary(asset: Asset, built: Published) -> str:
     parts = [
         f"{built.rows:,} rows" if built.rows is not None else "done",
         f"{built.loaded.rows_written:,} written" if built.loaded.rows_written is not None else "",
+        f"{built.loaded.rows_moved:,} moved here" if built.loaded.rows_moved else "",
+        f"{built.loaded.rows_deleted:,} deleted" if built.loaded.rows_deleted is not None else "",
         f"{passed} of {len(built.results)} checks passed" if built.results else "",
         f"{built.build_seconds + built.check_seconds:.2f} s",
         "" if built.published else "not published",

@@ -32,6 +32,10 @@ def materialization_of(
         metadata["rows_written"] = loaded.rows_written
         if windowed:
             metadata["dagster/partition_row_count"] = loaded.rows_written
+    if loaded.rows_moved:
+        metadata["rows_moved"] = loaded.rows_moved
+    if loaded.rows_deleted is not None:
+        metadata["rows_deleted"] = loaded.rows_deleted
     if built.summary:
         metadata["summary"] = dg.MetadataValue.md(built.summary)
     if loaded.schema_changes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -45,7 +45,7 @@ class SqlBuild:
             loaded = self._build(catalog, query)
         after = self._run_hooks(catalog, asset.hooks.post)
         steps = (*before, *loaded.statements, *after)
-        return Loaded(loaded.rows_written, steps, loaded.schema_changes)
+        return replace(loaded, statements=steps)
 
     def _build(self, catalog: Catalog, query: str) -> Loaded:
         asset = self.asset
@@ -79,7 +79,7 @@ class SqlBuild:
         if one_partition and window is not None:
             refuse_outside(catalog, self.asset, window)
         steps = (f"-- _query\n{query}", *loaded.statements)
-        return Loaded(loaded.rows_written, steps, loaded.schema_changes)
+        return replace(loaded, statements=steps)
 
     def _run_hooks(self, catalog: Catalog, hooks: Iterable[Hook]) -> tuple[str, ...]:
         done: list[str] = []

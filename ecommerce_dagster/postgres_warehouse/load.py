@@ -105,7 +105,11 @@ def load_table(
     for statement in steps:
         rows = run(catalog.session, statement)
         written += rows if statement.startswith(_WRITING) else 0
-    return Loaded(written, tuple(steps), tuple(plan.changes))
+    moved = None if rebuild else needs.moved(load)
+    if moved is None:
+        return Loaded(written, tuple(steps), tuple(plan.changes))
+    rows = run(catalog.session, moved)
+    return Loaded(written, (*steps, moved), tuple(plan.changes), rows_moved=rows)
 
 
 def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:

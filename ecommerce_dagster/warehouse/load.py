@@ -30,11 +30,17 @@ class LoadError(Exception):
 @dataclass(frozen=True)
 class Loaded:
     """What a load did: rows written, the statements that did it, and what a reader of the table
-    should know about its shape: columns that came, went, or have another type than expected."""
+    should know about its shape: columns that came, went, or have another type than expected.
+
+    `rows_moved` counts those that were found in the window and had been outside of it before;
+    `rows_deleted` those that were gone from the source, where it was asked for them.
+    """
 
     rows_written: int | None = None
     statements: tuple[str, ...] = ()
     schema_changes: tuple[str, ...] = ()
+    rows_moved: int | None = None
+    rows_deleted: int | None = None
 
 
 @dataclass
@@ -89,7 +95,11 @@ def load_table(
         written += rows if statement.startswith(("INSERT", "UPDATE")) else 0
     if create:
         written = _count(connection, load.table)
-    return Loaded(written, tuple(steps), tuple(plan.changes))
+    moved = None if create else strategy.moved(load)
+    if moved is None:
+        return Loaded(written, tuple(steps), tuple(plan.changes))
+    rows = _run(connection, moved)
+    return Loaded(written, (*steps, moved), tuple(plan.changes), rows_moved=rows)
 
 
 def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> Loaded:

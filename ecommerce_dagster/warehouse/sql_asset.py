@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -55,7 +55,7 @@ class SqlBuild:
             raise AssetError(f"{at.path}:{at.line}: {str(error).strip()}") from error
         after = self._run_hooks(connection, asset.hooks.post)
         steps = (*before, *loaded.statements, *after)
-        return Loaded(loaded.rows_written, steps, loaded.schema_changes)
+        return replace(loaded, statements=steps)
 
     def _build(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
         asset = self.asset
@@ -90,7 +90,7 @@ class SqlBuild:
         if one_partition and window is not None:
             refuse_outside(connection, self.asset, rows, window, loaded.rows_written or 0)
         steps = (f"-- {_SOURCE}\n{query}", *loaded.statements)
-        return Loaded(loaded.rows_written, steps, loaded.schema_changes)
+        return replace(loaded, statements=steps)
 
     def _create_view(self, connection: duckdb.DuckDBPyConnection, query: str) -> Loaded:
         ensure_schema(connection, self.asset.name)

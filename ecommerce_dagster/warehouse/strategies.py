@@ -73,7 +73,8 @@ class Strategy:
     """How a table takes new rows, and how its first rows make it.
 
     `rebuilds` replaces the table whole, and its types with it. `fills` names the columns that the
-    table has beside those of the query. `complaints` finds what else is wrong with an asset.
+    table has beside those of the query. `moved` is a last statement, for rows that a load finds in
+    another place than before. `complaints` finds what else is wrong with an asset.
     """
 
     statements: Statements
@@ -83,6 +84,7 @@ class Strategy:
     needs_primary_key: bool = False
     needs_time: bool = False
     needs_instants: bool = False
+    moved: Callable[[Load], str | None] = lambda load: None
     fills: tuple[str, ...] = ()
     complaints: Callable[[Asset], list[str]] = lambda asset: []
 
@@ -135,7 +137,7 @@ def _merge(load: Load) -> list[str]:
     """Known keys are updated where the file says so, new ones inserted; one row for each key.
 
     NULL is a key like any other. As in the original, a row of the table that the predicate leaves
-    out is not known.
+    out is not known. A row that would stay as it is is not written.
     """
     same = " AND ".join(
         f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"
@@ -152,7 +154,8 @@ def _merge(load: Load) -> list[str]:
     ]
     if updates:
         statements.append(
-            f"UPDATE {load.table} AS target SET {updates}\nFROM {_BATCH} AS source\nWHERE {same}"
+            f"UPDATE {load.table} AS target SET {updates}\nFROM {_BATCH} AS source\n"
+            f"WHERE {same}{_and_differs(load)}"
         )
     return [
         *statements,
@@ -162,12 +165,43 @@ def _merge(load: Load) -> list[str]:
     ]
 
 
+def _and_differs(load: Load) -> str:
+    """The condition that an update changes a row. What the file computes itself always counts."""
+    updated = [column for column in load.columns if column.on_merge]
+    if any(column.on_merge != f"source.{quoted(column.name)}" for column in updated):
+        return ""
+    cells = (
+        f"target.{quoted(column.name)} IS DISTINCT FROM {column.on_merge}" for column in updated
+    )
+    return f"\n  AND ({' OR '.join(cells)})"
+
+
 def _time_interval(load: Load) -> list[str]:
     """The window, or all time without one, is emptied and filled with what the query returns."""
     gone = "TRUE"
     if load.window is not None:
         gone = in_window(load.incremental_key or "", load.window, load.by_date)
     return [f"DELETE FROM {load.table}\nWHERE {gone}", *_append(load)]
+
+
+def _moved(load: Load) -> str | None:
+    """The statement that removes what `time_interval` left of rows that are now in the window.
+
+    A primary key says that a row is in one place: a row that moved into the window from another
+    day is deleted there. None when nothing can have moved, or nobody can tell.
+    """
+    names = {column.name.lower() for column in load.columns}
+    known = bool(load.primary_key) and all(key.lower() in names for key in load.primary_key)
+    if load.window is None or not known:
+        return None
+    inside = in_window(load.incremental_key or "", load.window, load.by_date)
+    keys = [quoted(key) for key in load.primary_key]
+    same = " AND ".join(f"new.{key} = old.{key}" for key in keys)
+    return (
+        f"DELETE FROM {load.table} AS old\nWHERE ({inside}) IS NOT TRUE AND EXISTS (\n"
+        f"  SELECT 1 FROM (SELECT {', '.join(keys)} FROM {load.table} WHERE {inside}) AS new\n"
+        f"  WHERE {same}\n)"
+    )
 
 
 def in_window(column: str, window: Interval, by_date: bool) -> str:
@@ -201,7 +235,9 @@ STRATEGIES: dict[str, Strategy] = {
     "truncate+insert": Strategy(_truncate_insert),
     "delete+insert": Strategy(_delete_insert, needs_incremental_key=True),
     "merge": Strategy(_merge, _create_merged, needs_primary_key=True),
-    "time_interval": Strategy(_time_interval, needs_incremental_key=True, needs_time=True),
+    "time_interval": Strategy(
+        _time_interval, needs_incremental_key=True, needs_time=True, moved=_moved
+    ),
     "scd2_by_column": Strategy(
         _staged(history.by_column, deduplicated=True),
         _staged(history.create, deduplicated=True),

@@ -289,6 +289,17 @@ class TestTimeInterval:
             assert built.loaded.rows_written == 1
             assert events.rows() == events.rows("events")
 
+    @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
+    def test_a_row_that_moved_into_the_window_is_only_there(
+        self, events: Warehouse, header: str
+    ) -> None:
+        header += "columns: [{name: V, primary_key: true}]"
+        events.run(header, FILTERED, interval=day("2024-01-01", days=3))
+        events.sql("UPDATE events SET ts = '2024-01-02 09:00:00+00' WHERE v IN ('v1', 'v5')")
+        built = events.run(header, FILTERED, interval=day("2024-01-02"), strict_window=True)
+        assert (built.loaded.rows_written, built.loaded.rows_moved) == (4, 2)
+        assert events.rows() == events.rows("events")
+
     @pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
     def test_the_last_microsecond_belongs_to_the_window_and_the_next_does_not(

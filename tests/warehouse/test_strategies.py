@@ -239,6 +239,18 @@ class TestMerge:
         with pytest.raises(AssetError, match=f"does not return {missing}, which the strategy"):
             w.run(header, values(names, ", ".join("1" for _ in names.split(","))))
 
+    def test_only_rows_that_differ_are_written(self, w: Warehouse) -> None:
+        w.run(MERGE, values("id, v", "1, 'a'", "2, NULL", "3, 'c'"))
+        built = w.run(MERGE, values("id, v", "1, 'a'", "2, 'b'", "3, NULL", "4, 'd'"))
+        assert built.loaded.rows_written == 3
+        assert w.rows() == [(1, "a"), (2, "b"), (3, None), (4, "d")]
+
+    def test_what_the_file_computes_itself_is_always_applied(self, w: Warehouse) -> None:
+        header = MERGE.replace("update_on_merge: true", "merge_sql: target.v + source.v")
+        for expected in (1, 2, 3):
+            w.run(header, values("id, v", "1, 1"))
+            assert w.rows() == [(1, expected)]
+
     def test_a_column_called_rowid_is_refused(self, w: Warehouse) -> None:
         with pytest.raises(AssetError, match="rename the column rowid in the query"):
             w.run(MERGE, "SELECT 1 AS id, 'a' AS v, 7 AS rowid")
@@ -280,6 +292,47 @@ class TestTimeInterval:
             built = events.run(header, FILTERED, interval=day("2024-01-02"), strict_window=True)
             assert built.loaded.rows_written == 1
             assert events.rows() == events.rows("events")
+
+    @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
+    def test_a_row_that_moved_into_the_window_is_only_there(
+        self, events: Warehouse, header: str
+    ) -> None:
+        header += "columns: [{name: V, primary_key: true}]"
+        events.run(header, FILTERED, interval=day("2024-01-01", days=3))
+        events.sql("UPDATE events SET ts = '2024-01-02 09:00:00+00' WHERE v IN ('v1', 'v5')")
+        built = events.run(header, FILTERED, interval=day("2024-01-02"), strict_window=True)
+        assert (built.loaded.rows_written, built.loaded.rows_moved) == (4, 2)
+        assert events.rows() == events.rows("events")
+        again = events.run(header, FILTERED, interval=day("2024-01-02"), strict_window=True)
+        assert again.loaded.rows_moved == 0
+
+    def test_a_row_is_known_by_the_whole_of_its_primary_key(self, w: Warehouse) -> None:
+        keys = "columns: [{name: a, primary_key: true}, {name: b, primary_key: true}]"
+        rows = ("'2024-01-01'::DATE, 1, 1", "'2024-01-01', 1, NULL", "'2024-01-01', 2, 1")
+        w.run(BY_DATE + keys, values("ts, a, b", *rows))
+        moved = ("'2024-01-02'::DATE, 1, 1", "'2024-01-02', 1, NULL", "'2024-01-02', 3, 1")
+        w.run(BY_DATE + keys, values("ts, a, b", *moved), interval=day("2024-01-02"))
+        # A key that is not whole tells nothing.
+        assert [(str(d)[-1], a, b) for d, a, b in w.rows()] == [
+            ("1", 1, None), ("1", 2, 1), ("2", 1, None), ("2", 1, 1), ("2", 3, 1),
+        ]  # fmt: skip
+
+    def test_without_a_primary_key_nobody_can_tell_that_a_row_moved(
+        self, events: Warehouse
+    ) -> None:
+        events.run(BY_TIME, FILTERED, interval=day("2024-01-01", days=3))
+        events.sql("UPDATE events SET ts = '2024-01-02 09:00:00+00' WHERE v = 'v1'")
+        built = events.run(BY_TIME, FILTERED, interval=day("2024-01-02"), strict_window=True)
+        assert built.loaded.rows_moved is None
+        assert [v for _, v in events.rows()].count("v1") == 2
+
+    def test_a_primary_key_that_the_query_does_not_return_changes_nothing(
+        self, events: Warehouse
+    ) -> None:
+        header = BY_TIME + "columns: [{name: id, primary_key: true}]"
+        for _ in range(2):
+            events.run(header, FILTERED, interval=day("2024-01-01", days=3))
+        assert events.rows() == events.rows("events")
 
     @pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_NS"])
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
