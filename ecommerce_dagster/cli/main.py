@@ -48,6 +48,7 @@ def dev(port: int) -> None:
     epilog=example(
         "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
         "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31\n"
+        "ecommerce run --reconcile raw.customers --downstream\n"
         'ecommerce run --selector "stg.orders+,tag:mart"'
     )
 )
@@ -59,6 +60,7 @@ def dev(port: int) -> None:
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
 @click.option("--full-refresh", "-r", is_flag=True, help="Rebuild the tables from scratch.")
+@click.option("--reconcile", is_flag=True, help="Also delete what is gone from the source.")
 @click.option("--only", type=click.Choice(["main", "checks"]), help="No checks, or checks alone.")
 @click.option("--single-check", metavar="ID", help="Only this check: asset:column:name.")
 @click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")

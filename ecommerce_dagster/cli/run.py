@@ -26,6 +26,7 @@ from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
+    RECONCILE_TAG,
     SENSOR_MODE_TAG,
     has_partition,
     is_partitioned,
@@ -50,6 +51,7 @@ class RunRequest:
     selection: Selection = field(default_factory=Selection)
     interval: Interval | None = None
     full_refresh: bool = False
+    reconcile: bool = False
     only: Literal["main", "checks"] | None = None
     single_check: str | None = None
     apply_modifiers: bool = False
@@ -162,6 +164,8 @@ def _tags(project: Project, selected: Sequence[str], request: RunRequest) -> dic
         tags |= tags_for(request.interval, partitions)
     if request.full_refresh:
         tags[FULL_REFRESH_TAG] = "true"
+    if request.reconcile:
+        tags[RECONCILE_TAG] = "true"
     return tags
 
 

@@ -124,6 +124,7 @@ def run_from_options(
         ),
         interval=interval,
         full_refresh=options["full_refresh"],
+        reconcile=options["reconcile"],
         only=options["only"],
         single_check=options["single_check"],
         apply_modifiers=options["apply_interval_modifiers"],

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.models import Asset, Column, as_text
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.ingestion.guards import refuse_garbled, refuse_rewritten
+from ecommerce_dagster.ingestion.keys import delete_gone, has_missed, stage_keys
 from ecommerce_dagster.ingestion.postgres import SourceError, attach, detach, reason, settle
 from ecommerce_dagster.ingestion.selection import after_largest, from_largest, within
 from ecommerce_dagster.ingestion.source import QUERY, Source, describe, relation_of, types_of
@@ -32,6 +34,8 @@ _STRATEGIES = {
     "delete+insert": "delete+insert",
     "truncate+insert": "truncate+insert",
 }
+# How far before the largest loaded time a merge reads again, in seconds.
+_OVERLAP = 600.0
 _PLACEHOLDER = re.compile(r"(?<!:):interval_(start|end)\b")
 
 
@@ -66,6 +70,17 @@ def excluded_of(asset: Asset) -> tuple[str, ...]:
     return _names(asset, "sql_exclude_columns")
 
 
+def overlap_of(asset: Asset) -> float:
+    """How many seconds before the largest loaded time a merge starts. Raises ValueError."""
+    written = asset.meta.get("overlap")
+    return _OVERLAP if written is None else seconds_in(str(as_text(written)))
+
+
+def is_reconcilable(asset: Asset) -> bool:
+    """Whether rows that are gone from the source can be found by their keys, and should."""
+    return asset.type == "ingestr" and strategy_of(asset) == "merge" and not asset.keeps_history
+
+
 def is_windowed(asset: Asset) -> bool:
     """Whether the file says how one interval of the table is loaded anew."""
     return strategy_of(asset) == "delete+insert" and incremental_key_of(asset) is not None
@@ -75,6 +90,10 @@ def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
     for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
         log.error(*asset.at("parameters", name), "valid-ingestr", message)
+    try:
+        overlap_of(asset)
+    except ValueError as error:
+        log.error(*asset.at("meta", "overlap"), "valid-ingestr", f"the overlap {error}")
 
 
 def _missing(asset: Asset) -> Iterator[tuple[str, str]]:
@@ -119,13 +138,15 @@ class Ingestion:
     """How to load one ingestr asset in one run. Call it with a connection inside a transaction.
 
     replace takes everything; delete+insert the interval, or everything without one; merge the rows
-    at or after the largest key that is loaded; append those after it.
+    at or after the largest key that is loaded; append those after it. `reconcile` makes a merge
+    compare all keys as well: what is gone from the source goes, what was missed comes.
     """
 
     asset: Asset
     postgres: PostgresConnection
     interval: Interval | None = None
     full_refresh: bool = False
+    reconcile: bool = False
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> ExitStack:
         """Attach the source, before the transaction. Closing the result detaches it, after."""
@@ -151,17 +172,32 @@ class Ingestion:
         return AssetError(f"{path}:{line}: {' '.join(message.split())}")
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
-        asset, strategy = _with_keys(self.asset), strategy_of(self.asset)
-        interval = None if self._from_scratch else self.interval
+        strategy = strategy_of(self.asset)
+        whole = self._from_scratch or self._reconciles
+        table = source_table_of(self.asset, None if whole else self.interval)
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
-        source = describe(self.postgres, source_table_of(asset, interval), excluded_of(asset))
+        source = describe(self.postgres, table, excluded_of(self.asset))
         settle(connection)
         existing = self._existing(connection, strategy)
         source = replace(
             source,
             condition=self._condition(connection, source, strategy, existing),
-            limit=int(asset.parameter("sql_limit") or 0) or None,
+            limit=int(self.asset.parameter("sql_limit") or 0) or None,
         )
+        loaded = self._fill(connection, source, strategy, existing)
+        if existing and self._reconciles:
+            loaded = self._reconciled(connection, source, existing, loaded)
+        refuse_rewritten(connection, source)
+        return loaded
+
+    def _fill(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        strategy: str,
+        existing: Mapping[str, str],
+    ) -> Loaded:
+        asset = _with_keys(self.asset)
         if strategy == "delete+insert":
             strategy = "time_interval" if source.condition else "create+replace"
         types = types_of(connection, source, _wanted(asset, source, existing))
@@ -176,8 +212,34 @@ class Ingestion:
             update_all=True,
         )
         refuse_garbled(connection, source, types, asset.name)
-        refuse_rewritten(connection, source)
         return loaded
+
+    def _reconciled(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        existing: Mapping[str, str],
+        loaded: Loaded,
+    ) -> Loaded:
+        """Make the table agree with the source in all keys, and report it with `loaded`."""
+        whole = replace(source, condition=None)
+        names = (*primary_key_of(self.asset), incremental_key_of(self.asset) or "")
+        keys = {name.lower() for name in names}
+        columns = tuple(column for column in whole.columns if column.name.lower() in keys)
+        all_keys = replace(whole, columns=columns, limit=None)
+        types = types_of(connection, all_keys, _wanted(self.asset, all_keys, existing))
+        stage_keys(connection, all_keys, types, self.asset.name, primary_key_of(self.asset))
+        if source.condition and has_missed(connection, self.asset.name):
+            rest = self._fill(connection, whole, "merge", existing)
+            written = (loaded.rows_written or 0) + (rest.rows_written or 0)
+            statements = (*loaded.statements, *rest.statements)
+            loaded = replace(loaded, rows_written=written, statements=statements)
+        deleted, statement = delete_gone(connection, self.asset.name, primary_key_of(self.asset))
+        return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
+
+    @property
+    def _reconciles(self) -> bool:
+        return self.reconcile and is_reconcilable(self.asset)
 
     @property
     def _from_scratch(self) -> bool:
@@ -216,7 +278,15 @@ class Ingestion:
             raise SourceError(f"{table} has no column '{key.name}' (incremental_key) to continue")
         if strategy == "append" and kind:
             return after_largest(connection, source, key, table, kind)
-        return from_largest(connection, key, table, kind) if strategy == "merge" and kind else None
+        if strategy == "merge" and kind and not _new_columns(source, existing):
+            return from_largest(connection, key, table, kind, overlap_of(self.asset))
+        return None
+
+
+def _new_columns(source: Source, existing: Mapping[str, str]) -> bool:
+    """Whether the table lacks a column. With a default it has a value in old rows too, which no
+    watermark tells: the merge that adds it reads them all."""
+    return any(column.name.lower() not in existing for column in source.columns)
 
 
 def _wanted(asset: Asset, source: Source, existing: Mapping[str, str]) -> dict[str, str]:

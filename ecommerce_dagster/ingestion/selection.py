@@ -34,13 +34,22 @@ def within(key: SourceColumn, window: Interval) -> str:
 
 
 def from_largest(
-    duck: duckdb.DuckDBPyConnection, key: SourceColumn, table: str, kind: str
+    duck: duckdb.DuckDBPyConnection, key: SourceColumn, table: str, kind: str, overlap: float
 ) -> str | None:
     """The rows at or after the largest key in `table`, where the key is a `kind`; None for all.
 
-    Rows whose key tells nothing, being NULL or infinite, are taken every time: none is missed.
+    Where keys are times, from `overlap` seconds before it: a row may be committed after others that
+    have a later time. A time that is yet to come, by PostgreSQL's clock, tells nothing of what was
+    loaded, nor does NULL or infinity: rows with such keys are taken every time, so none is missed.
     """
-    largest = _largest(duck, key, table, kind)
+    if key.base not in MOMENTS:
+        largest = _largest(duck, key, table, kind)
+    else:
+        (now,) = ask(duck, f"SELECT {texts(['now()'])}")
+        past = f"CAST({quoted(key.name)} AS TIMESTAMPTZ) <= {literal(now or '')}"
+        largest = _largest(duck, key, table, kind, past)
+        if largest and overlap:
+            largest = f"{largest} - interval '{overlap} seconds'"
     return f"{_ordered(key)} >= {largest} OR {_untold(key)}" if largest else None
 
 
@@ -68,9 +77,9 @@ def after_largest(
 
 
 def _largest(
-    duck: duckdb.DuckDBPyConnection, key: SourceColumn, table: str, kind: str
+    duck: duckdb.DuckDBPyConnection, key: SourceColumn, table: str, kind: str, among: str = "TRUE"
 ) -> str | None:
-    """The largest key in `table`, in SQL for PostgreSQL."""
+    """The largest key in `table`, in SQL for PostgreSQL; of the rows that meet `among`."""
     if key.base not in _ORDERED or (key.base in TEXTS) != (kind == "VARCHAR"):
         raise SourceError(
             f"the incremental_key {key.name} is {key.type} in the source and {kind} in {table}: "
@@ -78,7 +87,7 @@ def _largest(
         )
     ((largest,),) = duck.execute(
         f"SELECT CAST(max({quoted(key.name)}) AS VARCHAR) FROM {relation(table)}"
-        f" WHERE NOT ({_untold(key)})"
+        f" WHERE NOT ({_untold(key)}) AND {among}"
     ).fetchall()
     if largest is None:
         return None

@@ -21,6 +21,7 @@ from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
+    RECONCILE_TAG,
     SENSOR_MODE_TAG,
     has_partition,
     interval_of,
@@ -75,6 +76,29 @@ class AssetRun:
     def full_refresh(self) -> bool:
         wanted = self.tags.get(FULL_REFRESH_TAG, "").lower() == "true"
         return wanted and not self.project.connections.full_refresh_restricted
+
+    @property
+    def reconcile(self) -> bool:
+        """Whether the keys of a merged table are to be compared with those of its source.
+
+        Raises AssetError when the source is another one for each interval.
+        """
+        if self.tags.get(RECONCILE_TAG, "").lower() != "true":
+            return False
+        source = self.declared.parameter("source_table")
+        always = replace(self.template_context, interval=None, execution_date=None)
+        others = (yesterday(), Interval(datetime(1970, 1, 1), datetime(1971, 1, 1)))
+        texts = {
+            self.project.render(source, replace(always, interval=other), self.asset)
+            for other in others
+        }
+        if len(texts) > 1:
+            path, line = self.declared.at("parameters", "source_table")
+            raise AssetError(
+                f"{path}:{line}: source_table is another query for each interval, so that its rows "
+                "cannot be reconciled; write :interval_start and :interval_end instead"
+            )
+        return True
 
     @property
     def sensor_mode(self) -> Mode:

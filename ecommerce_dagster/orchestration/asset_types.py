@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.ingest import Ingestion, lint_ingestion
+from ecommerce_dagster.ingestion.ingest import Ingestion, is_reconcilable, lint_ingestion
 from ecommerce_dagster.ingestion.python_asset import (
     PythonLoad,
     environment_of,
@@ -110,7 +110,8 @@ def _build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
 def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
     asset = run.asset
     source = run.resource(asset.parameter("source_connection"))
-    fill = Ingestion(asset, source.settings(), run.interval, run.full_refresh)
+    reconcile = is_reconcilable(asset) and run.reconcile
+    fill = Ingestion(asset, source.settings(), run.interval, run.full_refresh, reconcile)
     return _publish(run, fill, checks)
 
 

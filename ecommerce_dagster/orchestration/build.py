@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.lint import lint, lint_keys
+from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
@@ -122,4 +123,4 @@ def definitions_of(
     )
     running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
     sensors = dg.Definitions(sensors=sensors_of(project, running if watch else stopped))
-    return dg.Definitions.merge(assets, automation_of(project), sensors)
+    return dg.Definitions.merge(assets, automation_of(project), reconciliation_of(project), sensors)

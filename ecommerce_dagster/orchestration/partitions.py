@@ -18,6 +18,8 @@ from ecommerce_dagster.warehouse.identifiers import quoted, relation
 START_TAG = "bruin/start"
 END_TAG = "bruin/end"
 FULL_REFRESH_TAG = "bruin/full_refresh"
+# "true" makes merges drop what is gone from the source, and take what a watermark missed.
+RECONCILE_TAG = "bruin/reconcile"
 # `once`, `wait` or `skip`: what assets do that wait for something. Dagster's own runs wait.
 SENSOR_MODE_TAG = "bruin/sensor_mode"
 # "false" keeps `interval_modifiers` of the files from widening windows.

@@ -25,7 +25,9 @@ def new_world(server: PostgresServer) -> Iterator[NewWorld]:
             place = replace(server, database=f"source_{next(_numbers)}")
             with psycopg.connect(server.dsn, autocommit=True) as admin:
                 admin.execute(sql.SQL(f"CREATE DATABASE {place.database} {options}"))  # type: ignore[arg-type]
-            postgres = undo.enter_context(psycopg.connect(place.dsn, autocommit=True))
+            # Tables come and go under the same name: no plan of a statement is worth keeping.
+            connection = psycopg.connect(place.dsn, autocommit=True, prepare_threshold=None)
+            postgres = undo.enter_context(connection)
             return World(place, postgres, undo.enter_context(open_warehouse(":memory:")))
 
         yield make

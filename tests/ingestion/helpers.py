@@ -95,11 +95,12 @@ class World:
         *,
         interval: Interval | None = None,
         full_refresh: bool = False,
+        reconcile: bool = False,
         connection: PostgresConnection | None = None,
     ) -> Published:
         """One run of raw.t."""
         asset = asset_of(parameters, rest)
-        fill = Ingestion(asset, connection or self.connection, interval, full_refresh)
+        fill = Ingestion(asset, connection or self.connection, interval, full_refresh, reconcile)
         with fill.prepare(self.duck):
             return publish(self.duck, asset, fill, [], lambda template: template)
 

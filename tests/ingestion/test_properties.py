@@ -54,7 +54,7 @@ class Oracle:
     def merge(self) -> None:
         loaded = [at for _, at, _ in self.table.values() if at is not None]
         for id, at, v in self.source.values():
-            if not loaded or at is None or at >= max(loaded):
+            if not loaded or at is None or at >= max(loaded) - timedelta(minutes=10):
                 self.table[id] = (id, at, v)
 
 

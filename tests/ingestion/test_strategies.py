@@ -171,7 +171,7 @@ class TestMerge:
             "UPDATE t SET v = 'c2', at = '2024-01-05Z' WHERE id = 3",
         )
         insert(w, "4, '2024-01-01 23:59:59.999999Z', 'late'", "5, '2024-01-02Z', 'd'")
-        w.load(MERGE)
+        w.load(MERGE, "meta: {overlap: 0}")
         # What has an earlier key is not looked at: so much a watermark promises, and no more.
         assert loaded(w) == ["a", "b2", "c2", "d"]
 
@@ -306,6 +306,20 @@ class TestDeleteAndInsert:
         w.load(BY_DAY, interval=days("2024-01-02"))
         w.load(BY_DAY, interval=days("2024-01-01"))
         assert loaded(w) == ["a", "b"]
+
+    @pytest.mark.parametrize("order", [("2024-01-02",), ("2024-01-01", "2024-01-02"),
+                                       ("2024-01-02", "2024-01-01")])  # fmt: skip
+    def test_a_row_that_moved_is_in_one_place_in_whatever_order_the_days_are_loaded(
+        self, w: World, order: tuple[str, ...]
+    ) -> None:
+        source(w, "1, '2024-01-01Z', 'a'", "2, '2024-01-02Z', 'b'", "3, '2024-01-03Z', 'c'")
+        parameters = {**BY_DAY, "primary_key": "id"}
+        w.load(parameters)
+        w.sql("UPDATE t SET at = '2024-01-02 12:00Z' WHERE id IN (1, 3)")
+        moved = [w.load(parameters, interval=days(day)).loaded.rows_moved or 0 for day in order]
+        assert loaded(w) == ["a", "b", "c"]
+        assert w.rows() == w.sql("SELECT * FROM t ORDER BY id")
+        assert sum(moved) == (1 if order[0] == "2024-01-01" else 2)
 
     def test_without_an_interval_rows_without_a_key_are_taken_too(self, w: World) -> None:
         source(w, "1, NULL, 'a'", "2, '2024-01-02Z', 'b'")

@@ -1,0 +1,40 @@
+"""The weekly look for rows that are gone from the source: a job of its own, and its schedule."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.ingestion.ingest import is_reconcilable
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.names import asset_key, slug
+from ecommerce_dagster.orchestration.partitions import RECONCILE_TAG, is_partitioned
+
+# Sundays, when few wait for the warehouse.
+_CRON = "30 3 * * 0"
+
+
+def reconciliation_of(project: Project) -> dg.Definitions:
+    """The job `<pipeline>_reconcile` with its schedule (UTC, stopped until somebody starts it).
+
+    It merges as always, compares keys besides, and rebuilds what is below. Tables with partitions
+    have no part in it: what goes from their days is found day by day.
+    """
+    below: set[str] = set()
+    for asset in project.assets:  # dependencies come first
+        reached = any(dependency.asset in below for dependency in asset.depends)
+        runs = unsupported(project, asset) is None and not is_partitioned(asset)
+        if runs and (reached or is_reconcilable(asset)):
+            below.add(asset.name)
+    if not below:
+        return dg.Definitions()
+    job = dg.define_asset_job(
+        f"{slug(project.pipeline.name)}_reconcile",
+        selection=dg.AssetSelection.assets(*(asset_key(name) for name in sorted(below))),
+        tags={RECONCILE_TAG: "true"},
+        description="Deletes from merged tables the rows that are gone from their source.",
+    )
+    schedule = dg.ScheduleDefinition(
+        name=f"{job.name}_schedule", job=job, cron_schedule=_CRON, execution_timezone="UTC"
+    )
+    return dg.Definitions(jobs=[job], schedules=[schedule])
