@@ -127,6 +127,11 @@ class AssetRun:
             return whole_range(partitions)
         return self._modified(self.interval)
 
+    @property
+    def source_window(self) -> Interval | None:
+        """What is read of a source: the interval, widened as the file says; None for all."""
+        return self._modified(self.interval) if self.interval else None
+
     def _modified(self, interval: Interval | None) -> Interval | None:
         """The interval, widened as the file says. A full refresh and those who say so do not."""
         how = self.asset.interval_modifiers

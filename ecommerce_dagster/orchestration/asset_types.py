@@ -111,7 +111,7 @@ def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
     asset = run.asset
     source = run.resource(asset.parameter("source_connection"))
     reconcile = is_reconcilable(asset) and run.reconcile
-    fill = Ingestion(asset, source.settings(), run.interval, run.full_refresh, reconcile)
+    fill = Ingestion(asset, source.settings(), run.source_window, run.full_refresh, reconcile)
     return _publish(run, fill, checks)
 
 
