@@ -3,8 +3,8 @@
     python benchmarks/mutations.py            # all of them
     python benchmarks/mutations.py merge nan  # those whose name has one of these words
 
-Each bug is put into a copy of this checkout, and the tests of its area, which pass without it, run
-until one fails. Prints a line for each, and ends with exit code 1 when one survived.
+Each bug is put into a copy of this checkout, and the tests about it, which pass without it, run until
+one fails. Prints a line for each, and ends with exit code 1 when one survived.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SKIPPED = shutil.ignore_patterns(".*", "__pycache__", "docs", "*.egg-info")
 
 
 class Mutation(NamedTuple):
-    """`before` in `file` becomes `after`; some of the tests in `tests` should fail."""
+    """`before` in `file` becomes `after`; some test in the file `tests` should fail."""
 
     name: str
     file: str
@@ -39,182 +39,182 @@ MUTATIONS = [
         "warehouse/strategies.py",
         'f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"',
         'f"target.{quoted(key)} = source.{quoted(key)}"',
-        "warehouse",
+        "warehouse/test_strategies.py",
     ),
     Mutation(
         "a merge keeps the oldest of several rows",
         "warehouse/strategies.py",
         "DESC NULLS LAST, ",
         "ASC NULLS LAST, ",
-        "warehouse",
+        "warehouse/test_strategies.py",
     ),
     Mutation(
         "delete+insert leaves rows with a NULL key",
         "warehouse/strategies.py",
         'f"WHERE kept.{key} IS NOT DISTINCT FROM new.{key}"',
         'f"WHERE kept.{key} = new.{key}"',
-        "warehouse",
+        "warehouse/test_strategies.py",
     ),
     Mutation(
         "a window includes its end",
         "warehouse/strategies.py",
         "{moment} < {literal(window.end)}",
         "{moment} <= {literal(window.end)}",
-        "warehouse",
+        "warehouse/test_strategies.py",
     ),
     Mutation(
         "a window by date loses its last day",
         "warehouse/strategies.py",
         "last_day = window.last.date() + timedelta(days=1)",
         "last_day = window.last.date()",
-        "warehouse",
+        "warehouse/test_strategies.py",
     ),
     Mutation(
         "a rejected build is published",
         "warehouse/publish.py",
         'connection.execute("ROLLBACK" if rejected else "COMMIT")',
         'connection.execute("COMMIT")',
-        "warehouse",
+        "warehouse/test_publish.py",
     ),
     Mutation(
         "a check that does not block rejects",
         "warehouse/checks.py",
         "return not self.passed and self.check.blocking",
         "return not self.passed",
-        "warehouse",
+        "warehouse/test_publish.py",
     ),
     Mutation(
         "a check that cannot run has passed",
         "warehouse/checks.py",
         'CheckResult(check, False, f"could not be evaluated: {reason}"',
         'CheckResult(check, True, f"could not be evaluated: {reason}"',
-        "warehouse",
+        "warehouse/test_checks.py",
     ),
     Mutation(
         "positive accepts 0",
         "warehouse/rules.py",
         '_compare("is above 0", "<=", 0)',
         '_compare("is above 0", "<", 0)',
-        "warehouse",
+        "warehouse/test_checks.py",
     ),
     Mutation(
         "a pattern may match a part",
         "warehouse/rules.py",
         "NOT regexp_full_match(",
         "NOT regexp_matches(",
-        "warehouse",
+        "warehouse/test_checks.py",
     ),
     Mutation(
         "range forgets its upper bound",
         "warehouse/rules.py",
         'conditions += [f"{name} > {literal(check.max)}"] if check.max is not None else []',
         'conditions += [] if conditions else [f"{name} > {literal(check.max)}"]',
-        "warehouse",
+        "warehouse/test_checks.py",
     ),
     Mutation(
         "history closes versions again and again",
         "warehouse/history.py",
         'f"WHERE target.{_CURRENT} AND NOT EXISTS (\\n"',
         'f"WHERE NOT EXISTS (\\n"',
-        "warehouse",
+        "warehouse/test_history.py",
     ),
     Mutation(
         "history takes a change to NULL for none",
         "warehouse/history.py",
         'f"{one}.{quoted(name)} IS NOT DISTINCT FROM {other}.{quoted(name)}"',
         'f"coalesce({one}.{quoted(name)} = {other}.{quoted(name)}, TRUE)"',
-        "warehouse",
+        "warehouse/test_history.py",
     ),
     Mutation(
         "a wider number is cut to the table's type",
         "warehouse/types.py",
         "return bool(self.low <= other.low * unit and other.high * unit <= self.high)",
         "return True",
-        "warehouse",
+        "warehouse/test_types.py",
     ),
     Mutation(
         "a new column of the query is dropped",
         "warehouse/load.py",
         'plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")\n',
         "continue\n",
-        "warehouse",
+        "warehouse/test_types.py",
     ),
     Mutation(
         "NaN becomes 0",
         "ingestion/guards.py",
         'if column.base == "numeric":\n        return _NAN',
         'if column.base == "numeric":\n        return None',
-        "ingestion",
+        "ingestion/test_guards.py",
     ),
     Mutation(
         "a table that was rewritten while it was read is empty",
         "ingestion/guards.py",
         "    if rewritten:\n",
         "    if rewritten and False:\n",
-        "ingestion",
+        "ingestion/test_snapshot.py",
     ),
     Mutation(
         "rows at the very watermark are missed",
         "ingestion/selection.py",
         "} >= {largest} OR {",
         "} > {largest} OR {",
-        "ingestion",
+        "ingestion/test_strategies.py",
     ),
     Mutation(
         "an ingested window includes its end",
         "ingestion/selection.py",
         "{name} < {literal(window.end)}",
         "{name} <= {literal(window.end)}",
-        "ingestion",
+        "ingestion/test_strategies.py",
     ),
     Mutation(
         "NUMERIC without precision becomes DOUBLE",
         "ingestion/columns.py",
         'found = self.type_of_elements or _decimal(int(scale or 0), largest or "0")',
         'found = self.type_of_elements or "DOUBLE"',
-        "ingestion",
+        "ingestion/test_types.py",
     ),
     Mutation(
         "glossary checks reach no column",
         "bruin/glossary.py",
         'update["checks"] = (*(c for c in inherited if c.name not in own), *column.checks)',
         'update["checks"] = column.checks',
-        "bruin",
+        "bruin/test_glossary.py",
     ),
     Mutation(
         "a glossary check wins over the column's own",
         "bruin/glossary.py",
         "(*(c for c in inherited if c.name not in own), *column.checks)",
         "(*inherited, *(c for c in column.checks if c.name not in {i.name for i in inherited}))",
-        "bruin",
+        "bruin/test_glossary.py",
     ),
     Mutation(
         "the end date is not included",
         "bruin/interval.py",
         "after = last + (_DAY if is_day else _TICK)",
         "after = last + _TICK",
-        "bruin",
+        "bruin/test_interval.py",
     ),
     Mutation(
         "months are added as calendars do",
         "bruin/interval.py",
         "return first + timedelta(days=moment.day - 1)",
         "return first + timedelta(days=min(moment.day, 28) - 1)",
-        "bruin",
+        "bruin/test_times.py",
     ),
     Mutation(
         "the code of a file begins one line too high",
         "bruin/header.py",
         "trimmed(lines[end + 1 :], Position(path, end + 2))",
         "trimmed(lines[end + 1 :], Position(path, end + 1))",
-        "bruin",
+        "bruin/test_headers.py",
     ),
     Mutation(
         "defaults replace what the file says",
         "bruin/defaults.py",
         'if mine is None or mine == "":',
         "if not isinstance(mine, YamlMapping | YamlList):",
-        "bruin",
+        "bruin/test_defaults.py",
     ),
 ]
 
@@ -228,9 +228,9 @@ def main(words: list[str]) -> int:
         copy = Path(folder, "checkout")
         shutil.copytree(ROOT, copy, ignore=SKIPPED)
         shutil.copy(ROOT / ".bruin.yml", copy)
-        for area in sorted({mutation.tests for mutation in chosen}):
-            if _fails(area, copy):
-                sys.exit(f"tests/{area} fails without any mutation")
+        for tests in sorted({mutation.tests for mutation in chosen}):
+            if _fails(tests, copy):
+                sys.exit(f"tests/{tests} fails without any mutation")
         for mutation in chosen:
             started = time.monotonic()
             caught = _is_caught(mutation, copy)
@@ -254,11 +254,11 @@ def _is_caught(mutation: Mutation, copy: Path) -> bool:
         file.write_text(text, encoding="utf-8")
 
 
-def _fails(area: str, copy: Path) -> bool:
-    """Whether a test of the area fails in the copy."""
-    tests = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+def _fails(tests: str, copy: Path) -> bool:
+    """Whether one of the tests fails in the copy."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*tests, f"tests/{area}"],
+        [*command, f"tests/{tests}"],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
