@@ -3,8 +3,8 @@
     python benchmarks/mutations.py            # all of them
     python benchmarks/mutations.py merge nan  # those whose name has one of these words
 
-Each bug is put into a copy of this checkout; then the tests that are about it run until one fails. All
-of them pass without it. Ends with exit code 1 when a bug survived.
+Each bug is put into a copy of this checkout; then the tests about it run until one fails. All of
+them pass without it. Ends with exit code 1 when a bug survived.
 """
 
 from __future__ import annotations
