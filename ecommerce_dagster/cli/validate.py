@@ -78,12 +78,12 @@ def _print_json(problems: Sequence[Problem]) -> None:
 
 def _print(problems: Sequence[Problem], projects: Sequence[Project] | None, path: Path) -> None:
     """Warnings, then errors, each in the order of the files, then the sum of it."""
-    counts = {"warning": 0, "error": 0}
+    counts = {"error": 0, "warning": 0}
     for problem in sorted(problems, key=lambda p: (p.severity != "warning", p)):
         counts[problem.severity] += 1
         click.echo(f"{problem.severity}: {problem}", err=True)
     if counts["error"]:
-        click.echo(f"{counts['error']} errors, {counts['warning']} warnings", err=True)
+        click.echo(", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items()), err=True)
     elif projects is None:
         click.echo(f"{path} is valid")
     else:

@@ -20,12 +20,13 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.warehouse import usage
-from ecommerce_dagster.warehouse.asset_binding import AssetBinding, Suspicion
+from ecommerce_dagster.warehouse.asset_binding import AssetBinding
 from ecommerce_dagster.warehouse.elsewhere import Elsewhere, other_names
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse, Schema
 from ecommerce_dagster.warehouse.fit import declared_schema, lint_columns, lint_types, loaded_schema
 from ecommerce_dagster.warehouse.sql_text import SqlText, lint_parameters, texts_of
 from ecommerce_dagster.warehouse.used_tables import Use, key_of
+from ecommerce_dagster.warehouse.verdicts import Suspicion
 
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
 
@@ -125,7 +126,7 @@ class _Binder:
             binding.load(loaded_schema(asset, found), texts)
         else:
             binding.load(declared_schema(asset), [])
-        self._suspicions += binding.suspicions
+        self._suspicions += binding.verdicts.suspicions
 
     def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
         """Report what does not exist, now that all that is made has been made."""
@@ -155,12 +156,14 @@ class _Binder:
             if all(text.rendered is not None for text in texts):
                 written = [text.template for text in texts]
                 usage.lint_unused_depends(project, asset, keys_used, written, log)
-        # What a check reads must be there before, and is no part of the table.
+        # What a check reads must be there before, and is no part of the table; what a sensor waits
+        # for may come from anywhere.
         upstream = {key_of(name) for name in usage.upstream_of(project, asset)}
         places = [
             (used.key, used.place)
             for used in uses
-            if used.text.part != "check" or used.key not in upstream
+            if used.text.part != "sensor"
+            and (used.text.part != "check" or used.key not in upstream)
         ]
         places += [
             (key, column.foreign_key.at("table"))

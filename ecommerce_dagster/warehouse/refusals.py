@@ -27,7 +27,7 @@ _COLUMN = re.compile(
 # These depend on what is installed, attached or there already, not on the text.
 _STATE = re.compile(
     r"it exists in the|already exists|Existing object|Catalog \"[^\"]*\" does not exist|"
-    r"Pragma Function|Sequence with name|configuration parameter|Secret|disabled by configuration"
+    r"Pragma Function|Sequence with name|configuration parameter|Secret|disabled by configuration|match_bm25"
 )
 _TYPE_ERRORS = (
     duckdb.BinderException,

@@ -141,7 +141,9 @@ class Trial:
         known = self._known(sql)
         if known is None:
             return False
-        return all(s.complete if refusal.kind == "column" else s.certain for s in known)
+        # A table has a rowid, and what stands for one without its types is a view.
+        by_name = refusal.kind == "column" and "rowid" not in refusal.message
+        return all(schema.complete if by_name else schema.certain for schema in known)
 
     def missing(self, sql: str) -> list[str] | None:
         """The tables that `sql` names and that do not exist; None when that cannot be told."""

@@ -151,9 +151,9 @@ STRANGER = {
         @bruin */
 
         SELECT id, email, {{ cents('spent') }} AS spent, country, updated_at
-        FROM raw.customers
+        FROM raw.customers WHERE true
         {% if not full_refresh and var.all_time == 0 %}
-        WHERE updated_at BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'
+          AND updated_at BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'
           AND created < '{{ start_date | add_days(-7) | date_format("%Y/%m/%d") }}'
         {% endif %}
         {% for user in var.users %}
