@@ -65,6 +65,10 @@ class Node(BaseModel):
             return Position(self.path, self.line)
         return self._written.position(location)
 
+    def written(self, key: str) -> Any:
+        """What the file says under a key, also under one that has no meaning here."""
+        return self._written.get(key) if self._written is not None else None
+
     def text_at(self, *location: str) -> Position:
         """Where the text of a key begins: for a block (`key: |`) on the line below the key."""
         around: Any = self._written

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.bruin.policy import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.asset_types import unsupported
@@ -95,6 +96,7 @@ def load_project(
     )
     if project is not None:
         lint(project, log)
+        lint_policy(project, log)
     log.raise_errors()
     assert project is not None
     return replace(project, warnings=log.warnings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ecommerce_dagster.bruin.policy import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.environment import variables_for
@@ -39,15 +40,17 @@ def validated(
     if project is None:
         return None
     lint(project, log)
-    if not fast:
-        _bind(project, log, note)
+    lint_policy(project, log, {} if fast else _bound(project, log, note))
     return project
 
 
-def _bind(project: Project, log: ProblemLog, note: Callable[[str], None]) -> None:
+def _bound(
+    project: Project, log: ProblemLog, note: Callable[[str], None]
+) -> Mapping[str, Collection[str]]:
+    """Bind every query. The columns that each returns."""
     from ecommerce_dagster.ingestion.source_columns import SourceColumns
     from ecommerce_dagster.warehouse.binding import bind_project
 
     known = variables_for(project.connections.path)
     with SourceColumns(project, known, log, note) as columns:
-        bind_project(project, log, source_columns=columns, variables=known)
+        return bind_project(project, log, source_columns=columns, variables=known)

@@ -36,12 +36,16 @@ _SECONDS = 5.0
 
 
 class AssetBinding:
-    """Binds the SQL of one asset and makes its table in the empty warehouse."""
+    """Binds the SQL of one asset and makes its table in the empty warehouse.
+
+    `returned` are the columns of its query, once they are known.
+    """
 
     def __init__(self, warehouse: EmptyWarehouse, asset: Asset, log: ProblemLog) -> None:
         self._warehouse, self._asset, self._log = warehouse, asset, log
         self._trial = Trial(warehouse)
         self.verdicts = Verdicts(asset, self._trial, log)
+        self.returned: tuple[str, ...] | None = None
         self._checks = CheckBinding(warehouse, asset, self._trial, self.verdicts, log)
 
     def bind(self, texts: list[SqlText]) -> None:
@@ -111,6 +115,7 @@ class AssetBinding:
             return
         # The last one is the one that can be read; the normal one counts.
         bound = bounds[0] if len(bounds) == 1 else self._trial.bind(text.rendered)
+        self.returned = tuple(bound.schema.columns) if bound.schema.complete else None
         fits = lint_columns(self._asset, bound.schema, "the query", self._log)
         lint_types(
             self._asset,

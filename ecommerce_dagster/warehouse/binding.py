@@ -8,7 +8,7 @@ declares, and perhaps more: what depends on those is left alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
@@ -37,15 +37,18 @@ def bind_project(
     *,
     source_columns: SourceColumns,
     variables: Mapping[str, str] = os.environ,
-) -> None:
+) -> Mapping[str, Collection[str]]:
     """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
     the source of an asset has; None when it cannot be asked. `variables` are what `${VAR}` in
-    .bruin.yml refers to.
+    .bruin.yml refers to. Returns the columns of each query, by the name of the asset, as far as
+    they are known.
     """
-    _Binder(project, log, source_columns, variables).run()
+    binder = _Binder(project, log, source_columns, variables)
+    binder.run()
+    return binder.returned
 
 
 class _Used(NamedTuple):
@@ -75,6 +78,7 @@ class _Binder:
     ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
         self._by_key = {key_of(asset.name): asset for asset in project.assets}
+        self.returned: dict[str, Collection[str]] = {}
         self._suspicions: list[Suspicion] = []
         self._others = other_names(project, log)
         self._elsewhere = Elsewhere(project, variables)
@@ -126,6 +130,8 @@ class _Binder:
             binding.load(loaded_schema(asset, found), texts)
         else:
             binding.load(declared_schema(asset), [])
+        if binding.returned is not None:
+            self.returned[asset.name] = binding.returned
         self._suspicions += binding.verdicts.suspicions
 
     def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:

@@ -27,7 +27,8 @@ _COLUMN = re.compile(
 # These depend on what is installed, attached or there already, not on the text.
 _STATE = re.compile(
     r"it exists in the|already exists|Existing object|Catalog \"[^\"]*\" does not exist|"
-    r"Pragma Function|Sequence with name|configuration parameter|Secret|disabled by configuration|match_bm25"
+    r"Pragma Function|Sequence with name|configuration parameter|Secret|match_bm25|"
+    r"disabled by configuration"
 )
 _TYPE_ERRORS = (
     duckdb.BinderException,
