@@ -20,7 +20,9 @@ _INTERVAL = re.compile(r"\b(start|end)_(date|date_nodash|datetime|timestamp)\b")
 _VARIABLE = re.compile(
     r"\bvar\b(?:\s*\.\s*(?P<name>[A-Za-z_]\w*)|\s*\[\s*(?P<quote>['\"])(?P<item>[^'\"]+)(?P=quote)\s*\])?"
 )
-_TEMPLATES = {".sql", ".yml", ".yaml", ".py", ".r"}
+_CODE = {".py", ".r"}
+_TEMPLATES = {".sql", ".yml", ".yaml", *_CODE}
+_WORD = re.compile(r"\w+")
 # What gives Python the variables, all of them.
 _ALL_VARIABLES = "BRUIN_VARS"
 
@@ -110,12 +112,16 @@ def lint_variables(project: Project, log: ProblemLog) -> None:
         return
     texts = [asset.body for asset in project.assets]
     files = [path for folder in (*ASSET_FOLDERS, "macros") for path in _files(project, folder)]
+    unused = set(names)
     for path in (project.pipeline.path, *files):
         try:
-            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return
-    unused = set(names)
+        if path.suffix in _CODE:
+            # Code gets at them in its own way, and has to name them.
+            unused -= set(_WORD.findall(text))
+        texts.append(text)
     for text in texts:
         found = _variables_in(text)
         if found is None or found - names:
