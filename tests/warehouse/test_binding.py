@@ -450,10 +450,9 @@ class TestVariables:
         files.write("pipeline.yml", f"name: shop\n{variables}")
         files.sql("SELECT {{ var.used }} AS n FROM raw.orders")
         assert files.found() == [(WARNED, 4, "unused-variables")]
-        files.write(
-            "assets/p.py", '"""@bruin\nname: p\n@bruin"""\nimport os; os.environ["BRUIN_VARS"]'
-        )
-        assert files.found() == []
+        for code in ('os.environ["BRUIN_VARS"]', 'of_the_run()["unused"]'):
+            files.write("assets/p.py", f'"""@bruin\nname: p\n@bruin"""\n{code}')
+            assert files.found() == []
 
 
 def test_nothing_is_said_of_what_is_not_known(files: Files) -> None:
