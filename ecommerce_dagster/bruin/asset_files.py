@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.yaml_source import read_mapping
 
 ASSET_FOLDERS = ("assets", "tasks")
-_YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")
+YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")
 _CODE_SUFFIXES = (".sql", ".py", ".r")
 SKIPPED_FOLDERS = {
     ".git", ".github", ".vscode", "node_modules", "dist", "build", "target", "vendor",
@@ -36,7 +36,7 @@ def asset_paths(pipeline_dir: Path, log: ProblemLog) -> Iterator[Path]:
         for parent, folders, files in os.walk(pipeline_dir / folder, onerror=unreadable):
             folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
             for name in sorted(files):
-                if name.endswith(_YAML_SUFFIXES + _CODE_SUFFIXES):
+                if name.endswith(YAML_SUFFIXES + _CODE_SUFFIXES):
                     yield Path(parent, name)
                 elif name.endswith((".yml", ".yaml")):
                     message = "this is no asset; a YAML asset is called NAME.asset.yml"
@@ -77,7 +77,7 @@ def read_asset(
 def name_from_path(path: Path, pipeline_dir: Path) -> str:
     """`assets/raw/customers.asset.yml` is raw.customers."""
     *folders, file = path.relative_to(pipeline_dir).parts[1:]
-    for suffix in (*_YAML_SUFFIXES, *_CODE_SUFFIXES):
+    for suffix in (*YAML_SUFFIXES, *_CODE_SUFFIXES):
         if file.endswith(suffix):
             file = file.removesuffix(suffix).removesuffix(".")
             break
@@ -91,7 +91,7 @@ def possible_names(path: Path, pipeline_dir: Path) -> set[str]:
 
 
 def _source(text: str, path: Path, log: ProblemLog) -> SourceFile | None:
-    if not path.name.endswith(_YAML_SUFFIXES):
+    if not path.name.endswith(YAML_SUFFIXES):
         return read_header(text, path, log)
     definition = read_mapping(text, path, log)
     return (

@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.single_lines import LINE, read_single_lines
 from ecommerce_dagster.bruin.yaml_source import read_mapping
 
-_OPEN = re.compile(r"(/\*|\"\"\"|\"|')\s{0,3}@bruin")
+HEADER_START = re.compile(r"(/\*|\"\"\"|\"|')\s{0,3}@bruin")
 _RULE = "asset-header"
 
 
@@ -40,7 +40,7 @@ def read_header(text: str, path: Path, log: ProblemLog) -> SourceFile | None:
     # Not splitlines(): it also splits at characters that may stand inside a SQL text.
     lines = text.split("\n")
     start = next((n for n, line in enumerate(lines) if line.strip()), None)
-    opened = _OPEN.fullmatch(lines[start].strip()) if start is not None else None
+    opened = HEADER_START.fullmatch(lines[start].strip()) if start is not None else None
     if start is not None and opened is not None:
         return _block(lines, start, opened.group(1), path, log)
     found = read_single_lines(lines, Position(path, 1), log)
@@ -57,22 +57,28 @@ def trimmed(lines: list[str], start: Position) -> Code:
     return Code("\n".join(lines[skipped:]).strip(), Position(start.path, start.line + skipped))
 
 
+def header_end(lines: list[str], start: int, end_mark: str) -> int | None:
+    """The index of the line that ends the header which begins at `start`."""
+    closing = re.compile(rf"@bruin\s{{0,3}}{re.escape(end_mark)}")
+    ends = (n for n in range(start + 1, len(lines)) if closing.fullmatch(lines[n].strip()))
+    return next(ends, None)
+
+
 def _block(
     lines: list[str], start: int, quote: str, path: Path, log: ProblemLog
 ) -> SourceFile | None:
     end_mark = "*/" if quote == "/*" else quote
-    closing = re.compile(rf"@bruin\s{{0,3}}{re.escape(end_mark)}")
-    ends = (n for n in range(start + 1, len(lines)) if closing.fullmatch(lines[n].strip()))
-    end = next(ends, None)
+    end = header_end(lines, start, end_mark)
     if end is None:
         message = f"the header that starts here does not end; add a line `@bruin {end_mark}`"
         log.error(path, start + 1, _RULE, message)
         return None
-    definition = read_mapping("\n".join(lines[start + 1 : end]), path, log, first_line=start + 2)
+    written = "".join(f"{line}\n" for line in lines[start + 1 : end])
+    definition = read_mapping(written, path, log, first_line=start + 2)
     if definition is None:
         return None
     for number, line in enumerate(lines[end + 1 :], start=end + 2):
-        if _OPEN.fullmatch(line.strip()):
+        if HEADER_START.fullmatch(line.strip()):
             message = f"a second header is ignored; the first stands in line {start + 1}"
             log.warning(path, number, _RULE, message)
     return SourceFile(definition, trimmed(lines[end + 1 :], Position(path, end + 2)))
@@ -81,9 +87,9 @@ def _block(
 def _explain_missing(lines: list[str], path: Path, log: ProblemLog) -> None:
     """Say why a file that looks like an asset is none. Python and R files may just be modules."""
     for number, line in enumerate(lines, start=1):
-        if _OPEN.fullmatch(line.strip()):
+        if HEADER_START.fullmatch(line.strip()):
             message = "the header must be the first thing in the file, so this is no asset"
-        elif _OPEN.match(line.strip()):
+        elif HEADER_START.match(line.strip()):
             message = "`@bruin` must end its line, with the keys on lines below: this is no asset"
         elif LINE.match(line.strip()):
             message = "`@bruin.` lines must stand above the code, so this is no asset"

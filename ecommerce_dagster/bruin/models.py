@@ -59,8 +59,8 @@ class CustomCheck(Node):
     foreign = frozenset({"notifications"})
 
     name: Text
-    query: Text
     description: Text = ""
+    query: Text
     value: int = 0
     count: int | None = None
     blocking: bool = True
@@ -95,8 +95,8 @@ class Column(Node):
     extends: Text | None = None
     type: Text = ""
     description: Text = ""
-    primary_key: bool | None = None
     checks: tuple[ColumnCheck, ...] = ()
+    primary_key: bool | None = None
     update_on_merge: bool = False
     merge_sql: Text | None = None
     nullable: bool | None = None

@@ -228,6 +228,25 @@ def unit_test(asset: str | None, output: str, **options: Any) -> None:
         sys.exit(report_unit_tests(project, name, output))
 
 
+@main.command(
+    "format",
+    epilog=example("ecommerce format\necommerce format path/to/pipeline --check"),
+)
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 and name what would change.")
+def format_(paths: tuple[Path, ...], check: bool) -> None:
+    """Bring the definitions in asset files (in PATHS, else all) into canonical form.
+
+    Keys get the order of the format; comments stay with them; the code below a header is never
+    touched, nor what a definition says. Exit code 1: a file cannot be read, and was left alone.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.format import format_files
+        from ecommerce_dagster.cli.workspace import pipeline_here
+
+        sys.exit(format_files(paths or (pipeline_here(),), check=check))
+
+
 @main.group(epilog=example("ecommerce new asset mart.returns"))
 def new() -> None:
     """Write new files."""
