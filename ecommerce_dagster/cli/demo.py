@@ -21,6 +21,7 @@ _NEXT = """
 Next, after `source .venv/bin/activate`:
   ecommerce dev                            the lineage graph, the checks and the runs in a browser
   ecommerce report --open                  the shop in charts: {report}
+  ecommerce docs --open                    every table, column and check, to be searched
   ecommerce query "FROM mart.top_skus"     ask the warehouse
   generate-data --chaos-percent 5          break some sizes, then:
   ecommerce run                            watch the check stop them

@@ -19,6 +19,7 @@ _EXIT_CODES = {
     "GeneratorError": 1,
     "SelectionError": 2,
     "QueryError": 1,
+    "FolderError": 2,
 }
 _INTERRUPTED = 130
 

@@ -128,6 +128,25 @@ def query(
         asked.show_rows(project, text, connection, limit, output)
 
 
+@main.command(epilog=example("ecommerce docs --open\necommerce docs --output public/data"))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder of the pages.  [.ecommerce/docs]",
+)
+@click.option("--open", "show", is_flag=True, help="Show the first page in the browser.")
+@pipeline_options
+def docs(output: Path | None, show: bool, **options: Any) -> None:
+    """Write the data catalogue: assets, columns, checks, lineage and glossary, to be searched."""
+    with user_errors():
+        from ecommerce_dagster.cli.docs import write_docs
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        project, _ = project_from_options(options)
+        write_docs(project, output, show=show)
+
+
 @main.command(epilog=example("ecommerce report --open\necommerce report --output sales.html"))
 @click.argument("asset", required=False)
 @click.option(

@@ -1,0 +1,328 @@
+"""What the catalogue says of a pipeline: its assets, their columns and checks, and its glossary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster.bruin.models import Asset, Attribute, Column
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.ingestion.column_lineage import origins, project_lineage
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.last_known import AssetState, CheckState, last_known
+from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
+from ecommerce_dagster.pages.graph import Graph, layout
+from ecommerce_dagster.warehouse.checks import Check, checks_of
+from ecommerce_dagster.warehouse.column_tracer import ColumnRef
+from ecommerce_dagster.warehouse.query_lineage import Lineage
+from ecommerce_dagster.warehouse.rules import RULES
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+_WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything above and below it
+_PLAIN = re.compile(r"[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words, and the page they lead to; no page when there is none of it."""
+
+    text: str
+    to: str = ""
+
+
+@dataclass(frozen=True)
+class ColumnEntry:
+    """A column. `reads` are the columns it is computed from, `begins` those of sources where all
+    of it starts, `feeds` the columns computed from it."""
+
+    column: Column
+    anchor: str
+    term: Link
+    rules: Sequence[str]
+    reads: Sequence[Link] = ()
+    begins: Sequence[Link] = ()
+    feeds: Sequence[Link] = ()
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """A check, where it is declared, and how it ended last."""
+
+    state: CheckState
+    declared: str
+
+
+@dataclass(frozen=True)
+class AssetEntry:
+    """An asset and all that its page says."""
+
+    asset: Asset
+    page: str
+    layer: str
+    file: str
+    owners: Sequence[str]
+    how: Sequence[tuple[str, str]]
+    columns: Sequence[ColumnEntry]
+    checks: Sequence[CheckEntry]
+    upstream: Sequence[Link]
+    downstream: Sequence[Link]
+    graph: Graph
+    gaps: Sequence[str]
+    state: AssetState
+
+    @property
+    def first_sentence(self) -> str:
+        """What the asset is, for a list."""
+        return " ".join(self.asset.description.split()).split(". ")[0].removesuffix(".")
+
+    @property
+    def passed(self) -> int:
+        """How many checks passed when they last ran."""
+        return sum(check.state.status == "passed" for check in self.checks)
+
+    @property
+    def failed(self) -> int:
+        return sum(check.state.status == "failed" for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Term:
+    """An attribute of the glossary, and the columns that extend it."""
+
+    name: str
+    anchor: str
+    attribute: Attribute
+    rules: Sequence[str]
+    columns: Sequence[Link]
+
+
+@dataclass(frozen=True)
+class EntityEntry:
+    """A thing of the business with its attributes."""
+
+    name: str
+    description: str
+    domains: Sequence[str]
+    terms: Sequence[Term]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All pages."""
+
+    project: Project
+    assets: Sequence[AssetEntry]
+    entities: Sequence[EntityEntry]
+    graph: Graph
+    layers: Mapping[str, Sequence[AssetEntry]] = field(default_factory=dict)
+
+
+def catalogue_of(project: Project, instance: DagsterInstance | None = None) -> Catalogue:
+    """The catalogue of a pipeline, with what an instance knows of the state of its assets."""
+    states = last_known(instance, project.assets)
+    return _Writer(project, states, project_lineage(project)).catalogue()
+
+
+class _Writer:
+    def __init__(
+        self,
+        project: Project,
+        states: Mapping[str, AssetState],
+        lineage: Mapping[str, Lineage],
+    ) -> None:
+        self._project, self._states, self._lineage = project, states, lineage
+        self._pages = page_names(asset.name for asset in project.assets)
+        self._above = {
+            a.name: [d.asset for d in a.depends if d.asset in project.by_name]
+            for a in project.assets
+        }
+        self._below: dict[str, list[str]] = {asset.name: [] for asset in project.assets}
+        for name, parents in self._above.items():
+            for parent in dict.fromkeys(parents):
+                self._below[parent].append(name)
+        self._anchors = {a.name: _anchors(a) for a in project.assets}
+        self._feeds: dict[ColumnRef, list[ColumnRef]] = {}
+        for table, found in lineage.items():
+            for column, refs in found.columns.items():
+                for ref in refs:
+                    self._feeds.setdefault(ref, []).append(ColumnRef(table, column))
+
+    def catalogue(self) -> Catalogue:
+        entries = [self._entry(asset) for asset in self._project.assets]
+        layers: dict[str, list[AssetEntry]] = {}
+        for entry in entries:
+            layers.setdefault(entry.layer, []).append(entry)
+        for group in layers.values():
+            group.sort(key=lambda entry: entry.asset.name)
+        return Catalogue(self._project, entries, self._entities(), self._graph(self._above), layers)
+
+    def _entry(self, asset: Asset) -> AssetEntry:
+        state = self._states[asset.name]
+        checks = [
+            CheckEntry(found, f"{check.rule.path.name}:{check.rule.line}")
+            for check, found in zip(checks_of(asset), state.checks, strict=True)
+        ]
+        return AssetEntry(
+            asset=asset,
+            page=self._pages[asset.name],
+            layer=_layer(asset, self._project),
+            file=_inside(asset.path, self._project.root),
+            owners=_owners(asset, self._project),
+            how=_how(asset, self._project),
+            columns=[self._column(asset, column) for column in asset.columns],
+            checks=checks,
+            upstream=[self._asset_link(d.asset or d.uri) for d in asset.depends],
+            downstream=[self._asset_link(name) for name in self._below[asset.name]],
+            graph=self._neighbourhood(asset.name),
+            gaps=self._lineage[asset.name].gaps,
+            state=state,
+        )
+
+    def _column(self, asset: Asset, column: Column) -> ColumnEntry:
+        here = ColumnRef(asset.name, column.name)
+        reads = sorted(self._lineage[asset.name].columns.get(column.name, ()))
+        begins = sorted(origins(self._lineage, *here[:2]) - {here})
+        return ColumnEntry(
+            column=column,
+            anchor=self._anchors[asset.name][column.name],
+            term=self._term_link(column.extends or ""),
+            rules=[c.words for c in checks_of(asset) if c.column is column],
+            reads=[self._ref_link(ref) for ref in reads],
+            begins=[self._ref_link(ref) for ref in begins if ref not in reads],
+            feeds=[self._ref_link(ref) for ref in sorted(self._feeds.get(here, ()))],
+        )
+
+    def _entities(self) -> list[EntityEntry]:
+        extending: dict[str, list[Link]] = {}
+        for asset in self._project.assets:
+            for column in asset.columns:
+                link = self._ref_link(ColumnRef(asset.name, column.name))
+                extending.setdefault(column.extends or "", []).append(link)
+        return [
+            EntityEntry(
+                name,
+                entity.description,
+                entity.domains,
+                [
+                    Term(
+                        f"{name}.{key}",
+                        anchor(f"{name}.{key}"),
+                        attribute,
+                        _rules(attribute, key),
+                        extending.get(f"{name}.{key}", ()),
+                    )
+                    for key, attribute in entity.attributes.items()
+                ],
+            )
+            for name, entity in self._project.glossary.entities.items()
+        ]
+
+    def _asset_link(self, name: str) -> Link:
+        return Link(name, self._pages.get(name, ""))
+
+    def _ref_link(self, ref: ColumnRef) -> Link:
+        text = f"{ref.table}.{ref.column}" + (f" ({ref.connection})" if ref.connection else "")
+        place = self._anchors.get(ref.table, {}).get(ref.column)
+        known = place is not None and not ref.connection
+        return Link(text, f"{self._pages[ref.table]}#{place}" if known else "")
+
+    def _term_link(self, term: str) -> Link:
+        entity, _, key = term.partition(".")
+        known = self._project.glossary.entities.get(entity)
+        return Link(
+            term, f"glossary.html#{anchor(term)}" if known and key in known.attributes else ""
+        )
+
+    def _graph(self, parents: Mapping[str, Sequence[str]]) -> Graph:
+        return layout(parents, self._pages)
+
+    def _neighbourhood(self, name: str) -> Graph:
+        near = _reached(name, self._above) | _reached(name, self._below) | {name}
+        if len(near) > _WHOLE_GRAPH:
+            near = {name, *self._above[name], *self._below[name]}
+        return self._graph({n: self._above[n] for n in self._above if n in near})
+
+
+def page_names(names: Iterable[str]) -> dict[str, str]:
+    """A file for each asset: plain letters, and no two that a file system takes for one."""
+    pages: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".")[:100] or "asset"
+        candidate, number = plain, 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{plain}-{number}"
+        taken.add(candidate.lower())
+        pages[name] = f"assets/{candidate}.html"
+    return pages
+
+
+def anchor(text: str) -> str:
+    """A name as the id of a place on a page."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
+
+
+def _anchors(asset: Asset) -> dict[str, str]:
+    return {
+        column.name: f"column-{column.name if _PLAIN.fullmatch(column.name) else number}"
+        for number, column in enumerate(asset.columns)
+    }
+
+
+def _layer(asset: Asset, project: Project) -> str:
+    return asset.name.rpartition(".")[0] or project.pipeline.name
+
+
+def _inside(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _owners(asset: Asset, project: Project) -> list[str]:
+    owner = asset.owner or project.pipeline.owner
+    domains = project.glossary.domains
+    of_domains = [name for d in asset.domains if d in domains for name in domains[d].owners]
+    return [owner] if owner else list(dict.fromkeys(of_domains))
+
+
+def _how(asset: Asset, project: Project) -> list[tuple[str, str]]:
+    """What there is to say of how an asset is made, as names and values."""
+    stored = asset.materialization
+    partitions = partitions_of(project.pipeline) if is_partitioned(asset) else None
+    facts = [
+        ("Type", asset.type),
+        ("Stored as", " ".join(filter(None, (stored.type.removesuffix("none"), stored.strategy)))),
+        ("Source", asset.parameter("source_table")),
+        ("Loaded by", asset.parameter("incremental_strategy")),
+        ("Partitions", f"{project.pipeline.schedule}, since {project.pipeline.start_date}, UTC"
+         if partitions is not None else ""),
+        ("Runs", project.pipeline.schedule or ""),
+        ("Connection", project.connection_name(asset)),
+        ("Left out", unsupported(project, asset) or ""),
+    ]  # fmt: skip
+    return [(name, value) for name, value in facts if value]
+
+
+def _rules(attribute: Attribute, key: str) -> list[str]:
+    column = Column(name=attribute.name or key)
+    return [
+        Check(f"::{rule.name}", Asset(), rule, column).words
+        for rule in attribute.checks
+        if rule.name in RULES
+    ]
+
+
+def _reached(name: str, edges: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(edges[name])
+    while waiting:
+        other = waiting.pop()
+        if other not in found:
+            found.add(other)
+            waiting += edges[other]
+    return found

@@ -1,0 +1,288 @@
+"""`ecommerce docs`: the pages of a catalogue, as people find and read them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from orchestration.helpers import Shop, Tiny
+from playwright.sync_api import Page, expect
+
+from ecommerce_dagster import local
+from ecommerce_dagster.orchestration.build import load_project
+from ecommerce_dagster.pages.catalogue import catalogue_of, page_names
+from ecommerce_dagster.pages.site import write_site
+
+from .conftest import OpenPage, apart, fits, luminance
+
+EVIL = "</script><img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}"
+
+
+@pytest.fixture(scope="module")
+def site(day: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalogue of the shop after a run."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    outcome = apart(day, "docs", "--output", str(folder))
+    assert outcome.succeeded, outcome.text
+    assert outcome.stdout == f"{folder / 'index.html'}\n"
+    return folder
+
+
+def cells(page: Page, row: str) -> list[str]:
+    """The cells of the row of a table that is called so."""
+    found = page.locator("tr").filter(has=page.get_by_role("rowheader", name=row, exact=True))
+    return [text.strip() for text in found.first.locator("td").all_inner_texts()]
+
+
+class TestTheOverview:
+    def test_it_lists_every_asset_by_layer_with_its_rows_and_checks(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "index.html")
+        assert page.locator("h2").all_inner_texts() == ["raw", "stg", "mart", "report"]
+        expect(page.locator("tbody tr")).to_have_count(24)
+        what, rows, checks = cells(page, "stg.customers")
+        assert what.startswith("One row per customer account")
+        assert (rows, checks) == ("100", "✓ 6 passed")
+
+    def test_a_name_leads_to_its_page(self, site: Path, open_page: OpenPage) -> None:
+        page = open_page(site / "index.html")
+        page.get_by_role("link", name="mart.top_skus").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("mart.top_skus")
+
+
+class TestAnAsset:
+    def test_its_page_says_what_it_is_and_how_it_is_made(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "stg.orders.html")
+        facts = page.locator("dl.facts").first.inner_text()
+        for fact in (
+            "Type\nduckdb.sql",
+            "Stored as\ntable time_interval",
+            "Partitions\ndaily, since 2024-01-01, UTC",
+            "Owner\nData Team",
+            "File\nasset_specs/assets/stg/stg.orders.sql",
+            "Rows\n500",
+        ):
+            assert fact in facts, facts
+        expect(page.locator("pre .h-k", has_text="SELECT").first).to_be_visible()
+        assert "FROM raw.orders" in page.locator("pre").inner_text()
+
+    def test_a_column_has_its_type_meaning_rules_and_glossary_entry(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "stg.customers.html")
+        kind, meaning, *_ = cells(page, "email")
+        assert kind == "string"
+        assert meaning.splitlines()[0].startswith("E-mail address the customer signed up with")
+        assert "Each email is present." in meaning
+        page.get_by_role("link", name="Customer.Email").click()
+        expect(page.locator("tr:target")).to_contain_text("stg.customers.email")
+
+    def test_a_column_leads_to_where_it_comes_from_and_goes(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "mart.customer_lifetime_value.html")
+        assert cells(page, "revenue")[2].splitlines() == [
+            "stg.orders.total_amount",
+            "begins at public.orders.total_amount (pg-default)",
+        ]
+        page.get_by_role("link", name="stg.orders.total_amount").first.click()
+        row = page.locator("tr:target")
+        expect(row).to_contain_text("raw.orders.total_amount")
+        expect(row).to_contain_text("mart.customer_lifetime_value.revenue")
+
+    def test_a_check_is_said_in_words_with_its_place_and_last_result(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "stg.orders.html")
+        fails, result, declared = cells(
+            page, "Each status is one of pending, paid, cancelled, shipped."
+        )
+        assert fails == "the table is not published"
+        assert re.fullmatch(r"✓ passed \d{4}-\d\d-\d\d \d\d:\d\d UTC", result)
+        file, _, line = declared.partition(":")
+        assert "accepted_values" in (local.ROOT / file).read_text().splitlines()[int(line) - 1]
+
+    def test_its_neighbours_can_be_walked_along_in_the_picture(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "mart.sales_daily.html")
+        names = page.locator(".graph text").all_text_contents()
+        assert {"raw.orders", "stg.orders", "mart.sales_daily", "report.sales"} <= set(names)
+        assert "mart.top_skus" not in names
+        page.locator(".graph a", has_text="stg.order_items").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("stg.order_items")
+
+
+class TestTheOtherPages:
+    def test_a_term_of_the_glossary_lists_the_columns_that_extend_it(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "glossary.html")
+        kind, meaning, columns = cells(page, "Order.TotalAmount")
+        assert kind == "numeric"
+        assert "Each total_amount is at least 0." in meaning
+        assert columns == "stg.orders.total_amount"
+        assert cells(page, "customer-management")[1] == "Data Team"
+
+    def test_the_lineage_of_all_is_a_picture_and_a_table(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "lineage.html")
+        expect(page.locator(".graph rect")).to_have_count(24)
+        reads, read_by = cells(page, "mart.revenue_by_product_variant")
+        assert set(reads.splitlines()) == {
+            "stg.orders",
+            "stg.order_items",
+            "stg.product_variants",
+            "stg.products",
+        }
+        assert read_by == "mart.top_skus"
+        page.locator(".graph a", has_text="mart.top_skus").hover()
+        on = page.locator(".graph path.on").evaluate_all("all => all.map(e => e.dataset.above)")
+        assert sorted(on) == ["mart.revenue_by_product_variant", "mart.top_skus", "stg.products"]
+
+
+class TestSearch:
+    def test_the_name_that_is_meant_comes_first(self, site: Path, open_page: OpenPage) -> None:
+        page = open_page(site / "index.html")
+        page.keyboard.press("/")
+        page.keyboard.type("top_skus")
+        results = page.locator("#results li")
+        expect(results.first).to_contain_text("mart.top_skus")
+        results.first.get_by_role("link").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("mart.top_skus")
+
+    def test_words_of_descriptions_find_columns_and_terms_from_any_page(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "stg.orders.html")
+        page.get_by_role("searchbox").fill("signed up mail")
+        results = page.locator("#results a")
+        expect(results).to_have_text(
+            ["Customer.Email", "raw.customers.email", "stg.customers.email"]
+        )
+        expect(page.get_by_role("status")).to_have_text("3 found")
+        results.last.click()
+        expect(page.locator("tr:target")).to_contain_text("email")
+
+    def test_nothing_is_found_for_nonsense(self, site: Path, open_page: OpenPage) -> None:
+        page = open_page(site / "glossary.html")
+        page.get_by_role("searchbox").fill("xyzzy")
+        expect(page.get_by_role("status")).to_have_text("0 found")
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        "file", ["index.html", "lineage.html", "glossary.html", "assets/stg.orders.html"]
+    )
+    def test_every_page_fits_on_a_phone(self, site: Path, open_page: OpenPage, file: str) -> None:
+        page = open_page(site / file, width=390)
+        assert fits(page)
+        assert page.locator("h1").bounding_box() is not None
+
+    def test_dark_mode_is_followed(self, site: Path, open_page: OpenPage) -> None:
+        page = open_page(site / "assets" / "stg.orders.html", dark=True)
+        assert luminance(page, "body", "backgroundColor") < 40
+        assert luminance(page, "pre .h-k", "color") > 120
+        assert luminance(page, ".graph text", "fill") > 200
+
+
+class TestAnyPipeline:
+    def test_names_and_texts_are_shown_as_text(self, tiny: Tiny, open_page: OpenPage) -> None:
+        text = "'" + EVIL.replace("'", "''") + "'"
+        header = (
+            f"description: {text}\nowner: {text}\ntags: [{text}]\n"
+            f"columns:\n  - name: n\n    description: {text}\n"
+            f"custom_checks:\n  - {{name: one, description: {text}, query: SELECT 0}}"
+        )
+        tiny.sql("main.evil", f"SELECT 1 AS n -- {EVIL.replace('{{ 7 * 7 }}', '')}", header)
+        tiny.write(
+            "glossary.yml",
+            f"domains: {{d: {{description: {text}}}}}\n"
+            f"entities: {{E: {{description: {text}, attributes: {{A: {{description: {text}}}}}}}}}\n",
+        )
+        folder = tiny.folder / "docs"
+        write_site(catalogue_of(load_project(tiny.directory)), folder)
+        for file in ("index.html", "lineage.html", "glossary.html", "assets/main.evil.html"):
+            page = open_page(folder / file)
+            assert page.locator("img").count() == 0
+            assert page.locator("script").count() == 1
+        assert EVIL in page.inner_text("main")
+        page.get_by_role("searchbox").fill("onerror")
+        expect(page.locator("#results li")).to_have_count(3)
+        assert EVIL in page.locator("#results").inner_text()
+        assert page.locator("img").count() == 0
+
+    def test_it_needs_no_warehouse_no_run_and_no_glossary(
+        self, tiny: Tiny, open_page: OpenPage
+    ) -> None:
+        tiny.sql("numbers", "SELECT 1 AS n", "columns: [{name: n, checks: [{name: positive}]}]")
+        folder = tiny.folder / "docs"
+        project = load_project(tiny.directory)
+        write_site(catalogue_of(project), folder)
+        assert not tiny.warehouse.exists()
+        page = open_page(folder / "assets" / "numbers.html")
+        assert cells(page, "Each n is above 0.")[1] == "not known"
+        expect(open_page(folder / "glossary.html").get_by_role("main")).to_contain_text(
+            "no glossary.yml"
+        )
+
+    def test_names_become_files_that_no_file_system_mixes_up(self) -> None:
+        names = ["raw.A", "raw.a", "../../etc/passwd", "..", "a b", "a/b", "ü", "x" * 300]
+        pages = page_names(names)
+        assert len({page.lower() for page in pages.values()}) == len(names)
+        for page in pages.values():
+            assert re.fullmatch(r"assets/[A-Za-z0-9_-][A-Za-z0-9_.-]*\.html", page)
+            assert len(page) < 130
+
+    def test_two_hundred_assets_make_small_pages(self, tiny: Tiny, open_page: OpenPage) -> None:
+        columns = "\n".join(f"  - name: column_{n}" for n in range(10))
+        for n in range(200):
+            above = sorted({n // 2, n // 3} - {n})
+            selected = ", ".join(f"{n} AS column_{m}" for m in range(10))
+            tiny.sql(
+                f"layer_{n.bit_length()}.table_{n}",
+                f"SELECT {selected}",
+                f"depends: [{', '.join(f'layer_{a.bit_length()}.table_{a}' for a in above)}]\n"
+                f"columns:\n{columns}",
+            )
+        folder = tiny.folder / "docs"
+        write_site(catalogue_of(load_project(tiny.directory)), folder)
+        sizes = {file.name: file.stat().st_size for file in folder.rglob("*.*")}
+        assert len(sizes) == 200 + 6
+        assert max(sizes.values()) < 400_000, sizes
+        page = open_page(folder / "lineage.html")
+        expect(page.locator(".graph rect")).to_have_count(200)
+        page.get_by_role("searchbox").fill("table_199.column_9")
+        expect(page.locator("#results a").first).to_have_text("layer_8.table_199.column_9")
+
+
+class TestTheFolder:
+    def test_a_folder_with_other_files_is_left_alone(self, day: Shop, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").write_text("precious")
+        outcome = apart(day, "docs", "--output", str(tmp_path))
+        assert outcome.code == 2
+        assert "holds other files; name a new folder" in outcome.stderr
+        assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_pages_of_assets_that_are_gone_go_too(self, tiny: Tiny) -> None:
+        gone = tiny.sql("main.gone", "SELECT 1 AS n")
+        tiny.sql("main.stays", "SELECT 1 AS n")
+        first = tiny.ecommerce("docs")
+        assert first.succeeded, first.text
+        folder = Path(first.stdout.strip()).parent
+        assert (folder / "assets" / "main.gone.html").is_file()
+        gone.unlink()
+        assert tiny.ecommerce("docs").succeeded
+        assert [file.name for file in (folder / "assets").iterdir()] == ["main.stays.html"]
+
+    def test_mistakes_in_files_are_told_and_nothing_is_written(self, tiny: Tiny) -> None:
+        tiny.sql("main.bad", "SELECT 1 AS n", "columns: [{name: n, checks: [{name: nonsense}]}]")
+        outcome = tiny.ecommerce("docs")
+        assert outcome.code == 2
+        assert "unknown check 'nonsense'" in outcome.stderr
+        assert not (tiny.folder / "state" / "docs").exists()

@@ -1,0 +1,66 @@
+"""Where boxes stand and how lines run in the picture of a pipeline."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+from ecommerce_dagster.pages.graph import Box, Graph, layout
+
+
+def drawn(parents: dict[str, list[str]]) -> tuple[Graph, dict[str, Box]]:
+    graph = layout(parents, {name: f"{name}.html" for name in parents})
+    return graph, {box.name: box for box in graph.boxes}
+
+
+DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c", "a"]}
+
+
+def test_an_asset_stands_to_the_right_of_all_that_it_reads() -> None:
+    _, boxes = drawn(DIAMOND)
+    for name, parents in DIAMOND.items():
+        for parent in parents:
+            assert boxes[parent].x + boxes[parent].width < boxes[name].x
+
+
+def test_no_two_boxes_overlap_and_all_are_inside_of_the_picture() -> None:
+    wide = {f"raw.{n}": [] for n in range(30)} | {
+        f"mart.{n}": [f"raw.{n % 7}", f"raw.{n}"] for n in range(30)
+    }
+    graph, boxes = drawn(wide)
+    for one, other in combinations(boxes.values(), 2):
+        apart = abs(one.x - other.x) >= one.width or abs(one.y - other.y) >= one.height
+        assert apart, (one, other)
+    for box in boxes.values():
+        assert 0 <= box.x <= graph.width - box.width
+        assert 0 <= box.y <= graph.height - box.height
+
+
+def test_a_line_ends_at_its_boxes_and_passes_others_at_a_distance() -> None:
+    graph, boxes = drawn(DIAMOND)
+    assert {(line.above, line.below) for line in graph.lines} == {
+        ("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d"),
+    }  # fmt: skip
+    [long] = [line for line in graph.lines if (line.above, line.below) == ("a", "d")]
+    numbers = [float(number) for number in re.findall(r"\d+", long.path)]
+    a, d = boxes["a"], boxes["d"]
+    assert abs(numbers[0] - (a.x + a.width)) <= 1
+    assert abs(numbers[-1] - (d.y + d.height / 2)) <= 1
+    [(level, end)] = re.findall(r",(\d+) H(\d+)", long.path)
+    assert abs(float(end) - (boxes["b"].x + boxes["b"].width)) <= 1
+    for passed in (boxes["b"], boxes["c"]):
+        assert not passed.y <= float(level) <= passed.y + passed.height
+
+
+def test_neighbours_stand_side_by_side() -> None:
+    pairs = {f"raw.{n}": [] for n in range(8)} | {
+        f"stg.{n}": [f"raw.{n}"] for n in reversed(range(8))
+    }
+    _, boxes = drawn(pairs)
+    assert all(boxes[f"raw.{n}"].y == boxes[f"stg.{n}"].y for n in range(8))
+
+
+def test_what_reads_itself_or_something_unknown_has_no_line_to_it() -> None:
+    graph, boxes = drawn({"a": ["a", "elsewhere"]})
+    assert (set(boxes), graph.lines) == ({"a"}, [])
+    assert layout({}, {}).boxes == []
