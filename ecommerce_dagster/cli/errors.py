@@ -14,6 +14,7 @@ _EXIT_CODES = {
     "ProjectError": 2,
     "UnusableConnection": 2,
     "WarehouseError": 1,
+    "AssetError": 1,
     "SourceError": 1,
     "EmbeddedPostgresError": 1,
     "GeneratorError": 1,

@@ -209,6 +209,45 @@ def show(asset: str | None, output: str, **options: Any) -> None:
         shown.show(project, name, output)
 
 
+@main.command(
+    epilog=example(
+        "ecommerce render mart.sales_daily --start-date 2026-01-31\n"
+        "ecommerce render asset_specs/assets/stg/stg.orders.sql --full-refresh --output json"
+    )
+)
+@click.argument("asset")
+@click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
+@click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
+@click.option("--full-refresh", "-r", is_flag=True, help="As when tables are rebuilt from scratch.")
+@click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")
+@output_option("text", "json")
+@pipeline_options
+def render(
+    asset: str,
+    start_date: str | None,
+    end_date: str | None,
+    full_refresh: bool,
+    apply_interval_modifiers: bool,
+    output: str,
+    **options: Any,
+) -> None:
+    """Print the SQL that a run would execute for ASSET, a name or a file. Nothing is executed."""
+    with user_errors():
+        from ecommerce_dagster.cli.render import render_asset
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        project, name = project_from_options(options, asset)
+        render_asset(
+            project,
+            name or asset,
+            start_date=start_date,
+            end_date=end_date,
+            full_refresh=full_refresh,
+            apply_interval_modifiers=apply_interval_modifiers,
+            output=output,
+        )
+
+
 @main.command(epilog=example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
 @click.argument("asset")
 @click.option("--full", is_flag=True, help="All that can be reached, not the neighbours alone.")

@@ -100,7 +100,7 @@ def run(
     project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
 ) -> dict[str, AssetOutcome]:
     """One Dagster run over the selected assets. The outcome of every asset of the project."""
-    tags = _tags(project, selected, request)
+    tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
     definitions = definitions_of(
@@ -152,7 +152,8 @@ def _expected(
     return outcomes
 
 
-def _tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
+def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
+    """What a Dagster run is told about the time and the way it runs."""
     tags = {
         _PIPELINE_TAG: project.pipeline.name,
         SENSOR_MODE_TAG: request.sensor_mode,

@@ -97,10 +97,14 @@ def _build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
     return _publish(run, lambda connection: Loaded(), checks)
 
 
-def _build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
+def sql_build(run: AssetRun) -> SqlBuild:
+    """How a SQL asset is built in a run."""
     rebuild = run.full_refresh or run.rebuilds
-    fill = SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
-    return _publish(run, fill, checks)
+    return SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
+
+
+def _build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
+    return _publish(run, sql_build(run), checks)
 
 
 def _build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:

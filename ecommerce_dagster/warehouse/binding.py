@@ -37,17 +37,18 @@ def bind_project(
     *,
     source_columns: SourceColumns,
     variables: Mapping[str, str] = os.environ,
+    then: Callable[[EmptyWarehouse], None] = lambda empty: None,
 ) -> Mapping[str, Collection[str]]:
     """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
     the source of an asset has; None when it cannot be asked. `variables` are what `${VAR}` in
-    .bruin.yml refers to. Returns the columns of each query, by the name of the asset, as far as
-    they are known.
+    .bruin.yml refers to. `then` gets the warehouse with all its tables. Returns the columns of each
+    query, by the name of the asset, as far as they are known.
     """
     binder = _Binder(project, log, source_columns, variables)
-    binder.run()
+    binder.run(then)
     return binder.returned
 
 
@@ -83,7 +84,7 @@ class _Binder:
         self._others = other_names(project, log)
         self._elsewhere = Elsewhere(project, variables)
 
-    def run(self) -> None:
+    def run(self, then: Callable[[EmptyWarehouse], None]) -> None:
         project, log = self._project, self._log
         names = [*self._others, *(asset.name for asset in project.assets)]
         file = self._elsewhere.warehouse
@@ -103,6 +104,7 @@ class _Binder:
                         self._stand_in(empty, session, used.key)
                 self._bind(empty, asset, texts[id(asset)])
             self._confirm(empty, session)
+            then(empty)
             for asset in project.assets:
                 self._lint_usage(asset, texts[id(asset)], uses[id(asset)])
         usage.lint_variables(project, log)

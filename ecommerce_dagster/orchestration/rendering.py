@@ -1,0 +1,224 @@
+"""The statements that a run would execute for an asset, without executing them on anything.
+
+They come from the code that executes them: it works on a warehouse in memory, which has the tables
+of the pipeline without their rows, and what it does there is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import duckdb
+
+from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.located import Position
+from ecommerce_dagster.bruin.models import Asset, CustomCheck, Hook, Hooks
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.templates import RenderError
+from ecommerce_dagster.ingestion.ingest import incremental_key_of, source_table_of, strategy_of
+from ecommerce_dagster.orchestration.asset_run import AssetRun
+from ecommerce_dagster.orchestration.asset_types import sql_build
+from ecommerce_dagster.warehouse.binding import bind_project
+from ecommerce_dagster.warehouse.checks import Check, bad_rows_sql, checks_of
+from ecommerce_dagster.warehouse.database import kind_of
+from ecommerce_dagster.warehouse.empty import EmptyWarehouse
+from ecommerce_dagster.warehouse.identifiers import quoted, relation
+from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
+from ecommerce_dagster.warehouse.types import known_type
+from ecommerce_dagster.warehouse.used_tables import key_of
+
+# A query can make many rows out of none.
+_SECONDS = 10.0
+_LOOKUPS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+_NOT_RENDERED = {
+    "python": "runs its file; only the rows that it returns are loaded",
+    "seed": "copies a file; its statements depend on the columns found there",
+}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a run does for an asset: `statements` when its table is there, `first_run` when it is
+    not, None where that is the same. `notes` say what is not known."""
+
+    asset: Asset
+    interval: Interval
+    statements: tuple[str, ...] = ()
+    first_run: tuple[str, ...] | None = None
+    checks: tuple[tuple[Check, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def rendering_of(project: Project, asset: Asset, tags: Mapping[str, str]) -> Rendering:
+    """What a run with these tags does for an asset. Raises AssetError."""
+    dagster: Any = SimpleNamespace(run=SimpleNamespace(tags=dict(tags), run_id="render"))
+    run = AssetRun.of(project, asset, dagster)
+    checks = tuple((check, _check_sql(run, run.here(check))) for check in checks_of(asset))
+    rendering = Rendering(run.asset, run.window or yesterday(), checks=checks)
+    kind = asset.type.rpartition(".")[2]
+    if asset.type == "duckdb.sql":
+        return _of_query(project, run, rendering)
+    if kind == "sql":
+        steps = (*_hooks(run, asset.hooks.pre), _body(run))
+        note = "what stands around the query depends on the columns that PostgreSQL finds in it"
+        return replace(
+            rendering, statements=(*steps, *_hooks(run, asset.hooks.post)), notes=(note,)
+        )
+    if asset.type.endswith(".sensor.query"):
+        return replace(rendering, statements=(run.asset.parameter("query"),))
+    if asset.type == "ingestr":
+        return replace(rendering, notes=(_copied(run),))
+    notes = tuple(note for name, note in _NOT_RENDERED.items() if name == kind)
+    return replace(rendering, notes=notes)
+
+
+def _copied(run: AssetRun) -> str:
+    """What an ingestr asset does."""
+    key = incremental_key_of(run.asset)
+    return (
+        f"copies {source_table_of(run.asset, run.interval)} of "
+        f"{run.asset.parameter('source_connection')}, {strategy_of(run.asset)}"
+        f"{f' by {key}' if key else ''}; its statements depend on the columns found there"
+    )
+
+
+def _check_sql(run: AssetRun, check: Check) -> str:
+    """The rows that break a column check, or the query of a custom one."""
+    if isinstance(check.rule, CustomCheck):
+        return _rendered(run, check.rule.query, check.rule.text_at("query"))
+    return bad_rows_sql(run.asset, check) or ""
+
+
+def _hooks(run: AssetRun, hooks: Sequence[Hook]) -> tuple[str, ...]:
+    return tuple(_rendered(run, hook.query, hook.text_at("query")) for hook in hooks)
+
+
+def _body(run: AssetRun) -> str:
+    return _rendered(run, run.asset.body, Position(run.asset.body_path, run.asset.body_line))
+
+
+def _rendered(run: AssetRun, template: str, at: Position) -> str:
+    try:
+        return run.render(template).strip()
+    except RenderError as error:
+        raise AssetError(f"{at.path}:{at.line + error.line - 1}: {error}") from None
+
+
+def _of_query(project: Project, run: AssetRun, rendering: Rendering) -> Rendering:
+    fill, found = sql_build(run), rendering
+
+    def write_down(empty: EmptyWarehouse) -> None:
+        nonlocal found
+        try:
+            found = _with_statements(found, *_both_runs(empty, fill))
+        except AssetError as error:
+            found = _by_declaration(empty, run, fill, found, str(error))
+
+    bind_project(project, ProblemLog(), source_columns=lambda asset: None, then=write_down)
+    return found
+
+
+def _with_statements(
+    rendering: Rendering, first: tuple[str, ...] | None, later: tuple[str, ...]
+) -> Rendering:
+    return replace(rendering, statements=later, first_run=None if first == later else first)
+
+
+def _both_runs(
+    empty: EmptyWarehouse, fill: SqlBuild
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """What a first run does, if it can be one, and what a later one does. Raises AssetError."""
+    session, name = empty.session(), fill.asset.name
+    first = None
+    schema = empty.schema(key_of(name))
+    _drop(session, name)
+    try:
+        first = _written_down(session, fill)
+    except AssetError:
+        # A query may read the table that it fills.
+        if schema is None or not schema.certain:
+            raise
+        empty.make(session, name, schema)
+    return first, _written_down(session, fill)
+
+
+def _by_declaration(
+    empty: EmptyWarehouse, run: AssetRun, fill: SqlBuild, rendering: Rendering, reason: str
+) -> Rendering:
+    """The statements for a query that has the declared columns, when its own are not known."""
+    asset, query = fill.asset, _body(run)
+    before, after = _hooks(run, asset.hooks.pre), _hooks(run, asset.hooks.post)
+    types = {column.name: known_type(column.type) for column in asset.columns if column.type}
+    note = f"the query does not bind without the warehouse ({reason.splitlines()[0]})"
+    plain = replace(rendering, statements=(*before, query, *after), notes=(note,))
+    if asset.materialization.type == "none" or not types or None in types.values():
+        return plain
+    cells = (f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in types.items())
+    stand_in = f"SELECT {', '.join(cells)} WHERE FALSE"
+    declared = asset.model_copy(update={"body": stand_in, "hooks": Hooks()})
+    try:
+        runs = _both_runs(empty, replace(fill, asset=declared, render=lambda text: text))
+    except AssetError:
+        return plain
+    first, later = (
+        steps
+        and (
+            *before,
+            *(step.replace(stand_in, query.rstrip().rstrip(";")) for step in steps),
+            *after,
+        )
+        for steps in runs
+    )
+    note += "; shown is what a query with the declared columns gets"
+    return replace(_with_statements(rendering, first, later or ()), notes=(note,))
+
+
+def _drop(session: duckdb.DuckDBPyConnection, name: str) -> None:
+    kind = kind_of(session, name)
+    if kind is not None:
+        session.execute(f"DROP {kind} {relation(name)}")
+
+
+def _written_down(session: duckdb.DuckDBPyConnection, fill: SqlBuild) -> tuple[str, ...]:
+    """The statements of a build, in the order in which they are executed. Raises AssetError."""
+    recorder = _Recorder(session)
+    try:
+        with time_limit(session, _SECONDS):
+            loaded = fill(cast(duckdb.DuckDBPyConnection, recorder))
+    except TimeLimitError:
+        raise AssetError(f"it takes more than {_SECONDS:g} seconds without any row") from None
+    wanted = {statement.strip() for statement in loaded.statements}
+    return tuple(
+        sql for sql in recorder.statements if sql in wanted or not _is_lookup(session, sql)
+    )
+
+
+def _is_lookup(session: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Whether a statement only asks for what is there, such as the columns of a table."""
+    with suppress(duckdb.Error):
+        return all(found.type in _LOOKUPS for found in session.extract_statements(sql))
+    return False
+
+
+class _Recorder:
+    """A connection that remembers what it executed."""
+
+    def __init__(self, session: duckdb.DuckDBPyConnection) -> None:
+        self.statements: list[str] = []
+        self._session = session
+
+    def execute(self, statement: str | duckdb.Statement, *values: Any) -> Any:
+        """Execute on the real connection."""
+        written = statement if isinstance(statement, str) else statement.query
+        result = self._session.execute(statement, *values)
+        self.statements.append(written.strip())
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
