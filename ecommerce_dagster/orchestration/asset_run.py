@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from ecommerce_dagster.bruin.commit import commit_of
 from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.models import Asset
@@ -174,6 +175,7 @@ class AssetRun:
             pipeline=self.project.pipeline.name,
             variables=self.project.variables,
             schema_prefix=self.project.connections.schema_prefix,
+            commit_hash=commit_of(self.project.directory),
             execution_date=datetime.now(UTC),
         )
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from typing import Any
 
 import duckdb
 import pytest
 from orchestration.helpers import Tiny
+
+from ecommerce_dagster.bruin.commit import commit_of
 
 EVENTS = "SELECT * FROM (VALUES (1, 'a', DATE '2024-01-01'), (2, 'b', DATE '2024-01-02')) AS v(id, kind, d)"
 KEY = "columns: [{name: id, type: int, primary_key: true}, {name: kind, type: varchar, update_on_merge: true}]"
@@ -149,6 +153,17 @@ def test_other_types(
     found = rendered(tiny, "t", "--start-date", "2024-01-05")
     assert found["statements"] == statements
     assert found["notes"] == ([note] if note else [])
+
+
+def test_templates_know_the_commit_of_their_checkout(tiny: Tiny) -> None:
+    tiny.sql("t", "SELECT '{{ commit_hash }}' AS c", table=False)
+    assert rendered(tiny, "t")["statements"] == ["SELECT '' AS c"]
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for command in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-C", str(tiny.directory), *command], check=True)
+    commit_of.cache_clear()
+    [statement] = rendered(tiny, "t")["statements"]
+    assert re.fullmatch(r"SELECT '[0-9a-f]{40}' AS c", statement)
 
 
 def test_the_text_is_a_script(tiny: Tiny) -> None:
