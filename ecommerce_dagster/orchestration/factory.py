@@ -19,6 +19,7 @@ from ecommerce_dagster.orchestration.partitions import (
     filled_partitions,
     is_partitioned,
     partitions_of,
+    unit_of,
 )
 from ecommerce_dagster.orchestration.results import check_result_of, materialization_of
 from ecommerce_dagster.orchestration.translator import BruinTranslator
@@ -104,7 +105,8 @@ def _filled_partitions(run: AssetRun) -> list[str]:
     if run.interval is not None or not (is_partitioned(run.asset) and partitions and column):
         return []
     with run.warehouse.get_connection() as connection:
-        return filled_partitions(connection, run.asset.name, column, partitions)
+        unit = unit_of(run.project.pipeline)
+        return filled_partitions(connection, run.asset.name, column, unit, partitions)
 
 
 def _summary(asset: Asset, built: Published) -> str:

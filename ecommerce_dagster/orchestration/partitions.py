@@ -75,6 +75,12 @@ def partitions_of(pipeline: Pipeline) -> dg.TimeWindowPartitionsDefinition | Non
     )
 
 
+def unit_of(pipeline: Pipeline) -> str:
+    """The largest unit (minute, hour or day) that is whole in every partition."""
+    minute, hour = [*(cron_of(pipeline) or "").split(), "*", "*"][:2]
+    return "minute" if minute != "0" else "hour" if hour != "0" else "day"
+
+
 def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
     """Report a schedule or a start date that means nothing."""
     cron = cron_of(pipeline)
@@ -141,11 +147,15 @@ def filled_partitions(
     connection: duckdb.DuckDBPyConnection,
     table: str,
     column: str,
+    unit: str,
     partitions: dg.TimeWindowPartitionsDefinition,
 ) -> list[str]:
-    """The keys of the partitions that `table` holds rows of, by its time `column`."""
+    """The keys of the partitions that `table` holds rows of, by its time `column`.
+
+    `unit` is the one of `unit_of`.
+    """
     rows = connection.execute(
-        f"SELECT DISTINCT epoch(date_trunc('hour', {quoted(column)})) FROM {relation(table)}"
+        f"SELECT DISTINCT epoch(date_trunc('{unit}', {quoted(column)})) FROM {relation(table)}"
         f" WHERE isfinite({quoted(column)})"
     ).fetchall()
     keys = {partitions.get_partition_key_for_timestamp(float(row[0])) for row in rows}

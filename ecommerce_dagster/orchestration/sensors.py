@@ -1,91 +1,45 @@
 """A sensor on new Postgres data: it requests the partitions that changed, and what is below them.
 
-Its cursor holds what it saw last, and the requests whose runs have not succeeded: their partitions
-are part of the next request, so that a failed run loses no change.
+A tick costs the same whatever the tables hold, unless something changed. While a run that was
+requested has not started, changes add up and are requested together after it; a run that failed is
+requested again with the next change, and on its own after a while.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.connections import UnusableConnection
+from ecommerce_dagster.bruin.connections import PostgresConnection, UnusableConnection
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.changes import Snapshot, look, periods
+from ecommerce_dagster.ingestion.changes import Counters, differing, look, marks
 from ecommerce_dagster.ingestion.ingest import incremental_key_of
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug
 from ecommerce_dagster.orchestration.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    cron_of,
+    RECONCILE_TAG,
     is_partitioned,
     partitions_of,
+    unit_of,
 )
+from ecommerce_dagster.orchestration.run_requests import Work, runs_for
+from ecommerce_dagster.orchestration.sensor_cursor import Asked, Cursor
 
-_SECONDS_BETWEEN_TICKS = 30
-
-
-@dataclass
-class _Request:
-    """Assets to bring up to date, and the partitions for those that have some."""
-
-    assets: set[str] = field(default_factory=set)
-    partitions: set[str] = field(default_factory=set)
-
-    def add(self, other: _Request) -> None:
-        self.assets |= other.assets
-        self.partitions |= other.partitions
-
-
-@dataclass
-class _Cursor:
-    """What the sensor remembers from tick to tick."""
-
-    seen: Snapshot = field(default_factory=Snapshot)
-    rows: dict[str, dict[datetime, int]] = field(default_factory=dict)
-    open: dict[str, _Request] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, text: str | None) -> _Cursor:
-        """The cursor of the last tick; a new one when there is none, or none that can be read."""
-        try:
-            data = json.loads(text or "{}")
-            counters = {name: tuple(numbers) for name, numbers in data["counters"].items()}
-            rows = {
-                name: {datetime.fromtimestamp(int(at), UTC): n for at, n in counts.items()}
-                for name, counts in data["rows"].items()
-            }
-            waiting = {
-                key: _Request(set(request["assets"]), set(request["partitions"]))
-                for key, request in data["open"].items()
-            }
-            return cls(Snapshot(int(data["horizon"]), counters), rows, waiting)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return cls()
-
-    def write(self) -> str:
-        data = {
-            "horizon": self.seen.horizon,
-            "counters": self.seen.counters,
-            "rows": {
-                name: {str(int(at.timestamp())): n for at, n in counts.items()}
-                for name, counts in self.rows.items()
-            },
-            "open": {
-                key: {"assets": sorted(r.assets), "partitions": sorted(r.partitions)}
-                for key, r in self.open.items()
-            },
-        }
-        return json.dumps(data, separators=(",", ":"))
+_SECONDS_BETWEEN_TICKS = 10
+_NOT_STARTED = {
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+}
+# A failed run is requested again after so many seconds, twice as many the next time, and so on.
+_FIRST_RETRY, _LAST_RETRY = 60, 3600
 
 
 def sensors_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
@@ -130,26 +84,52 @@ def _sensor(
 def _tick(
     project: Project,
     watched: Sequence[Asset],
-    connection: Any,
+    connection: PostgresConnection,
     context: dg.SensorEvaluationContext,
 ) -> dg.SensorResult | dg.SkipReason:
-    cursor = _Cursor.read(context.cursor)
+    instance = context.instance
+    source = f"{project.connections.environment} {connection.address}"
+    cursor = Cursor.read(context.cursor, source, instance)
+    asked = _Ended.of(instance, cursor)
+    if asked.waiting:
+        return dg.SkipReason(
+            "a run that was requested has not started; what changes now is requested after it"
+        )
     tables = {asset.name: _table(asset, connection.schema) for asset in watched}
     now = look(connection, tables.values())
-    moved = [
-        asset
-        for asset in watched
-        if now.counters.get(tables[asset.name]) != cursor.seen.counters.get(tables[asset.name])
-    ]
-    if not moved:
+    moved = [a for a in watched if now.get(tables[a.name]) != cursor.counters.get(tables[a.name])]
+    again = asked.failed if moved else asked.due
+    if not moved and not again:
         return dg.SkipReason("nothing changed")
-    request = _changes(project, moved, tables, connection, cursor)
-    request.add(_taken_back(context.instance, cursor))
-    cursor.seen = now
-    requests = _run_requests(project, request, _name_of(now))
-    for run_request in requests:
-        cursor.open[str(run_request.run_key)] = request
-    return dg.SensorResult(run_requests=requests, cursor=cursor.write())
+    work = Work()
+    for asset in moved:
+        work.add(_changes(project, asset, tables[asset.name], now, connection, cursor))
+    cursor.counters = now
+    return _requested(project, cursor, work, again, instance)
+
+
+def _requested(
+    project: Project,
+    cursor: Cursor,
+    work: Work,
+    again: Mapping[str, Asked],
+    instance: dg.DagsterInstance,
+) -> dg.SensorResult:
+    """The run requests for some work, together with what failed; the cursor remembers them."""
+    for asked in again.values():
+        work.add(asked.work)
+    failures = max((asked.failures + 1 for asked in again.values()), default=0)
+    cursor.asked = {key: asked for key, asked in cursor.asked.items() if key not in again}
+    requests = []
+    for run in runs_for(project, work):
+        # The same for the same state of the source, so that Dagster starts no run twice.
+        key = ":".join(filter(None, [cursor.id, _digest(cursor), run.name, str(failures or "")]))
+        cursor.asked[key] = Asked(run.share, failures)
+        requests.append(run.request(key))
+    text = cursor.write(instance)
+    if not requests:
+        return dg.SensorResult(skip_reason="no row changed", cursor=text)
+    return dg.SensorResult(run_requests=requests, cursor=text)
 
 
 def _table(asset: Asset, schema: str) -> str:
@@ -159,95 +139,64 @@ def _table(asset: Asset, schema: str) -> str:
 
 def _changes(
     project: Project,
-    moved: Sequence[Asset],
-    tables: Mapping[str, str],
-    connection: Any,
-    cursor: _Cursor,
-) -> _Request:
-    """The assets whose source changed, and the partitions in which it did."""
-    partitions = partitions_of(project.pipeline)
-    request = _Request()
-    for asset in moved:
-        key = incremental_key_of(asset)
-        if partitions is None or key is None or not is_partitioned(asset):
-            request.assets.add(asset.name)
-            continue
-        unit = "day" if cron_of(project.pipeline) in _DAILY_OR_LONGER else "hour"
-        known = cursor.rows.get(asset.name, {})
-        found = periods(connection, tables[asset.name], key, unit, cursor.seen.horizon, known)
-        cursor.rows[asset.name] = dict(found.rows)
-        keys = {partitions.get_partition_key_for_timestamp(at.timestamp()) for at in found.changed}
-        inside = {key for key in keys if partitions.has_partition_key(key)}
-        if inside:
-            request.assets.add(asset.name)
-            request.partitions |= inside
-    return request
+    asset: Asset,
+    table: str,
+    now: Mapping[str, Counters],
+    connection: PostgresConnection,
+    cursor: Cursor,
+) -> Work:
+    """What of an asset is out of date. The cursor remembers its rows as they are now."""
+    partitions, column = partitions_of(project.pipeline), incremental_key_of(asset)
+    before, old = cursor.counters.get(table), cursor.marks.get(asset.name, {})
+    if partitions is None or column is None or not is_partitioned(asset):
+        new = marks(connection, table) if table in now else {}
+        cursor.marks[asset.name] = new
+        if not differing(old, new):
+            return Work()
+        # A merge sees rows that come and change; for those that are gone it has to be told.
+        gone = before is None or table not in now or before[2:] != now[table][2:]
+        return Work(whole={asset.name}, tags={RECONCILE_TAG: "true"} if gone else {})
+    found = marks(connection, table, column, unit_of(project.pipeline)) if table in now else {}
+    keys = {at: partitions.get_partition_key_for_timestamp(at.timestamp()) for at in {*found, *old}}
+    # What is before the first partition is none of ours, what is after the current one not yet.
+    new = {at: mark for at, mark in found.items() if partitions.has_partition_key(keys[at])}
+    cursor.marks[asset.name] = new
+    work = Work()
+    for at in differing(old, new):
+        work.by_partition[keys[at]].add(asset.name)
+    return work
 
 
-_DAILY_OR_LONGER = {"0 0 * * *", "0 0 * * 0", "0 0 1 * *", "0 0 1 1 *"}
+def _digest(cursor: Cursor) -> str:
+    return hashlib.sha256(json.dumps(sorted(cursor.counters.items())).encode()).hexdigest()[:12]
 
 
-def _taken_back(instance: dg.DagsterInstance, cursor: _Cursor) -> _Request:
-    """What failed runs had been asked for. Requests whose runs succeeded are forgotten."""
-    failed = _Request()
-    for run_key in list(cursor.open):
-        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=1)
-        status = runs[0].status if runs else dg.DagsterRunStatus.FAILURE
-        if status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}:
-            failed.add(cursor.open.pop(run_key))
-        elif status == dg.DagsterRunStatus.SUCCESS:
-            del cursor.open[run_key]
-    return failed
+@dataclass
+class _Ended:
+    """How the runs fare that were requested: whether one has yet to start, which failed, and which
+    of these are due to be tried again although nothing changed. What succeeded is forgotten."""
 
+    waiting: bool = False
+    failed: dict[str, Asked] = field(default_factory=dict)
+    due: dict[str, Asked] = field(default_factory=dict)
 
-def _name_of(seen: Snapshot) -> str:
-    """The same for the same state of the source. A transaction that stays open keeps the horizon
-    where it is, so the counters belong to it."""
-    counters = json.dumps(sorted(seen.counters.items())).encode()
-    return f"{seen.horizon}-{hashlib.sha256(counters).hexdigest()[:12]}"
-
-
-def _run_requests(project: Project, request: _Request, change: str) -> list[dg.RunRequest]:
-    """One run for each stretch of neighbouring partitions; the last one rebuilds what is below."""
-    below = _below(project, request.assets)
-    partitioned = {a.name for a in project.assets if is_partitioned(a)}
-    stretches = _stretches(project, request.partitions)
-    if not stretches:
-        # Assets with partitions cannot take part in a run without; their rows did not change.
-        names = below - partitioned
-        return [_run_request(names, change, {})] if names else []
-    requests = []
-    for number, (first, last) in enumerate(stretches, start=1):
-        names = below if number == len(stretches) else below & partitioned
-        tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
-        requests.append(_run_request(names, f"{change}:{first}:{last}", tags))
-    return requests
-
-
-def _run_request(names: set[str], key: str, tags: Mapping[str, str]) -> dg.RunRequest:
-    keys = [asset_key(name) for name in sorted(names)]
-    return dg.RunRequest(run_key=key, asset_selection=keys, tags=dict(tags))
-
-
-def _below(project: Project, names: set[str]) -> set[str]:
-    """The assets and all that are made of them, without those that cannot run here."""
-    found = set(names)
-    for asset in project.assets:  # dependencies come first
-        if any(dependency.asset in found for dependency in asset.depends):
-            found.add(asset.name)
-    return {n for n in found if unsupported(project, project.by_name[n]) is None}
-
-
-def _stretches(project: Project, keys: set[str]) -> list[tuple[str, str]]:
-    """First and last key of each run of neighbouring partitions."""
-    partitions = partitions_of(project.pipeline)
-    if partitions is None or not keys:
-        return []
-    windows = sorted((partitions.time_window_for_partition_key(key).start, key) for key in keys)
-    stretches: list[tuple[str, str]] = []
-    for start, key in windows:
-        if stretches and partitions.time_window_for_partition_key(stretches[-1][1]).end == start:
-            stretches[-1] = (stretches[-1][0], key)
-        else:
-            stretches.append((key, key))
-    return stretches
+    @classmethod
+    def of(cls, instance: dg.DagsterInstance, cursor: Cursor) -> _Ended:
+        found = cls()
+        for key, asked in list(cursor.asked.items()):
+            records = instance.get_run_records(
+                dg.RunsFilter(tags={"dagster/run_key": key}), limit=1
+            )
+            status = records[0].dagster_run.status if records else dg.DagsterRunStatus.FAILURE
+            if status == dg.DagsterRunStatus.SUCCESS:
+                del cursor.asked[key]
+            elif status in _NOT_STARTED:
+                found.waiting = True
+            elif status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}:
+                found.failed[key] = asked
+                ended = (records[0].end_time or 0.0) if records else 0.0
+                patience = min(_FIRST_RETRY * 2**asked.failures, _LAST_RETRY)
+                # A person who cancels a run has a reason, as long as nothing changes.
+                if status != dg.DagsterRunStatus.CANCELED and time.time() >= ended + patience:
+                    found.due[key] = asked
+        return found

@@ -1,0 +1,121 @@
+"""Which runs bring a piece of work up to date: its partitions, and everything below."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.names import asset_key
+from ecommerce_dagster.orchestration.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    is_partitioned,
+    partitions_of,
+)
+
+
+@dataclass
+class Work:
+    """What is out of date: whole assets, and assets by the partitions of theirs that are."""
+
+    whole: set[str] = field(default_factory=set)
+    by_partition: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.by_partition)
+
+    def add(self, other: Work) -> None:
+        self.whole |= other.whole
+        self.tags |= other.tags
+        for partition, names in other.by_partition.items():
+            self.by_partition[partition] |= names
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Work:
+        """From what `as_json` made."""
+        partitions = {key: set(names) for key, names in data["by_partition"].items()}
+        return cls(set(data["whole"]), defaultdict(set, partitions), dict(data["tags"]))
+
+    def as_json(self) -> dict[str, Any]:
+        partitions = {key: sorted(names) for key, names in self.by_partition.items()}
+        return {"whole": sorted(self.whole), "by_partition": partitions, "tags": self.tags}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its share of the work, the assets that it builds, and its tags."""
+
+    share: Work
+    assets: frozenset[str]
+    tags: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What it is about, for a run key: first and last partition, or nothing."""
+        ends = (RANGE_START_TAG, RANGE_END_TAG)
+        return ":".join(self.tags[tag] for tag in ends if tag in self.tags)
+
+    def request(self, run_key: str) -> dg.RunRequest:
+        keys = [asset_key(name) for name in sorted(self.assets)]
+        return dg.RunRequest(run_key=run_key, asset_selection=keys, tags=dict(self.tags))
+
+
+def runs_for(project: Project, work: Work) -> list[Run]:
+    """The runs that do some work, in order: one for each stretch of neighbouring partitions.
+
+    Assets without partitions are in the last one, and in every one when partitioned assets read
+    them: an order may belong to a customer who is as new.
+    """
+    partitioned = {asset.name for asset in project.assets if is_partitioned(asset)}
+    changed = work.whole.union(*work.by_partition.values())
+    others = below(project, changed) - partitioned
+    shares = _shares(project, work)
+    if not shares:
+        # Assets with partitions cannot take part in a run without; their rows did not change.
+        return [Run(work, frozenset(others), work.tags)] if others else []
+    read = {name for name in others if below(project, {name}) & partitioned}
+    runs = []
+    for first, last, share in shares:
+        assets = below(project, set().union(*share.by_partition.values())) & partitioned
+        assets |= others if share is shares[-1][2] else read
+        tags = {**work.tags, RANGE_START_TAG: first, RANGE_END_TAG: last}
+        runs.append(Run(share, frozenset(assets), tags))
+    return runs
+
+
+def below(project: Project, names: Iterable[str]) -> set[str]:
+    """The assets and all that are made of them, without those that cannot run here."""
+    found = set(names)
+    for asset in project.assets:  # dependencies come first
+        if any(dependency.asset in found for dependency in asset.depends):
+            found.add(asset.name)
+    return {name for name in found if unsupported(project, project.by_name[name]) is None}
+
+
+def _shares(project: Project, work: Work) -> list[tuple[str, str, Work]]:
+    """First and last key of each stretch of neighbouring partitions, and its share of the work.
+
+    What has no partitions is the last one's.
+    """
+    partitions = partitions_of(project.pipeline)
+    if partitions is None or not work.by_partition:
+        return []
+    windows = {key: partitions.time_window_for_partition_key(key) for key in work.by_partition}
+    shares: list[tuple[str, str, Work]] = []
+    for key in sorted(windows, key=lambda key: windows[key].start):
+        names = {key: work.by_partition[key]}
+        if shares and windows[shares[-1][1]].end == windows[key].start:
+            first, _, share = shares[-1]
+            share.by_partition |= names
+            shares[-1] = (first, key, share)
+        else:
+            shares.append((key, key, Work(by_partition=defaultdict(set, names), tags=work.tags)))
+    shares[-1][2].whole |= work.whole
+    return shares
