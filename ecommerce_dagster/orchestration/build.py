@@ -41,9 +41,9 @@ def build_defs(
     default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
     default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml, as a
     `variant` of it does. `resources` replace
-    connections by resource key (pg-default is pg_default). `watch` starts the sensors on source
-    data together with Dagster; else somebody starts them in its UI. Raises ProjectError with every
-    error of every file.
+    connections by resource key (pg-default is pg_default). `watch` starts the schedule and
+    the sensors on source data together with Dagster; else somebody starts them in its UI. Raises
+    ProjectError with every error of every file.
     """
     folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
     log = ProblemLog()
@@ -123,6 +123,10 @@ def definitions_of(
         # One DuckDB file has one writer; a process for each step would cost 1.4 s a step as well.
         executor=dg.in_process_executor,
     )
-    running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
-    sensors = dg.Definitions(sensors=sensors_of(project, running if watch else stopped))
-    return dg.Definitions.merge(assets, automation_of(project), reconciliation_of(project), sensors)
+    status = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
+    return dg.Definitions.merge(
+        assets,
+        automation_of(project, dg.DefaultScheduleStatus(status.value)),
+        reconciliation_of(project),
+        dg.Definitions(sensors=sensors_of(project, status)),
+    )

@@ -1,8 +1,12 @@
-"""The pipeline as a job, and its schedule: each tick runs the interval that has just ended."""
+"""The pipeline as a job, and its schedule: each tick runs the interval that has just ended.
+
+Intervals whose time came while nobody was there are caught up, in one run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import dagster as dg
 
@@ -10,14 +14,19 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, slug
 from ecommerce_dagster.orchestration.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
     cron_of,
     is_partitioned,
     partitions_of,
 )
 
+# So many intervals are caught up; who was away for longer asks for a backfill.
+_MOST = 31
 
-def automation_of(project: Project) -> dg.Definitions:
-    """The pipeline as one job, and its schedule (UTC, stopped until somebody starts it)."""
+
+def automation_of(project: Project, status: dg.DefaultScheduleStatus) -> dg.Definitions:
+    """The pipeline as one job, and its schedule (UTC), which starts as `status` says."""
     runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
     if not runnable:
         return dg.Definitions()
@@ -30,14 +39,19 @@ def automation_of(project: Project) -> dg.Definitions:
     if cron is None:
         return dg.Definitions(jobs=[job])
     schedule = dg.ScheduleDefinition(
-        name=f"{slug(project.pipeline.name)}_schedule",
+        name=_name(project),
         job=job,
         cron_schedule=cron,
         execution_timezone="UTC",
         execution_fn=_tick(project),
+        default_status=status,
         description="Runs the interval that has just ended, and everything below it.",
     )
     return dg.Definitions(jobs=[job], schedules=[schedule])
+
+
+def _name(project: Project) -> str:
+    return f"{slug(project.pipeline.name)}_schedule"
 
 
 def _tick(
@@ -49,10 +63,67 @@ def _tick(
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time
         if not partitioned or partitions is None:
-            return dg.RunRequest(run_key=now.isoformat())
-        ended = partitions.get_partition_key_for_timestamp(now.timestamp() - 1)
-        if not partitions.has_partition_key(ended):
-            return dg.SkipReason(f"{ended} is before the pipeline's start_date")
-        return dg.RunRequest(run_key=ended, partition_key=ended)
+            return dg.RunRequest(run_key=now.isoformat(), tags=_retries(project))
+        ended = _ended_by(now, partitions)
+        if not ended:
+            return dg.SkipReason("no partition since the pipeline's start_date has ended")
+        missed = _missed(project, partitions, ended, context.instance)
+        if not missed:
+            return dg.SkipReason(f"{ended[-1]} was run already")
+        first, last = missed[0], missed[-1]
+        tags = {RANGE_START_TAG: first, RANGE_END_TAG: last, **_retries(project)}
+        return dg.RunRequest(run_key=f"{first}:{last}", tags=tags)
 
     return request
+
+
+def _retries(project: Project) -> dict[str, str]:
+    """A run whose process dies starts again, as often as an asset that fails."""
+    retries = project.pipeline.retries
+    return {"dagster/max_retries": str(retries)} if retries else {}
+
+
+def _ended_by(now: datetime, partitions: dg.TimeWindowPartitionsDefinition) -> list[str]:
+    """The partitions that have ended."""
+    current = partitions.get_partition_key_for_timestamp(now.timestamp())
+    end = _start(partitions, current)
+    keys = partitions.get_partition_keys()
+    if keys and _start(partitions, keys[-1]) < end:
+        return list(keys)
+    return list(keys[: keys.index(current)]) if current in keys else []
+
+
+def _missed(
+    project: Project,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    ended: list[str],
+    instance: dg.DagsterInstance,
+) -> list[str]:
+    """The partitions to run: the latest, and those that nobody ran when their time came.
+
+    Missed are those after the last one that this schedule ran; before its first run, those after
+    the last one that is materialized. `catchup` of pipeline.yml can ask for none or for all.
+    """
+    catchup = str(project.pipeline.catchup).lower()
+    if (done := _last_run(instance, _name(project))) is not None:
+        missed = [key for key in ended if key > done]  # the keys of all schedules are sortable
+    elif catchup == "all":
+        missed = ended
+    else:
+        partitioned = [asset_key(asset.name) for asset in project.assets if is_partitioned(asset)]
+        filled = set().union(*map(instance.get_materialized_partitions, partitioned))
+        last = max((n for n, key in enumerate(ended) if key in filled), default=len(ended))
+        # The latest may have been filled before it was over.
+        missed = ended[last + 1 :] or ended[-1:]
+    most = {"false": 1, "all": len(ended)}.get(catchup, _MOST)
+    return missed[-most:]
+
+
+def _last_run(instance: dg.DagsterInstance, schedule: str) -> str | None:
+    """The last partition that a schedule asked for."""
+    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": schedule}), limit=1)
+    return runs[0].tags.get(RANGE_END_TAG) if runs else None
+
+
+def _start(partitions: dg.TimeWindowPartitionsDefinition, key: str) -> datetime:
+    return partitions.time_window_for_partition_key(key).start
