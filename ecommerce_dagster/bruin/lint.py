@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from ecommerce_dagster.bruin.durations import seconds_in
-from ecommerce_dagster.bruin.located import Position
+from ecommerce_dagster.bruin.asset_lint import lint_asset
+from ecommerce_dagster.bruin.located import Position, WrittenInt, YamlList, YamlMapping
 from ecommerce_dagster.bruin.models import (
     Asset,
     Column,
@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.models import (
     Dependency,
     Pipeline,
 )
-from ecommerce_dagster.bruin.modifiers import shift_of
+from ecommerce_dagster.bruin.notifications import lint_notifications
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.templates import RenderError, check_syntax
 
@@ -24,13 +24,34 @@ _NAME_RULE = "expected letters, digits, _ and -, in parts with a . between"
 
 
 def lint_pipeline(pipeline: Pipeline, log: ProblemLog) -> None:
-    """Report a pipeline without a usable name."""
+    """Report a pipeline without a usable name, and settings of Bruin Cloud that mean nothing."""
     if not pipeline.name:
         message = "a pipeline needs a 'name'"
         log.error(*pipeline.at("name"), "valid-pipeline-name", message)
     elif not _NAME.fullmatch(pipeline.name):
         message = f"the pipeline's name is '{pipeline.name}'; {_NAME_RULE}"
         log.error(*pipeline.at("name"), "valid-pipeline-name", message)
+    for key in ("concurrency", "max_active_steps"):
+        value = pipeline.written(key)
+        if value is not None and not (type(value) in {int, WrittenInt} and value > 0):
+            message = f"'{key}' of a pipeline is {value!r:.60}; expected at least 1"
+            rule = f"valid-pipeline-{key.replace('_', '-')}"
+            log.error(*pipeline.at(key), rule, message)
+    lint_notifications(pipeline, "valid-pipeline-notifications", log)
+    _lint_default_hooks(pipeline.defaults, log)
+
+
+def _lint_default_hooks(defaults: YamlMapping, log: ProblemLog) -> None:
+    """Report hooks for types of assets that have none."""
+    hooks = defaults.get("hooks")
+    sides = hooks.values() if isinstance(hooks, YamlMapping) else ()
+    for hook in (hook for side in sides if isinstance(side, YamlList) for hook in side):
+        kinds = hook.get("applicable_type") if isinstance(hook, YamlMapping) else None
+        for index, kind in enumerate(kinds if isinstance(kinds, YamlList) else ()):
+            if not str(kind).endswith(".sql"):
+                message = f"'{kind}' has no hooks; expected a type of SQL assets, as duckdb.sql"
+                at = hook.position(("applicable_type", index))
+                log.error(at.path, at.line, "default-hooks-applicable-types", message)
 
 
 def lint_assets(assets: Sequence[Asset], others: Collection[str], log: ProblemLog) -> None:
@@ -41,9 +62,8 @@ def lint_assets(assets: Sequence[Asset], others: Collection[str], log: ProblemLo
     """
     _lint_names(assets, log)
     for asset in assets:
-        _lint_columns(asset, log)
-        _lint_custom_checks(asset, log)
-        _lint_times(asset, log)
+        lint_asset(asset, log)
+        _lint_blocking_references(asset, assets, log)
     known = {asset.name for asset in assets} | set(others)
     for asset in assets:
         for dependency in asset.depends:
@@ -122,48 +142,33 @@ def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
             log.error(*asset.at("name"), "task-name-unique", message)
 
 
-def _lint_columns(asset: Asset, log: ProblemLog) -> None:
-    seen: dict[str, Position] = {}
+def _lint_blocking_references(asset: Asset, assets: Sequence[Asset], log: ProblemLog) -> None:
+    """Report a blocking check on a table that is made of this one: the first run has none."""
     for column in asset.columns:
-        at = column.at()
-        if not column.name:
-            if not column.extends:
-                message = "a column needs a 'name', or 'extends' with a glossary attribute"
-                log.error(*at, "valid-column-metadata", message)
+        key = column.foreign_key
+        checks = [c for c in column.checks if c.name == "relationships" and c.blocking]
+        if key is None or not checks or asset.name not in upstream_of(key.table, assets):
             continue
-        first = seen.setdefault(column.name.lower(), at)
-        if first is not at:
-            message = f"the column '{column.name}' stands here and in line {first.line}"
-            log.error(*at, "duplicate-column-names", message)
+        message = (
+            f"the check asks '{key.table}', which is made of this table and waits for it; add "
+            "`blocking: false`"
+        )
+        rule = "blocking-relationships-check-references-downstream"
+        log.warning(*checks[0].at(), rule, message)
 
 
-def _lint_custom_checks(asset: Asset, log: ProblemLog) -> None:
-    seen: dict[str, Position] = {}
-    for check in asset.custom_checks:
-        if not check.query.strip():
-            message = f"the custom check '{check.name}' has no query"
-            log.error(*check.at("query"), "custom-check-query-exists", message)
-        at = check.at()
-        first = seen.setdefault(check.name, at)
-        if first is not at:
-            message = f"the custom check '{check.name}' stands here and in line {first.line}"
-            log.error(*at, "duplicate-checks", message)
-
-
-def _lint_times(asset: Asset, log: ProblemLog) -> None:
-    """Report a `timeout` and `interval_modifiers` that mean no time. Templates are judged later."""
-    how = asset.interval_modifiers
-    written = [
-        (asset.timeout, seconds_in, asset.at("timeout"), "valid-timeout"),
-        (how.start, shift_of, how.at("start"), "valid-time-interval"),
-        (how.end, shift_of, how.at("end"), "valid-time-interval"),
-    ]
-    for text, meaning, at, rule in written:
-        try:
-            if text and "{" not in text:
-                meaning(text)
-        except ValueError as error:
-            log.error(*at, rule, str(error))
+def upstream_of(name: str, assets: Iterable[Asset]) -> set[str]:
+    """The names of all assets that the one of this name depends on, directly or not."""
+    by_name = {asset.name: asset for asset in assets}
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = by_name.get(waiting.pop())
+        for dependency in current.depends if current else ():
+            if dependency.asset and dependency.asset not in found:
+                found.add(dependency.asset)
+                waiting.append(dependency.asset)
+    return found
 
 
 def _lint_dependency(dependency: Dependency, known: Collection[str], log: ProblemLog) -> None:

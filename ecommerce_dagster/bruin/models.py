@@ -162,6 +162,7 @@ class Secret(Node):
     """A connection that a Python asset finds as JSON in the environment variable `inject_as`."""
 
     label = "a secret"
+    key_rules = {"key": "secret-mapping-key-exists"}
 
     key: Text
     inject_as: Text | None = None
@@ -183,6 +184,7 @@ class Asset(Node):
     foreign = frozenset({"agent", *_RUNNERS, *_WAREHOUSES})
     separable = True
     internal = Node.internal | {"body", "body_line", "body_path"}
+    key_rules = {"tier": "valid-asset-tier"}
 
     name: Text = ""
     type: Text = ""

@@ -52,6 +52,8 @@ class Node(BaseModel):
     separable: ClassVar[bool] = False
     # Fields that no file sets.
     internal: ClassVar[frozenset[str]] = frozenset({"path", "line"})
+    # The rules that wrong values break, for keys that have one of their own.
+    key_rules: ClassVar[Mapping[str, str]] = {}
     # Whether values may be secrets, which no message shows.
     secret: ClassVar[bool] = False
 
@@ -141,7 +143,8 @@ class Node(BaseModel):
             if details[0]["type"] == _REPORTED:
                 continue
             message = cls._sentence(_dotted(location), details)
-            log.error(*data.position(location), f"valid-{cls._slug()}", message)
+            rule = cls.key_rules.get(str(location[0]) if location else "", f"valid-{cls._slug()}")
+            log.error(*data.position(location), rule, message)
         own = any(details[0]["type"] != _REPORTED for details in found.values())
         if own and not cls.separable:
             raise PydanticCustomError(_REPORTED, "reported")

@@ -46,11 +46,12 @@ def lint_sensor(asset: Asset, log: ProblemLog) -> None:
     wanted = "table" if asset.type.endswith("sensor.table") else "query"
     if not asset.parameter(wanted):
         message = f"a {asset.type} asset needs `parameters: {wanted}`"
-        log.error(asset.path, asset.line, f"valid-sensor-{wanted}", message)
+        rule = "valid-table-sensor-table" if wanted == "table" else "valid-query-sensor"
+        log.error(*asset.at("parameters"), rule, message)
     try:
         Patience.of(asset)
     except ValueError as error:
-        log.error(asset.path, asset.line, "valid-sensor-timeout", str(error))
+        log.error(*asset.at("parameters", "timeout"), "valid-sensor-timeout", str(error))
 
 
 def wait(asset: Asset, ask: Callable[[], bool], mode: Mode, on_wait: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ecommerce_dagster.bruin.asset_lint import lint_query
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
@@ -228,6 +229,7 @@ def _python_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
 
 
 def _sql_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
+    lint_query(asset, log)
     lint_materialization(asset, log)
 
 

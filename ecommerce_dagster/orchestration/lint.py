@@ -30,7 +30,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         reason = unsupported(project, asset)
         if reason is not None:
             message = f"'{asset.name}' is left out: {reason}"
-            log.warning(asset.path, asset.line, "valid-task-type", message)
+            log.warning(*asset.at("type"), "valid-task-type", message)
             continue
         _lint_type(asset, log)
         lint_checks(asset, log)
@@ -65,19 +65,27 @@ def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
         message = (
             f"'{asset.name}' has the asset key {key}, as '{first.name}' in {first.path}; rename one"
         )
-        log.error(asset.path, asset.line, "asset-key-unique", message)
+        log.error(*asset.at("name"), "asset-key-unique", message)
 
 
 def _lint_type(asset: Asset, log: ProblemLog) -> None:
     if asset.type and asset.type not in ASSET_TYPES:
         hint = did_you_mean(asset.type, ASSET_TYPES)
-        log.error(asset.path, asset.line, "valid-task-type", f"unknown type '{asset.type}'; {hint}")
+        log.error(*asset.at("type"), "valid-task-type", f"unknown type '{asset.type}'; {hint}")
 
 
 def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
     if asset.type not in ASSET_TYPES:
         return
-    for name, platforms in connections_of(project, asset).items():
+    secrets = {secret.key: secret.at("key") for secret in asset.secrets}
+    places = {
+        **secrets,
+        str(asset.connection): asset.at("connection"),
+        asset.parameter("source_connection"): asset.at("parameters", "source_connection"),
+    }
+    needed = connections_of(project, asset)
+    for name in {**needed, **secrets}:
+        at = places.get(name, asset.at())
         found = project.connections.by_name.get(name)
         if found is None:
             where = project.connections.path
@@ -88,11 +96,11 @@ def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
                 if where
                 else f"the connection '{name}' is needed, and there is no .bruin.yml"
             )
-            log.warning(asset.path, asset.line, "valid-connection", message)
-        elif found.platform not in platforms:
-            expected = " or ".join(sorted(platforms))
+            log.warning(*at, "valid-connection", message)
+        elif name in needed and found.platform not in needed[name]:
+            expected = " or ".join(sorted(needed[name]))
             message = f"the connection '{name}' is of type {found.platform}; expected {expected}"
-            log.error(asset.path, asset.line, "valid-connection", message)
+            log.error(*at, "valid-connection", message)
 
 
 def _lint_check_names(asset: Asset, log: ProblemLog) -> None:

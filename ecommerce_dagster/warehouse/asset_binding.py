@@ -24,7 +24,7 @@ from ecommerce_dagster.warehouse.load import LoadError, declare_table, ensure_sc
 from ecommerce_dagster.warehouse.refusals import refusal_of
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.sql_text import SqlText
-from ecommerce_dagster.warehouse.strategies import STRATEGIES, strategy_name
+from ecommerce_dagster.warehouse.strategies import STRATEGIES, complaints_of, strategy_name
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
 from ecommerce_dagster.warehouse.trial import Bound, RefusedError, Trial
 from ecommerce_dagster.warehouse.used_tables import key_of
@@ -88,8 +88,6 @@ class AssetBinding:
         if how.type == "table" and strategy_name(asset) == "ddl":
             self._declare()
         elif text.rendered is not None and not asset.body.strip():
-            message = "the file has no query below its header"
-            self._log.error(*asset.at(), text.rule, message)
             self._make(self._declared)
         elif how.type == "none":
             self._run_script(text)
@@ -142,7 +140,7 @@ class AssetBinding:
     def _make_table(self, bound: Bound, *, fits: bool) -> None:
         """With the statements of a real load where everything is known, else as far as it is."""
         asset = self._asset
-        strategy = STRATEGIES.get(strategy_name(asset))
+        strategy = None if complaints_of(asset) else STRATEGIES[strategy_name(asset)]
         reads_itself = key_of(asset.name) in bound.reads
         if strategy is None:
             self._make(self._declared)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from ecommerce_dagster.bruin.lint import upstream_of
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -166,7 +167,7 @@ class _Binder:
                 usage.lint_unused_depends(project, asset, keys_used, written, log)
         # What a check reads must be there before, and is no part of the table; what a sensor waits
         # for may come from anywhere.
-        upstream = {key_of(name) for name in usage.upstream_of(project, asset)}
+        upstream = {key_of(name) for name in upstream_of(asset.name, project.assets)}
         places = [
             (used.key, used.place)
             for used in uses

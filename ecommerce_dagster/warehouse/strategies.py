@@ -276,24 +276,24 @@ def lint_materialization(asset: Asset, log: ProblemLog) -> None:
     """Report a materialization that cannot work."""
     how = asset.materialization
     at = how.at("strategy") if how.path == asset.path else asset.at()
+    for complaint in complaints_of(asset):
+        log.error(*at, "materialization-config", complaint)
 
-    def report(message: str) -> None:
-        log.error(*at, "materialization-config", message)
 
+def complaints_of(asset: Asset) -> list[str]:
+    """Why the materialization of an asset cannot work."""
+    how, name = asset.materialization, strategy_name(asset)
     if how.type != "table":
-        if how.strategy:
-            report(f"a strategy ('{how.strategy}') needs `type: table`, this is '{how.type}'")
-        return
-    name = strategy_name(asset)
+        wrong = f"a strategy ('{how.strategy}') needs `type: table`, this is '{how.type}'"
+        return [wrong] if how.strategy else []
     strategy = STRATEGIES.get(name)
     if strategy is None:
-        report(f"unknown strategy '{name}'; {did_you_mean(name, STRATEGIES)}")
-        return
+        return [f"unknown strategy '{name}'; {did_you_mean(name, STRATEGIES)}"]
+    found: list[str] = []
     if strategy.needs_incremental_key and not how.incremental_key:
-        report(f"the strategy '{name}' needs an 'incremental_key' (a column)")
+        found.append(f"the strategy '{name}' needs an 'incremental_key' (a column)")
     if strategy.needs_primary_key and not asset.primary_key:
-        report(f"the strategy '{name}' needs a column with `primary_key: true`")
+        found.append(f"the strategy '{name}' needs a column with `primary_key: true`")
     if strategy.needs_time and not how.time_granularity:
-        report(f"the strategy '{name}' needs `time_granularity: date` or `timestamp`")
-    for complaint in strategy.complaints(asset):
-        report(complaint)
+        found.append(f"the strategy '{name}' needs `time_granularity: date` or `timestamp`")
+    return [*found, *strategy.complaints(asset)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ecommerce_dagster.bruin.asset_files import ASSET_FOLDERS
+from ecommerce_dagster.bruin.lint import upstream_of
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, Dependency
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -54,24 +55,11 @@ def lint_used_tables(
     """
     known = {key_of(d.asset) for d in asset.depends if d.asset} | {key_of(asset.name)}
     for found, at in uses:
-        if key_of(found.name) in known or asset.name in upstream_of(project, found):
+        if key_of(found.name) in known or asset.name in upstream_of(found.name, project.assets):
             continue
         known.add(key_of(found.name))
         message = f"the table '{found.name}' is used and is not in `depends`"
         log.warning(*at, "used-tables", message)
-
-
-def upstream_of(project: Project, asset: Asset) -> set[str]:
-    """The names of all assets that `asset` depends on, directly or not."""
-    found: set[str] = set()
-    waiting = [asset.name]
-    while waiting:
-        current = project.by_name.get(waiting.pop())
-        for dependency in current.depends if current else ():
-            if dependency.asset and dependency.asset not in found:
-                found.add(dependency.asset)
-                waiting.append(dependency.asset)
-    return found
 
 
 def lint_unused_depends(

@@ -82,11 +82,6 @@ class TestTheQuery:
         files.sql("SELECT 1 AS m", name="z.z", depends="[]")
         assert (REFUSED, BODY_LINE, "query-binds") in files.found()
 
-    def test_a_query_that_is_missing(self, files: Files) -> None:
-        files.sql("")
-        [found] = [f for f in files.findings() if f.severity == REFUSED]
-        assert found.message == "the file has no query below its header"
-
     def test_both_the_normal_run_and_the_full_refresh_are_tried(self, files: Files) -> None:
         files.sql(
             "SELECT id FROM raw.orders\n"
