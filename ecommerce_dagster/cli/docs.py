@@ -10,7 +10,8 @@ import click
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.report import open_page
-from ecommerce_dagster.pages.catalogue import Catalogue, catalogue_of
+from ecommerce_dagster.pages.catalogue import catalogue_of
+from ecommerce_dagster.pages.entries import Catalogue
 from ecommerce_dagster.pages.site import write_site
 
 

@@ -8,13 +8,13 @@ two generations above it, `x+` everything below, `@x` everything below and all a
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.neighbours import Neighbours, reached
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 
@@ -36,24 +36,6 @@ class Selection:
     downstream: bool = False
 
 
-@dataclass(frozen=True)
-class _Graph:
-    above: Mapping[str, Collection[str]]
-    below: Mapping[str, Collection[str]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, project: Project) -> _Graph:
-        above = {
-            asset.name: [d.asset for d in asset.depends if d.asset in project.by_name]
-            for asset in project.assets
-        }
-        below: dict[str, list[str]] = {name: [] for name in above}
-        for name, parents in above.items():
-            for parent in parents:
-                below[parent].append(name)
-        return cls(above, below)
-
-
 def select(project: Project, selection: Selection) -> list[str]:
     """The names of the assets to run, dependencies first. Raises SelectionError when none is."""
     chosen = {asset.name for asset in project.assets}
@@ -62,7 +44,7 @@ def select(project: Project, selection: Selection) -> list[str]:
     if selection.selector:
         chosen &= _selected(project, selection.selector)
     if selection.downstream:
-        chosen = _reached(chosen, _Graph.of(project).below, None)
+        chosen = set(reached(chosen, Neighbours.of(project.assets).below))
     if selection.tag is not None:
         chosen &= _tagged(project, selection.tag)
     for tag in selection.excluded_tags:
@@ -91,17 +73,17 @@ def _tagged(project: Project, tag: str) -> set[str]:
 
 
 def _selected(project: Project, selector: str) -> set[str]:
-    graph = _Graph.of(project)
+    graph = Neighbours.of(project.assets)
     either = [term for term in re.split(r"\s+", re.sub(r"\s*,\s*", ",", selector.strip())) if term]
     return set().union(*(_both(project, graph, term.split(",")) for term in either))
 
 
-def _both(project: Project, graph: _Graph, terms: Iterable[str]) -> set[str]:
+def _both(project: Project, graph: Neighbours, terms: Iterable[str]) -> set[str]:
     sets = [_term(project, graph, term) for term in terms if term]
     return set.intersection(*sets) if sets else set()
 
 
-def _term(project: Project, graph: _Graph, text: str) -> set[str]:
+def _term(project: Project, graph: Neighbours, text: str) -> set[str]:
     found = _TERM.match(text)
     if found is None:
         raise SelectionError(f"'{text}' is no selector")
@@ -112,12 +94,12 @@ def _term(project: Project, graph: _Graph, text: str) -> set[str]:
             f"nothing matches '{text}'; {did_you_mean(found['what'], project.by_name)}"
         )
     if found["at"]:
-        return _reached(_reached(core, graph.below, None), graph.above, None)
+        return set(reached(reached(core, graph.below), graph.above))
     result = set(core)
     if found["above"] is not None:
-        result |= _reached(core, graph.above, int(found["above"]) if found["above"] else None)
+        result.update(reached(core, graph.above, int(found["above"]) if found["above"] else None))
     if found["below"] is not None:
-        result |= _reached(core, graph.below, int(found["below"]) if found["below"] else None)
+        result.update(reached(core, graph.below, int(found["below"]) if found["below"] else None))
     return result
 
 
@@ -147,20 +129,3 @@ def _below(path: Path, pattern: str, project: Project) -> bool:
             if fnmatchcase(relative, wanted) or relative.startswith(f"{wanted}/"):
                 return True
     return False
-
-
-def _reached(
-    start: Collection[str], edges: Mapping[str, Collection[str]], generations: int | None
-) -> set[str]:
-    """`start` and all that can be reached from it in at most so many steps."""
-    seen = dict.fromkeys(start, 0)
-    queue = deque(start)
-    while queue:
-        name = queue.popleft()
-        if generations is not None and seen[name] >= generations:
-            continue
-        for other in edges.get(name, ()):
-            if other not in seen:
-                seen[other] = seen[name] + 1
-                queue.append(other)
-    return set(seen)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck
+from ecommerce_dagster.bruin.neighbours import Neighbours, reached
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext, render_nested, render_settled
 from ecommerce_dagster.cli.selection import asset_called
@@ -116,12 +116,9 @@ def _print_asset(project: Project, asset: Asset) -> None:
 def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
     """Print what an asset is made of and what is made of it."""
     asset = asset_called(project, name)
-    above = {a.name: [d.asset for d in a.depends if d.asset] for a in project.assets}
-    below: dict[str, list[str]] = {a.name: [] for a in project.assets}
-    for child, parents in above.items():
-        for parent in parents:
-            below.setdefault(parent, []).append(child)
-    upstream, downstream = _walk(asset.name, above, full), _walk(asset.name, below, full)
+    steps, near = None if full else 1, Neighbours.of(project.assets)
+    _, *upstream = reached([asset.name], near.above, steps)
+    _, *downstream = reached([asset.name], near.below, steps)
     if output == "json":
         found = {"asset": asset.name, "upstream": upstream, "downstream": downstream}
         print(json.dumps(found, indent=2))
@@ -130,16 +127,3 @@ def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
         click.secho(f"{title} of {asset.name}:", bold=True)
         for other in names or ["(nothing)"]:
             click.echo(f"  {other}")
-
-
-def _walk(start: str, edges: Mapping[str, Sequence[str]], full: bool) -> list[str]:
-    """The neighbours of `start`; with `full` everything that can be reached, nearest first."""
-    seen: dict[str, None] = {}
-    queue = deque(edges.get(start, ()))
-    while queue:
-        name = queue.popleft()
-        if name not in seen and name != start:
-            seen[name] = None
-            if full:
-                queue.extend(edges.get(name, ()))
-    return list(seen)

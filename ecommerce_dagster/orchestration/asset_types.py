@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.asset_lint import lint_query
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.neighbours import Neighbours, reached
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.ingest import Ingestion, is_reconcilable, lint_ingestion
@@ -32,7 +33,7 @@ from ecommerce_dagster.ingestion.sensor import (
     wait,
 )
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.orchestration.last_known import above, last_known
+from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.publish import Fill, Published, publish
@@ -154,7 +155,9 @@ def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
 def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
     """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
     which state the assets above it are, and the name of one for its summary."""
-    states = last_known(run.context.instance, above(run.declared, run.project.assets))
+    assets = run.project.assets
+    above = set(reached([run.declared.name], Neighbours.of(assets).above)) - {run.declared.name}
+    states = last_known(run.context.instance, [a for a in assets if a.name in above])
     with TemporaryDirectory(prefix="python-asset-") as name:
         upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
         upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")

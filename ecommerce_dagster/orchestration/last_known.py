@@ -5,7 +5,7 @@ Python assets and the pages are told by it what they can trust. Imports Dagster 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -77,20 +77,6 @@ def last_known(
         )
         for asset in assets
     }
-
-
-def above(asset: Asset, assets: Iterable[Asset]) -> list[Asset]:
-    """Everything that `asset` is made of, in the order of `assets`."""
-    by_name = {other.name: other for other in assets}
-    found: set[str] = set()
-    waiting = [asset]
-    while waiting:
-        for dependency in waiting.pop().depends:
-            parent = by_name.get(dependency.asset)
-            if parent is not None and parent.name not in found:
-                found.add(parent.name)
-                waiting.append(parent)
-    return [other for other in by_name.values() if other.name in found]
 
 
 def _state(asset: Asset, built: Any, results: dict[str, Any]) -> AssetState:

@@ -2,124 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.models import Asset, Attribute, Column
+from ecommerce_dagster.bruin.neighbours import Edges, Neighbours, reached
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.column_lineage import origins, project_lineage
 from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.last_known import AssetState, CheckState, last_known
+from ecommerce_dagster.orchestration.last_known import AssetState, last_known
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
+from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
+from ecommerce_dagster.pages.entries import (
+    AssetEntry,
+    Catalogue,
+    CheckEntry,
+    ColumnEntry,
+    EntityEntry,
+    Link,
+    Term,
+)
 from ecommerce_dagster.pages.graph import Graph, layout
 from ecommerce_dagster.warehouse.checks import Check, checks_of
 from ecommerce_dagster.warehouse.column_tracer import ColumnRef
 from ecommerce_dagster.warehouse.query_lineage import Lineage
-from ecommerce_dagster.warehouse.rules import RULES
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything above and below it
-_PLAIN = re.compile(r"[\w-]+", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Link:
-    """Words, and the page they lead to; no page when there is none of it."""
-
-    text: str
-    to: str = ""
-
-
-@dataclass(frozen=True)
-class ColumnEntry:
-    """A column. `reads` are the columns it is computed from, `begins` those of sources where all
-    of it starts, `feeds` the columns computed from it."""
-
-    column: Column
-    anchor: str
-    term: Link
-    rules: Sequence[str]
-    reads: Sequence[Link] = ()
-    begins: Sequence[Link] = ()
-    feeds: Sequence[Link] = ()
-
-
-@dataclass(frozen=True)
-class CheckEntry:
-    """A check, where it is declared, and how it ended last."""
-
-    state: CheckState
-    declared: str
-
-
-@dataclass(frozen=True)
-class AssetEntry:
-    """An asset and all that its page says."""
-
-    asset: Asset
-    page: str
-    layer: str
-    file: str
-    owners: Sequence[str]
-    how: Sequence[tuple[str, str]]
-    columns: Sequence[ColumnEntry]
-    checks: Sequence[CheckEntry]
-    upstream: Sequence[Link]
-    downstream: Sequence[Link]
-    graph: Graph
-    gaps: Sequence[str]
-    state: AssetState
-
-    @property
-    def first_sentence(self) -> str:
-        """What the asset is, for a list."""
-        return " ".join(self.asset.description.split()).split(". ")[0].removesuffix(".")
-
-    @property
-    def passed(self) -> int:
-        """How many checks passed when they last ran."""
-        return sum(check.state.status == "passed" for check in self.checks)
-
-    @property
-    def failed(self) -> int:
-        return sum(check.state.status == "failed" for check in self.checks)
-
-
-@dataclass(frozen=True)
-class Term:
-    """An attribute of the glossary, and the columns that extend it."""
-
-    name: str
-    anchor: str
-    attribute: Attribute
-    rules: Sequence[str]
-    columns: Sequence[Link]
-
-
-@dataclass(frozen=True)
-class EntityEntry:
-    """A thing of the business with its attributes."""
-
-    name: str
-    description: str
-    domains: Sequence[str]
-    terms: Sequence[Term]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """All pages."""
-
-    project: Project
-    assets: Sequence[AssetEntry]
-    entities: Sequence[EntityEntry]
-    graph: Graph
-    layers: Mapping[str, Sequence[AssetEntry]] = field(default_factory=dict)
 
 
 def catalogue_of(project: Project, instance: DagsterInstance | None = None) -> Catalogue:
@@ -137,15 +49,8 @@ class _Writer:
     ) -> None:
         self._project, self._states, self._lineage = project, states, lineage
         self._pages = page_names(asset.name for asset in project.assets)
-        self._above = {
-            a.name: [d.asset for d in a.depends if d.asset in project.by_name]
-            for a in project.assets
-        }
-        self._below: dict[str, list[str]] = {asset.name: [] for asset in project.assets}
-        for name, parents in self._above.items():
-            for parent in dict.fromkeys(parents):
-                self._below[parent].append(name)
-        self._anchors = {a.name: _anchors(a) for a in project.assets}
+        self._near = Neighbours.of(project.assets)
+        self._anchors = {a.name: column_anchors(a) for a in project.assets}
         self._feeds: dict[ColumnRef, list[ColumnRef]] = {}
         for table, found in lineage.items():
             for column, refs in found.columns.items():
@@ -159,7 +64,9 @@ class _Writer:
             layers.setdefault(entry.layer, []).append(entry)
         for group in layers.values():
             group.sort(key=lambda entry: entry.asset.name)
-        return Catalogue(self._project, entries, self._entities(), self._graph(self._above), layers)
+        return Catalogue(
+            self._project, entries, self._entities(), self._graph(self._near.above), layers
+        )
 
     def _entry(self, asset: Asset) -> AssetEntry:
         state = self._states[asset.name]
@@ -177,7 +84,7 @@ class _Writer:
             columns=[self._column(asset, column) for column in asset.columns],
             checks=checks,
             upstream=[self._asset_link(d.asset or d.uri) for d in asset.depends],
-            downstream=[self._asset_link(name) for name in self._below[asset.name]],
+            downstream=[self._asset_link(name) for name in self._near.below[asset.name]],
             graph=self._neighbourhood(asset.name),
             gaps=self._lineage[asset.name].gaps,
             state=state,
@@ -191,7 +98,7 @@ class _Writer:
             column=column,
             anchor=self._anchors[asset.name][column.name],
             term=self._term_link(column.extends or ""),
-            rules=[c.words for c in checks_of(asset) if c.column is column],
+            rules=[c.words for c in checks_of(asset) if c.column is column] + _constraints(column),
             reads=[self._ref_link(ref) for ref in reads],
             begins=[self._ref_link(ref) for ref in begins if ref not in reads],
             feeds=[self._ref_link(ref) for ref in sorted(self._feeds.get(here, ()))],
@@ -238,41 +145,15 @@ class _Writer:
             term, f"glossary.html#{anchor(term)}" if known and key in known.attributes else ""
         )
 
-    def _graph(self, parents: Mapping[str, Sequence[str]]) -> Graph:
+    def _graph(self, parents: Edges) -> Graph:
         return layout(parents, self._pages)
 
     def _neighbourhood(self, name: str) -> Graph:
-        near = _reached(name, self._above) | _reached(name, self._below) | {name}
+        above, below = self._near.above, self._near.below
+        near = {*reached([name], above), *reached([name], below)}
         if len(near) > _WHOLE_GRAPH:
-            near = {name, *self._above[name], *self._below[name]}
-        return self._graph({n: self._above[n] for n in self._above if n in near})
-
-
-def page_names(names: Iterable[str]) -> dict[str, str]:
-    """A file for each asset: plain letters, and no two that a file system takes for one."""
-    pages: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".")[:100] or "asset"
-        candidate, number = plain, 1
-        while candidate.lower() in taken:
-            number += 1
-            candidate = f"{plain}-{number}"
-        taken.add(candidate.lower())
-        pages[name] = f"assets/{candidate}.html"
-    return pages
-
-
-def anchor(text: str) -> str:
-    """A name as the id of a place on a page."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
-
-
-def _anchors(asset: Asset) -> dict[str, str]:
-    return {
-        column.name: f"column-{column.name if _PLAIN.fullmatch(column.name) else number}"
-        for number, column in enumerate(asset.columns)
-    }
+            near = {name, *above[name], *below[name]}
+        return self._graph({n: above[n] for n in above if n in near})
 
 
 def _layer(asset: Asset, project: Project) -> str:
@@ -308,21 +189,16 @@ def _how(asset: Asset, project: Project) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _rules(attribute: Attribute, key: str) -> list[str]:
-    column = Column(name=attribute.name or key)
+def _constraints(column: Column) -> list[str]:
+    """What is declared of a column beside its checks."""
+    key = column.foreign_key
     return [
-        Check(f"::{rule.name}", Asset(), rule, column).words
-        for rule in attribute.checks
-        if rule.name in RULES
+        *([f"Refers to {key.table}.{key.column}."] if key else []),
+        *(["Never NULL."] if column.nullable is False else []),
+        *([f"Default: {column.default}."] if column.default is not None else []),
     ]
 
 
-def _reached(name: str, edges: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(edges[name])
-    while waiting:
-        other = waiting.pop()
-        if other not in found:
-            found.add(other)
-            waiting += edges[other]
-    return found
+def _rules(attribute: Attribute, key: str) -> list[str]:
+    column = Column(name=attribute.name or key)
+    return [Check(f"::{rule.name}", Asset(), rule, column).words for rule in attribute.checks]

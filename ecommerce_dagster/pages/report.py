@@ -129,7 +129,12 @@ class Report:
             if figure.rows:
                 picture = figure.chart(figure.rows).file(WIDE).encode()
                 data = base64.b64encode(picture).decode()
-                lines += ["", f"![{figure.title}](data:image/svg+xml;base64,{data})"]
+                lines += [
+                    "",
+                    f"**{figure.title}**",
+                    "",
+                    f"![{figure.title}](data:image/svg+xml;base64,{data})",
+                ]
         return "\n".join(lines)
 
 

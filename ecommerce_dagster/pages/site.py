@@ -14,7 +14,7 @@ from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import PythonLexer, SqlLexer
 
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.pages.catalogue import Catalogue
+from ecommerce_dagster.pages.entries import Catalogue
 from ecommerce_dagster.pages.templating import render
 
 _MARK = "catalogue.js"

@@ -59,7 +59,10 @@ class Check:
         if self.rule.description:
             return self.rule.description
         if self.column is not None and isinstance(self.rule, ColumnCheck):
-            return f"Each {self.column.name} {RULES[self.rule.name].words(self.column, self.rule)}."
+            known = RULES.get(self.rule.name)
+            # Assets of other platforms may have checks of their own.
+            words = known.words(self.column, self.rule) if known else f"passes {self.rule.name}"
+            return f"Each {self.column.name} {words}."
         assert isinstance(self.rule, CustomCheck)
         expected = self.rule.value if self.rule.count is None else f"{self.rule.count} rows"
         return f"{self.rule.name} (expected {expected})."

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from ecommerce_dagster import local
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.pages.catalogue import catalogue_of, page_names
+from ecommerce_dagster.pages.addresses import page_names
+from ecommerce_dagster.pages.catalogue import catalogue_of
 from ecommerce_dagster.pages.site import write_site
 
 from .conftest import OpenPage, apart, fits, luminance
@@ -286,3 +287,20 @@ class TestTheFolder:
         assert outcome.code == 2
         assert "unknown check 'nonsense'" in outcome.stderr
         assert not (tiny.folder / "state" / "docs").exists()
+
+
+def test_an_asset_of_another_platform_is_listed_with_checks_that_only_it_knows(
+    tiny: Tiny, open_page: OpenPage
+) -> None:
+    tiny.write(
+        "pipeline/assets/elsewhere.sql",
+        "/* @bruin\nname: lake.elsewhere\ntype: bq.sql\ncolumns:\n"
+        "  - {name: n, nullable: false, checks: [{name: looks_good}]}\n@bruin */\nSELECT 1 AS n\n",
+    )
+    folder = tiny.folder / "docs"
+    write_site(catalogue_of(load_project(tiny.directory)), folder)
+    page = open_page(folder / "assets" / "lake.elsewhere.html")
+    expect(page.locator("dl.facts").first).to_contain_text(
+        "the type bq.sql is for another platform"
+    )
+    assert cells(page, "n")[1].split("\n") == ["Each n passes looks_good.", "Never NULL."]

@@ -102,7 +102,8 @@ def tiles(source: Source, unit: str) -> list[Tile]:
 def by_day(source: Source, unit: str) -> Section:
     def daily(title: str, field: Field, table: str, kind: str) -> Figure:
         latest = source.ask(
-            f"SELECT sale_date, {field.name} FROM {table} ORDER BY sale_date DESC LIMIT {DAYS}"
+            f"SELECT sale_date, {field.name} FROM {table} WHERE {field.name} IS NOT NULL "
+            f"ORDER BY sale_date DESC LIMIT {DAYS}"
         )
 
         def drawn(rows: Rows) -> Chart:
