@@ -5,7 +5,7 @@ Python assets and the pages are told by it what they can trust. Imports Dagster 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from ecommerce_dagster.warehouse.checks import Check, checks_of
 if TYPE_CHECKING:
     import dagster as dg
 
-Status = Literal["passed", "failed", "unknown"]
+Outcome = Literal["passed", "failed", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CheckState:
     label: str
     words: str
     blocking: bool
-    status: Status = "unknown"
+    status: Outcome = "unknown"
     at: str = ""
     message: str = ""
 
@@ -51,8 +51,8 @@ class AssetState:
 def last_known(
     instance: dg.DagsterInstance | None, assets: Sequence[Asset]
 ) -> dict[str, AssetState]:
-    """The state of each asset by its name, in two queries. Without an instance nothing is known."""
-    if instance is None:
+    """The state of each asset by its name. Without an instance nothing is known."""
+    if instance is None or not assets:
         return {asset.name: _state(asset, None, {}) for asset in assets}
     import dagster as dg
 
@@ -61,50 +61,55 @@ def last_known(
         record.asset_entry.asset_key: record.asset_entry.last_materialization_record
         for record in instance.get_asset_records(list(keys.values()))
     }
-    results = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-        [
-            dg.AssetCheckKey(keys[asset.name], check_name(check))
-            for asset in assets
-            for check in checks_of(asset)
-        ]
+    checks = [(check, keys[asset.name]) for asset in assets for check in checks_of(asset)]
+    wanted = {check.id: dg.AssetCheckKey(key, check_name(check)) for check, key in checks}
+    found = _latest(instance, list(wanted.values()))
+    results = {id: found[key] for id, key in wanted.items() if key in found}
+    return {asset.name: _state(asset, built.get(keys[asset.name]), results) for asset in assets}
+
+
+def _latest(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, Any]:
+    """The latest record with a result of each check: a run may have planned it and never come to
+    it, as when something above it failed."""
+    from dagster._core.storage.asset_check_execution_record import (
+        AssetCheckExecutionRecordStatus as Status,
     )
-    by_name = {(key.asset_key, key.name): record for key, record in results.items()}
-    return {
-        asset.name: _state(
-            asset,
-            built.get(keys[asset.name]),
-            {c: by_name.get((keys[asset.name], c)) for c in map(check_name, checks_of(asset))},
-        )
-        for asset in assets
-    }
+
+    storage, done = instance.event_log_storage, {Status.SUCCEEDED, Status.FAILED}
+    found: dict[dg.AssetCheckKey, Any] = {}
+    for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
+        if record.status in done:
+            found[key] = record
+        elif earlier := storage.get_asset_check_execution_history(key, limit=1, status=done):
+            found[key] = earlier[0]
+    return found
 
 
-def _state(asset: Asset, built: Any, results: dict[str, Any]) -> AssetState:
+def _state(asset: Asset, built: Any, results: Mapping[str, Any]) -> AssetState:
     rows = built.asset_materialization.metadata.get("dagster/row_count") if built else None
     return AssetState(
         name=asset.name,
-        built_at=_moment(built.timestamp if built else None),
+        built_at=_moment(built.timestamp) if built else "",
         rows=None if rows is None else int(rows.value),
-        checks=tuple(_check_state(c, results.get(check_name(c))) for c in checks_of(asset)),
+        checks=tuple(_check_state(check, results.get(check.id)) for check in checks_of(asset)),
     )
 
 
 def _check_state(check: Check, record: Any) -> CheckState:
-    """The state by the latest record of a check; one that was planned and never ran has none."""
     state = CheckState(check.label, check.words, check.blocking)
-    evaluation = record.evaluation if record is not None else None
-    if evaluation is None:
+    if record is None:
         return state
+    evaluation = record.evaluation
     return replace(
         state,
         status="passed" if evaluation.passed else "failed",
-        at=_moment(record.create_timestamp),
+        at=_moment(record.event.timestamp),
         message=str(evaluation.description or ""),
     )
 
 
-def _moment(seconds: float | None) -> str:
+def _moment(seconds: float) -> str:
     """The time of an event as text, exact to the second."""
-    if seconds is None:
-        return ""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
-from typing import Any
+from typing import Any, Literal
+
+import vl_convert
 
 from ecommerce_dagster.pages.palette import LIGHT
 
 Spec = dict[str, Any]
+Kind = Literal["bars", "line", "rows", "columns"]
 
 WIDE, NARROW = 620, 350
 _HEIGHT = 220
@@ -53,14 +56,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """What to draw, in any width. `kind` is bars or line over days, rows or columns."""
+    """What to draw, in any width: bars or a line over days, rows or columns of named values."""
 
-    kind: str
+    kind: Kind
     points: Sequence[Point] = field(default_factory=tuple)
 
     def svg(self, width: int, description: str) -> str:
         """The picture as an element of a page, for people who see it and for those who hear it."""
-        drawn = _library().vegalite_to_svg(self._spec(width))
+        drawn = vl_convert.vegalite_to_svg(self._spec(width))
         box = re.search(r'viewBox="[^"]*"', drawn)
         assert box is not None
         opening = (
@@ -71,7 +74,7 @@ class Chart:
 
     def file(self, width: int) -> str:
         """The picture as a file of its own, in the colours of the light mode, on white."""
-        drawn = _library().vegalite_to_svg({**self._spec(width), "background": "var(--surface)"})
+        drawn = vl_convert.vegalite_to_svg({**self._spec(width), "background": "var(--surface)"})
         return _VARIABLE.sub(lambda found: LIGHT[found[1]], drawn)
 
     def _spec(self, width: int) -> Spec:
@@ -86,12 +89,6 @@ class Chart:
             "data": {"values": [_plain(point) for point in self.points]},
             **draw(self.points, width),
         }
-
-
-def _library() -> Any:
-    import vl_convert
-
-    return vl_convert
 
 
 def _plain(point: Point) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ecommerce_dagster.orchestration.last_known import AssetState
+from ecommerce_dagster.orchestration.last_known import AssetState, CheckState
 from ecommerce_dagster.pages.charts import NARROW, WIDE, Chart
 from ecommerce_dagster.pages.formats import Field, moment
 from ecommerce_dagster.pages.source import Answer, Row
@@ -89,10 +89,10 @@ class Report:
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def failed(self) -> list[tuple[str, str, str]]:
-        """The checks that failed when they last ran: table, rule, what was found."""
+    def failed(self) -> list[tuple[str, CheckState]]:
+        """The checks that failed when they last ran, each with the name of its table."""
         return [
-            (asset.name, check.words, check.message)
+            (asset.name, check)
             for asset in self.assets
             for check in asset.checks
             if check.status == "failed"

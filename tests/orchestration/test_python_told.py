@@ -6,6 +6,8 @@ import json
 
 import dagster as dg
 
+from ecommerce_dagster.orchestration.build import load_project
+from ecommerce_dagster.orchestration.last_known import last_known
 from orchestration.helpers import Tiny, run_all
 
 PYTHON = '''"""@bruin
@@ -43,3 +45,21 @@ def test_it_reads_the_state_of_all_above_it_and_its_summary_is_shown(
     assert found["n: negative"]["status"] == "failed"
     assert found["n: negative"]["message"]
     assert not found["n: negative"]["blocking"]
+
+
+def test_a_check_that_was_not_reached_keeps_its_last_result(
+    tiny: Tiny, instance: dg.DagsterInstance
+) -> None:
+    rule = "columns: [{name: n, checks: [{name: positive}]}]"
+    tiny.sql("main.first", "SELECT 1 AS n", rule)
+    tiny.sql("main.second", "FROM main.first", f"depends: [main.first]\n{rule}")
+    assert run_all(tiny.definitions(), instance).success
+    tiny.sql("main.first", "SELECT -1 AS n", rule)
+    assert not run_all(tiny.definitions(), instance).success
+    states = last_known(instance, load_project(tiny.directory).assets)
+    assert [state.checks[0].status for state in states.values()] == ["failed", "passed"]
+    assert states["main.first"].rows == 1
+    assert states["main.first"].checks[0].at >= states["main.second"].checks[0].at
+    tiny.sql("main.third", "SELECT 1 AS n", rule)
+    third = last_known(instance, load_project(tiny.directory).assets)["main.third"]
+    assert (third.built_at, third.rows, third.checks[0].status) == ("", None, "unknown")

@@ -36,7 +36,7 @@ from math import floor, log10
 from typing import Any
 
 from ecommerce_dagster.local import report_file
-from ecommerce_dagster.pages.charts import Chart, Point
+from ecommerce_dagster.pages.charts import Chart, Kind, Point
 from ecommerce_dagster.pages.formats import Field, amount, count, month, number, share
 from ecommerce_dagster.pages.report import Figure, Report, Section, Tile, publish
 from ecommerce_dagster.pages.source import Answer, Row, Source, source_from_environment
@@ -100,7 +100,7 @@ def tiles(source: Source, unit: str) -> list[Tile]:
 
 
 def by_day(source: Source, unit: str) -> Section:
-    def daily(title: str, field: Field, table: str, kind: str) -> Figure:
+    def daily(title: str, field: Field, table: str, kind: Kind) -> Figure:
         latest = source.ask(
             f"SELECT sale_date, {field.name} FROM {table} WHERE {field.name} IS NOT NULL "
             f"ORDER BY sale_date DESC LIMIT {DAYS}"
@@ -294,7 +294,7 @@ def readable_step(least: float) -> int:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= least)
 
 
-def drawn(kind: str, name: str, value: str, written: Written) -> Callable[[Rows], Chart]:
+def drawn(kind: Kind, name: str, value: str, written: Written) -> Callable[[Rows], Chart]:
     """A chart of named values, each with its number."""
     return lambda rows: Chart(
         kind, [Point(str(r[name]), float(r[value]), written(r[value])) for r in rows]
