@@ -195,7 +195,10 @@ class TestDg:
         assert len(listed["assets"]) == 23 + 1
         checks = build_defs(local.PIPELINE).resolve_asset_graph().asset_check_keys
         assert len(listed["asset_checks"]) == len(checks)
-        assert [job["name"] for job in listed["jobs"]] == ["orders_performance"]
+        assert [job["name"] for job in listed["jobs"]] == [
+            "orders_performance",
+            "orders_performance_reconcile",
+        ]
         assert WARNING.findall(outcome.stderr) == []
 
     def test_check_defs_finds_nothing_wrong(self, day: Shop) -> None:
