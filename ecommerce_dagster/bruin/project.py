@@ -36,7 +36,7 @@ from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syn
 from ecommerce_dagster.bruin.variables import lint_variants, variables_of, variant_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Project:
     """One pipeline, resolved: assets in dependency order, glossary applied, nothing run.
 

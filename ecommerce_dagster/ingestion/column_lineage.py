@@ -10,6 +10,7 @@ Nothing is asked of a database: columns are those that queries return or files d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from ecommerce_dagster.bruin.models import Asset, Upstream
 from ecommerce_dagster.bruin.project import Project
@@ -23,7 +24,8 @@ from ecommerce_dagster.warehouse.strategies import strategy_name
 _DIALECTS = {"duckdb.sql": "duckdb", "pg.sql": "postgres"}
 
 
-def project_lineage(project: Project) -> dict[str, Lineage]:
+@lru_cache(maxsize=8)
+def project_lineage(project: Project) -> Mapping[str, Lineage]:
     """The lineage of every asset, by its name. Columns that nobody names are not in it."""
     found: dict[str, Lineage] = {}
     tables: list[Table] = []
@@ -52,7 +54,8 @@ def asset_lineage(
     elif asset.type == "ingestr":
         found = _of_source(project, asset, names)
     else:
-        found = Lineage({}, ("Python code is not read",) if asset.type == "python" else ())
+        is_code = asset.type == "python" and bool(names)
+        found = Lineage({}, ("Python code is not read",) if is_code else ())
     spelt = {name.lower(): name for name in names}
     refs = {spelt.get(name.lower(), name): refs for name, refs in found.columns.items()}
     if columns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -172,6 +173,7 @@ class Ingestion:
         return AssetError(f"{path}:{line}: {' '.join(message.split())}")
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
+        began = time.perf_counter()
         strategy = strategy_of(self.asset)
         whole = self._from_scratch or self._reconciles
         table = source_table_of(self.asset, None if whole else self.interval)
@@ -184,11 +186,12 @@ class Ingestion:
             condition=self._condition(connection, source, strategy, existing),
             limit=int(self.asset.parameter("sql_limit") or 0) or None,
         )
+        source_seconds = time.perf_counter() - began
         loaded = self._fill(connection, source, strategy, existing)
         if existing and self._reconciles:
             loaded = self._reconciled(connection, source, existing, loaded)
         refuse_rewritten(connection, source)
-        return loaded
+        return replace(loaded, source_seconds=source_seconds)
 
     def _fill(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -133,6 +134,7 @@ def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
         connection_types={name: found.platform for name, found in connections.items()},
         secrets=_secrets(project, asset),
     )
+    began = time.perf_counter()
     with _told_by_dagster(run) as (variables, summary):
         folder = run_python(
             asset,
@@ -142,11 +144,13 @@ def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
             timeout=run.timeout,
         )
         told = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
+    source_seconds = time.perf_counter() - began
     if folder is None:
         return replace(_build_nothing(run, checks), summary=told)
     try:
         built = _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
-        return replace(built, summary=told)
+        loaded = replace(built.loaded, source_seconds=source_seconds)
+        return replace(built, loaded=loaded, summary=told)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -21,7 +21,11 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     unit_of,
 )
-from ecommerce_dagster.orchestration.results import check_result_of, materialization_of
+from ecommerce_dagster.orchestration.results import (
+    check_result_of,
+    materialization_of,
+    rejection_of,
+)
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
@@ -47,7 +51,7 @@ def build_asset(
     @dg.multi_asset(
         name=op_name(spec.key),
         specs=[spec],
-        check_specs=[translator.get_asset_check_spec(check) for check in checks],
+        check_specs=[translator.get_asset_check_spec(check, project) for check in checks],
         can_subset=True,
         required_resource_keys=_required_resources(project, asset),
         retry_policy=_retry_policy(asset, project),
@@ -75,7 +79,7 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     if key not in context.selected_asset_keys:
         with run.warehouse.get_connection() as connection:
             results = check_only(connection, run.asset, wanted, run.render)
-        yield from map(check_result_of, results)
+        yield from (check_result_of(result, run.project) for result in results)
         _fail_when_rejected(asset, results, "the table is as it was")
         return
     context.log.info(f"{asset.name}: started{f' for {run.interval}' if run.interval else ''}")
@@ -89,8 +93,10 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
         for partition in _filled_partitions(run):
             context.log_event(dg.AssetMaterialization(key, partition=partition))
         windowed = run.interval is not None and is_partitioned(asset)
-        yield materialization_of(asset, built, windowed=windowed)
-    yield from map(check_result_of, built.results)
+        yield materialization_of(run, built, windowed=windowed)
+    else:
+        context.log_event(rejection_of(run, built.results))
+    yield from (check_result_of(result, run.project) for result in built.results)
     kept = "the bad rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 
@@ -111,14 +117,16 @@ def _filled_partitions(run: AssetRun) -> list[str]:
 
 def _summary(asset: Asset, built: Published) -> str:
     passed = sum(result.passed for result in built.results)
+    before = built.rows_before
     parts = [
+        "" if built.published else "not published",
         f"{built.rows:,} rows" if built.rows is not None else "done",
+        f"{before:,} before" if before is not None else "",
         f"{built.loaded.rows_written:,} written" if built.loaded.rows_written is not None else "",
         f"{built.loaded.rows_moved:,} moved here" if built.loaded.rows_moved else "",
         f"{built.loaded.rows_deleted:,} deleted" if built.loaded.rows_deleted is not None else "",
         f"{passed} of {len(built.results)} checks passed" if built.results else "",
         f"{built.build_seconds + built.check_seconds:.2f} s",
-        "" if built.published else "not published",
     ]
     return f"{asset.name}: {', '.join(part for part in parts if part)}"
 

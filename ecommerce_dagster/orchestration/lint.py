@@ -13,6 +13,7 @@ from datetime import datetime
 from ecommerce_dagster.bruin.models import Asset, Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.names import check_name, key_parts
 from ecommerce_dagster.warehouse.checks import checks_of
@@ -25,6 +26,7 @@ _PLAIN_SCHEDULE = re.compile(r"@?(hourly|daily|weekly|monthly|yearly|continuous)
 def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
     _lint_schedule(project.pipeline, log)
+    _lint_preview(project.pipeline, log)
     lint_keys(tuple(project.by_name.values()), log)
     for asset in project.assets:
         reason = unsupported(project, asset)
@@ -33,6 +35,7 @@ def lint(project: Project, log: ProblemLog) -> None:
             log.warning(*asset.at("type"), "valid-task-type", message)
             continue
         _lint_type(asset, log)
+        _lint_preview(asset, log)
         lint_checks(asset, log)
         if asset.type in ASSET_TYPES:
             ASSET_TYPES[asset.type].lint(asset, project.root, log)
@@ -52,6 +55,12 @@ def _lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
     from ecommerce_dagster.orchestration.partitions import lint_schedule
 
     lint_schedule(pipeline, log)
+
+
+def _lint_preview(node: Asset | Pipeline, log: ProblemLog) -> None:
+    if switched(node.meta.get("preview", True)) is None:
+        at = node.at("meta", "preview")
+        log.error(*at, "valid-meta", "'preview' must be true or false")
 
 
 def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:

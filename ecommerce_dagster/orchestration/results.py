@@ -2,82 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.schema_prefix import prefixed_name
+from ecommerce_dagster.ingestion.column_lineage import asset_lineage, project_lineage
+from ecommerce_dagster.ingestion.ingest import primary_key_of
+from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.names import asset_key, check_name
-from ecommerce_dagster.orchestration.translator import built_schema
+from ecommerce_dagster.orchestration.places import place
+from ecommerce_dagster.orchestration.rows import rows_shown
+from ecommerce_dagster.orchestration.table_columns import (
+    built_schema,
+    column_lineage,
+    lineage_in_words,
+)
+from ecommerce_dagster.orchestration.translator import severity_of
 from ecommerce_dagster.warehouse.checks import CheckResult
+from ecommerce_dagster.warehouse.column_tracer import NOTHING, Table
+from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.publish import Published
+from ecommerce_dagster.warehouse.query_lineage import Lineage
 
 
 def materialization_of(
-    asset: Asset, built: Published, *, windowed: bool
+    run: AssetRun, built: Published, *, windowed: bool
 ) -> dg.MaterializeResult[Any]:
     """The event of a published build."""
-    loaded = built.loaded
-    metadata: dict[str, Any] = {
+    loaded, facts = built.loaded, built.facts
+    found: dict[str, Any] = {
         "build_seconds": round(built.build_seconds, 3),
         "check_seconds": round(built.check_seconds, 3),
+        "source_seconds": _rounded(loaded.source_seconds),
+        "sql": _code(";\n\n".join(loaded.statements)) if loaded.statements else None,
+        **(_columns(run, built) if built.columns else {}),
+        "dagster/row_count": built.rows,
+        "rows_written": loaded.rows_written,
+        "dagster/partition_row_count": loaded.rows_written if windowed else None,
+        "rows_moved": loaded.rows_moved or None,
+        "rows_deleted": loaded.rows_deleted,
+        "size_bytes": facts.size_bytes,
+        "summary": dg.MetadataValue.md(built.summary) if built.summary else None,
+        "schema_changes": _list(loaded.schema_changes) if loaded.schema_changes else None,
+        "preview": rows_shown(facts.preview, run.declared, run.project),
     }
-    if loaded.statements:
-        metadata["sql"] = _code(";\n\n".join(loaded.statements))
-    if built.columns:
-        metadata["dagster/column_schema"] = built_schema(asset, built.columns)
-    if built.rows is not None:
-        metadata["dagster/row_count"] = built.rows
-    if loaded.rows_written is not None:
-        metadata["rows_written"] = loaded.rows_written
-        if windowed:
-            metadata["dagster/partition_row_count"] = loaded.rows_written
-    if loaded.rows_moved:
-        metadata["rows_moved"] = loaded.rows_moved
-    if loaded.rows_deleted is not None:
-        metadata["rows_deleted"] = loaded.rows_deleted
-    if built.summary:
-        metadata["summary"] = dg.MetadataValue.md(built.summary)
-    if loaded.schema_changes:
-        metadata["schema_changes"] = dg.MetadataValue.md(
-            "\n".join(f"- {change}" for change in loaded.schema_changes)
-        )
-    return dg.MaterializeResult(asset_key=asset_key(asset.name), metadata=metadata)
+    metadata = {key: value for key, value in found.items() if value is not None}
+    return dg.MaterializeResult(asset_key=asset_key(run.declared.name), metadata=metadata)
 
 
-def check_result_of(result: CheckResult) -> dg.AssetCheckResult:
+def rejection_of(run: AssetRun, results: Sequence[CheckResult]) -> dg.AssetObservation:
+    """What the page of an asset says of a build that was not published."""
+    name = run.declared.name
+    rules = [f"{result.check.label}: {result.message}" for result in results if result.rejects]
+    count = f"{len(rules)} blocking {'check' if len(rules) == 1 else 'checks'}"
+    return dg.AssetObservation(
+        asset_key(name),
+        description=f"Not published: {count} failed. {name} still holds the data from before.",
+        metadata={"rejected_by": _list(rules)},
+    )
+
+
+def check_result_of(result: CheckResult, project: Project) -> dg.AssetCheckResult:
     """The event of one check: its rule, and the rows that break it."""
-    check = result.check
-    metadata: dict[str, Any] = {"rule": check.words, "result": result.message}
+    check, rule = result.check, result.check.rule
+    metadata: dict[str, Any] = {
+        "rule": check.words,
+        "result": result.message,
+        "declared_in": place(rule.path, project, rule.line),
+    }
     if result.error is not None:
         metadata["error"] = result.error
     if result.failed_rows is not None:
         metadata["bad_rows"] = result.failed_rows
+    if result.total_rows is not None:
+        metadata["checked_rows"] = result.total_rows
     if result.total_rows:
         metadata["bad_share"] = round((result.failed_rows or 0) / result.total_rows, 6)
-    if not result.passed and result.bad_rows_sql:
+    if result.bad_rows_sql:
         metadata["bad_rows_sql"] = _code(result.bad_rows_sql)
-    if result.sample:
-        metadata["bad_rows_sample"] = dg.MetadataValue.table(
-            [dg.TableRecord({k: _cell(v) for k, v in row.items()}) for row in result.sample],
-            schema=dg.TableSchema([dg.TableColumn(name) for name in result.sample[0]]),
-        )
+    if sample := rows_shown(result.sample, check.asset, project):
+        metadata["bad_rows_sample"] = sample
     return dg.AssetCheckResult(
         asset_key=asset_key(check.asset.name),
         check_name=check_name(check),
         passed=result.passed,
-        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+        severity=severity_of(check),
         description=result.message,
         metadata=metadata,
     )
 
 
+def _columns(run: AssetRun, built: Published) -> dict[str, Any]:
+    """The columns, and where they come from."""
+    name = run.declared.name
+    try:
+        lineage = _lineage(run, built)
+    except Exception as error:  # a build that is published has succeeded, whatever this says
+        lineage = {name: Lineage({}, (f"{type(error).__name__}: {error}",))}
+    gaps = lineage[name].gaps
+    return {
+        "dagster/column_schema": built_schema(run.declared, built.columns),
+        "dagster/column_lineage": column_lineage(lineage[name], run.project),
+        "column_lineage": lineage_in_words(lineage, name),
+        **({"column_lineage_gaps": _list(gaps)} if gaps else {}),
+    }
+
+
+def _lineage(run: AssetRun, built: Published) -> dict[str, Lineage]:
+    """The lineage of the project. The warehouse is asked for columns that no file names."""
+    project, asset = run.project, run.declared
+    known = dict(project_lineage(project))
+    own = known[asset.name]
+    if own.gaps or {name.lower() for name in own.columns} != {n.lower() for n in built.columns}:
+        found = _columns_read(run)
+        tables = [
+            Table(a.name, tuple(columns), primary_key_of(a), complete=a.name in found)
+            for a in project.assets
+            if (columns := found.get(a.name) or list(known[a.name].columns))
+        ]
+        own = asset_lineage(project, asset, tables, tuple(built.columns))
+    spelt = {name.lower(): refs for name, refs in own.columns.items()}
+    refs = {name: spelt.get(name.lower(), NOTHING) for name in built.columns}
+    return {**known, asset.name: Lineage(refs, own.gaps)}
+
+
+def _columns_read(run: AssetRun) -> dict[str, list[str]]:
+    """The columns of the tables that the asset depends on, as they are in the warehouse."""
+    project = run.project
+    prefix = project.connections.schema_prefix
+    with run.warehouse.get_connection() as connection:
+        return {
+            dependency.asset: list(described(connection, relation(name)))
+            for dependency in run.declared.depends
+            if dependency.asset in project.by_name
+            and kind_of(connection, name := prefixed_name(dependency.asset, prefix))
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _list(lines: Sequence[str]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
+
+
 def _code(sql: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"```sql\n{sql}\n```")
-
-
-def _cell(value: Any) -> str | int | float | bool | None:
-    if value is None or isinstance(value, str | bool | float):
-        return value
-    # JavaScript reads larger integers wrongly.
-    return value if isinstance(value, int) and abs(value) < 2**53 else str(value)

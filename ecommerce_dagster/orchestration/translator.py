@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.models import Asset, Domain
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
 from ecommerce_dagster.orchestration.names import asset_key, check_name, slug
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
+from ecommerce_dagster.orchestration.places import code_references, place
+from ecommerce_dagster.orchestration.table_columns import table_schema
 from ecommerce_dagster.warehouse.checks import Check
-from ecommerce_dagster.warehouse.types import normal
 
 _EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
 _TAG = re.compile(r"^[A-Za-z0-9_.-]{1,63}$")
@@ -38,21 +40,21 @@ class BruinTranslator:
             group_name=group_of(asset, project),
             code_version=code_version_of(asset),
             owners=owners_of(asset, project),
-            tags=tags_of(asset),
+            tags=tags_of(asset, project),
             kinds=kinds_of(asset),
             metadata={
                 "dagster/table_name": asset.name,
                 "dagster/storage_kind": "duckdb",
                 "dagster/column_schema": table_schema(asset),
+                "dagster/code_references": code_references(asset, project),
                 "bruin/type": asset.type,
-                "bruin/file": str(asset.path.relative_to(project.root))
-                if asset.path.is_relative_to(project.root)
-                else str(asset.path),
+                "bruin/file": place(asset.path, project),
+                **_domains(asset, project),
             },
             partitions_def=partitions_of(project.pipeline) if is_partitioned(asset) else None,
         )
 
-    def get_asset_check_spec(self, check: Check) -> dg.AssetCheckSpec:
+    def get_asset_check_spec(self, check: Check, project: Project) -> dg.AssetCheckSpec:
         """The asset check that a rule stands for. Override this to change what Dagster shows."""
         return dg.AssetCheckSpec(
             name=check_name(check),
@@ -61,7 +63,8 @@ class BruinTranslator:
             blocking=check.blocking,
             metadata={
                 "bruin/id": check.id,
-                "bruin/declared_in": f"{check.rule.path.name}:{check.rule.line}",
+                "bruin/declared_in": place(check.rule.path, project, check.rule.line),
+                "bruin/severity": severity_of(check).value,
             },
         )
 
@@ -91,54 +94,50 @@ def owners_of(asset: Asset, project: Project) -> list[str]:
     owner = asset.owner or project.pipeline.owner
     names = [owner] if owner else []
     if not names:
-        domains = [
-            project.glossary.domains[d] for d in asset.domains if d in project.glossary.domains
-        ]
-        names = [name for domain in domains for name in domain.owners]
+        names = [name for _, domain in domains_of(asset, project) for name in domain.owners]
     return [
         name if _EMAIL.match(name) or name.startswith("team:") else f"team:{name}"
         for name in dict.fromkeys(names)
     ]
 
 
-def tags_of(asset: Asset) -> dict[str, str]:
-    """Each tag as a key without value, so that `tag:mart` selects it."""
-    return {tag if _TAG.match(tag) else slug(tag)[:63]: "" for tag in asset.tags}
+def tags_of(asset: Asset, project: Project) -> dict[str, str]:
+    """Each tag, and each domain as `domain/sales`, as a key without value: `tag:mart` selects."""
+    domains = [f"domain/{_tag(key)}" for key, _ in domains_of(asset, project)]
+    return dict.fromkeys([*map(_tag, asset.tags), *domains], "")
+
+
+def domains_of(asset: Asset, project: Project) -> list[tuple[str, Domain]]:
+    """The domains of the file, else of the glossary's entities that its columns extend."""
+    glossary = project.glossary
+    entities = (column.extends.partition(".")[0] for column in asset.columns if column.extends)
+    extended = [
+        domain
+        for name in dict.fromkeys(entities)
+        if name in glossary.entities
+        for domain in glossary.entities[name].domains
+    ]
+    names = dict.fromkeys(asset.domains or extended)
+    return [(name, glossary.domains.get(name) or Domain(name=name)) for name in names]
+
+
+def severity_of(check: Check) -> dg.AssetCheckSeverity:
+    """A check that does not block only warns."""
+    return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+
+
+def _tag(word: str) -> str:
+    return word if _TAG.match(word) else slug(word)[:63]
+
+
+def _domains(asset: Asset, project: Project) -> dict[str, dg.MetadataValue[Any]]:
+    lines = [
+        f"- **{name}**: {d.description}".rstrip(": ") for name, d in domains_of(asset, project)
+    ]
+    return {"domains": dg.MetadataValue.md("\n".join(lines))} if lines else {}
 
 
 def kinds_of(asset: Asset) -> set[str]:
     """What the asset is made with, for the icons in the graph."""
     known = ASSET_TYPES.get(asset.type)
     return set(known.kinds) if known else {slug(asset.type.split(".")[0])}
-
-
-def table_schema(asset: Asset) -> dg.TableSchema:
-    """The declared columns."""
-    return dg.TableSchema(columns=[_table_column(column, None) for column in asset.columns])
-
-
-def built_schema(asset: Asset, columns: dict[str, str]) -> dg.TableSchema:
-    """The columns of the table as built, with what the file says about them."""
-    declared = {column.name.lower(): column for column in asset.columns}
-    return dg.TableSchema(
-        columns=[
-            _table_column(declared.get(name.lower(), Column(name=name)), kind, name)
-            for name, kind in columns.items()
-        ]
-    )
-
-
-def _table_column(column: Column, kind: str | None, name: str | None = None) -> dg.TableColumn:
-    rules = {check.name for check in column.checks}
-    other = [
-        *(["primary key"] if column.primary_key else []),
-        *sorted(rules - {"not_null", "unique"}),
-    ]
-    return dg.TableColumn(
-        name=name or column.name,
-        type=kind or (normal(column.type) if column.type else "unknown"),
-        description=column.description or None,
-        constraints=dg.TableColumnConstraints(
-            nullable="not_null" not in rules, unique="unique" in rules, other=other
-        ),
-    )

@@ -246,9 +246,9 @@ def _surplus(connection: duckdb.DuckDBPyConnection, table: str, name: str, kind:
 def _column_result(
     connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check, count: int, total: int
 ) -> CheckResult:
-    if count == 0:
-        return CheckResult(check, True, "passed", 0, total)
     query = bad_rows_sql(asset, check) or ""
+    if count == 0:
+        return CheckResult(check, True, "passed", 0, total, query)
     share = f"{count:,} of {total:,} rows break the rule: {check.words}"
     return CheckResult(check, False, share, count, total, query, _sample(connection, query, check))
 
@@ -266,7 +266,7 @@ def _custom_result(
         _require_transaction(connection, check, error)
         return failed_to_run(check, str(error))
     if whole(found) == wanted:
-        return CheckResult(check, True, "passed", bad_rows_sql=query)
+        return CheckResult(check, True, "passed", 0 if wanted == 0 else None, bad_rows_sql=query)
     rows_query = _rows_behind(query, rule)
     message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
     sample = _sample(connection, rows_query, check) if rows_query else ()

@@ -34,6 +34,7 @@ class Loaded:
 
     `rows_moved` counts those that were found in the window and had been outside of it before;
     `rows_deleted` those that were gone from the source, where it was asked for them.
+    `source_seconds` were spent in the source before its rows began to arrive.
     """
 
     rows_written: int | None = None
@@ -41,6 +42,7 @@ class Loaded:
     schema_changes: tuple[str, ...] = ()
     rows_moved: int | None = None
     rows_deleted: int | None = None
+    source_seconds: float | None = None
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -20,6 +20,7 @@ from ecommerce_dagster.warehouse.checks import (
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
 
 Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
 Render = Callable[[str], str]
@@ -31,6 +32,7 @@ class Published:
 
     `rows` and `columns` describe the table as built; both are empty for an asset without one.
     `summary` is what the asset says of its own work, as Markdown.
+    `rows_before` is how many it had before, None when it did not exist.
     """
 
     published: bool
@@ -41,6 +43,8 @@ class Published:
     build_seconds: float
     check_seconds: float
     summary: str = ""
+    rows_before: int | None = None
+    facts: TableFacts = field(default_factory=TableFacts)
 
 
 def publish(
@@ -60,14 +64,17 @@ def publish(
     errors: dict[str, CheckResult] = {}
     one_by_one = False
     loaded: Loaded | None = None
+    rows_before: int | None = None
     build_seconds = 0.0
     while True:
         try:
             connection.execute("BEGIN")
             if loaded is None or not always:
+                rows_before, before = _shape(connection, asset)
                 started = time.perf_counter()
                 loaded = fill(connection)
                 build_seconds = time.perf_counter() - started
+                loaded = _with_changes(connection, asset, loaded, before)
                 if always:
                     connection.execute("COMMIT")
                     connection.execute("BEGIN")
@@ -80,8 +87,19 @@ def publish(
             rejected = any(result.rejects for result in results) and not always
             connection.execute("ROLLBACK" if rejected else "COMMIT")
             check_seconds = time.perf_counter() - started
+            # The rows of a view may take long.
+            told = rows is not None and not rejected
+            facts = facts_of(connection, asset.name) if told else TableFacts()
             return Published(
-                not rejected, results, loaded, rows, columns, build_seconds, check_seconds
+                not rejected,
+                results,
+                loaded,
+                rows,
+                columns,
+                build_seconds,
+                check_seconds,
+                rows_before=rows_before,
+                facts=facts,
             )
         except CheckCannotRun as error:
             _roll_back(connection)
@@ -106,14 +124,27 @@ def check_only(
 def _shape(
     connection: duckdb.DuckDBPyConnection, asset: Asset
 ) -> tuple[int | None, dict[str, str]]:
-    kind = kind_of(connection, asset.name)
-    if kind is None:
-        return None, {}
-    columns = described(connection, relation(asset.name))
-    if kind == "view":
+    columns = _columns(connection, asset)
+    if not columns or kind_of(connection, asset.name) == "view":
         return None, columns
     row = connection.execute(f"SELECT count(*) FROM {relation(asset.name)}").fetchone()
     return (int(row[0]) if row else None), columns
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, str]:
+    """The columns of the table or view, by name; none when there is no such thing."""
+    if kind_of(connection, asset.name) is None:
+        return {}
+    return described(connection, relation(asset.name))
+
+
+def _with_changes(
+    connection: duckdb.DuckDBPyConnection, asset: Asset, loaded: Loaded, before: dict[str, str]
+) -> Loaded:
+    """The load with all that it changed of the columns. A table that is new changed nothing."""
+    after = _columns(connection, asset)
+    changes = schema_changes(before, after, loaded.schema_changes) if before and after else []
+    return replace(loaded, schema_changes=(*loaded.schema_changes, *changes))
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -162,8 +162,8 @@ class Renaming(BruinTranslator):
         spec = super().get_asset_spec(asset, project)
         return spec.replace_attributes(group_name="team_a").merge_attributes(tags={"team": "a"})
 
-    def get_asset_check_spec(self, check: Any) -> dg.AssetCheckSpec:
-        return super().get_asset_check_spec(check)._replace(description="Ask team A.")
+    def get_asset_check_spec(self, check: Any, project: Any) -> dg.AssetCheckSpec:
+        return super().get_asset_check_spec(check, project)._replace(description="Ask team A.")
 
 
 class Rekeying(BruinTranslator):
