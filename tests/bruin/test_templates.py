@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,13 @@ import pytest
 
 from bruin.helpers import Files
 from ecommerce_dagster.bruin.interval import Interval, interval_between, yesterday
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render, render_nested
+from ecommerce_dagster.bruin.templates import (
+    RenderError,
+    RunContext,
+    _compiled,
+    render,
+    render_nested,
+)
 
 RUN = RunContext(
     interval=interval_between("2024-01-15", "2024-01-16"),
@@ -382,9 +387,7 @@ class TestTheSandbox:
         ],
     )
     def test_a_template_that_would_not_end_or_not_fit_is_stopped(self, template: str) -> None:
-        began = time.monotonic()
         failure(template)
-        assert time.monotonic() - began < 4
 
     @pytest.mark.parametrize(
         "template",
@@ -414,10 +417,10 @@ class TestTheSandbox:
 def test_a_template_is_compiled_once() -> None:
     template = "SELECT {{ start_date }} FROM t {% if var.items %}WHERE x{% endif %}\n" * 200
     rendered(template)
-    began = time.perf_counter()
+    before = _compiled.cache_info().hits
     for _ in range(20):
         rendered(template)
-    assert (time.perf_counter() - began) / 20 < 0.02
+    assert _compiled.cache_info().hits == before + 20
 
 
 def test_numbers_keep_their_meaning_in_templates(files: Files) -> None:
