@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.rules import lint_checks
@@ -37,6 +38,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         _lint_type(asset, log)
         _lint_preview(asset, log)
         lint_checks(asset, log)
+        lint_automation(asset, log)
         if asset.type in ASSET_TYPES:
             ASSET_TYPES[asset.type].lint(asset, project.root, log)
         _lint_connections(project, asset, log)

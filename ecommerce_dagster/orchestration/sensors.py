@@ -43,7 +43,8 @@ _FIRST_RETRY, _LAST_RETRY = 60, 3600
 
 
 def sensors_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
-    """One sensor for each Postgres connection that assets are loaded from."""
+    """One sensor for each Postgres connection that assets are loaded from, and one that rebuilds
+    the assets with `meta: {automation: eager}`."""
     watched: dict[str, list[Asset]] = {}
     for asset in project.assets:
         connection = asset.parameter("source_connection")
@@ -53,7 +54,22 @@ def sensors_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.Sens
             is_table = not asset.parameter("source_table").startswith("query:")
             if known is not None and known.platform == "postgres" and is_table:
                 watched.setdefault(connection, []).append(asset)
-    return [_sensor(project, name, assets, status) for name, assets in watched.items()]
+    sensors = [_sensor(project, name, assets, status) for name, assets in watched.items()]
+    eager = [asset for asset in project.assets if asset.meta.get("automation") == "eager"]
+    if eager:
+        sensors.append(_automation(project, eager, status))
+    return sensors
+
+
+def _automation(
+    project: Project, eager: Sequence[Asset], status: dg.DefaultSensorStatus
+) -> dg.SensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        f"{slug(project.pipeline.name)}_automation",
+        target=dg.AssetSelection.assets(*(asset_key(asset.name) for asset in eager)),
+        default_status=status,
+        description="Rebuilds assets with `automation: eager` when something above them changed.",
+    )
 
 
 def _sensor(

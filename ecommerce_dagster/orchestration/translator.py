@@ -14,6 +14,10 @@ import dagster as dg
 from ecommerce_dagster.bruin.models import Asset, Domain
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.freshness import (
+    automation_condition_of,
+    freshness_policy_of,
+)
 from ecommerce_dagster.orchestration.names import asset_key, check_name, slug
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
 from ecommerce_dagster.orchestration.places import code_references, place
@@ -52,6 +56,8 @@ class BruinTranslator:
                 **_domains(asset, project),
             },
             partitions_def=partitions_of(project.pipeline) if is_partitioned(asset) else None,
+            freshness_policy=freshness_policy_of(asset, project),
+            automation_condition=automation_condition_of(asset),
         )
 
     def get_asset_check_spec(self, check: Check, project: Project) -> dg.AssetCheckSpec:

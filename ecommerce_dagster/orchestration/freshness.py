@@ -1,0 +1,94 @@
+"""How old a table may be, and whether it is rebuilt as soon as something above it is.
+
+Both can stand in the asset's `meta`: `freshness: 26h` (or `off`) and `automation: eager`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster.bruin.durations import seconds_in
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.switches import switched
+
+if TYPE_CHECKING:
+    # Those who only read the files do without Dagster.
+    import dagster as dg
+
+# Dagster looks once a minute.
+_SHORTEST = 60.0
+# A run may take a twelfth of the time between two runs: two hours of a day.
+_GRACE = 1 / 12
+
+
+def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | None:
+    """When Dagster calls the asset stale: as its file says, else what people read by the schedule.
+
+    That is each mart (by its tag), and each table that no other asset reads.
+    """
+    import dagster as dg
+
+    written = asset.meta.get("freshness")
+    if written is not None:
+        seconds = _written_seconds(str(written))
+    elif "mart" in asset.tags or not _is_read(asset, project):
+        seconds = _seconds_by_schedule(project)
+    else:
+        seconds = None
+    return dg.FreshnessPolicy.time_window(timedelta(seconds=seconds)) if seconds else None
+
+
+def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey] | None:
+    """With `automation: eager`, the asset is rebuilt when something that it reads has been."""
+    import dagster as dg
+
+    if asset.meta.get("automation") != "eager":
+        return None
+    # Above may be partitions that nobody ever fills: waiting for all of them is waiting for ever.
+    missing = dg.AutomationCondition.any_deps_missing()
+    return dg.AutomationCondition.eager().without(~missing)
+
+
+def lint_automation(asset: Asset, log: ProblemLog) -> None:
+    """Report a `freshness` or an `automation` that means nothing."""
+    if (written := asset.meta.get("freshness")) is not None:
+        try:
+            _written_seconds(str(written))
+        except ValueError as error:
+            log.error(*asset.at("meta", "freshness"), "valid-freshness", f"freshness: {error}")
+    if (automation := asset.meta.get("automation")) not in {None, "eager"}:
+        message = f"the automation '{automation}' is unknown; expected eager"
+        log.error(*asset.at("meta", "automation"), "valid-automation", message)
+
+
+def _is_read(asset: Asset, project: Project) -> bool:
+    return any(d.asset == asset.name for other in project.assets for d in other.depends)
+
+
+def _written_seconds(text: str) -> float | None:
+    """Seconds; None when freshness is switched off. Raises ValueError."""
+    if switched(text) is False and text.strip() != "0":
+        return None
+    seconds = seconds_in(text)
+    if seconds < _SHORTEST:
+        raise ValueError(f"'{text}' is too short; the shortest is 1m")
+    return seconds
+
+
+def _seconds_by_schedule(project: Project) -> float | None:
+    """The longest time between two ticks of the schedule, and some more."""
+    from dagster._utils.schedules import schedule_execution_time_iterator
+
+    from ecommerce_dagster.orchestration.partitions import cron_of
+
+    cron = cron_of(project.pipeline)
+    if cron is None:
+        return None
+    start = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+    ticks = islice(schedule_execution_time_iterator(start, cron, "UTC"), 13)
+    longest = max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
+    return max(longest * (1 + _GRACE), _SHORTEST)
