@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -273,19 +272,6 @@ class TestTheJobAndItsSchedule:
         assert schedule.execution_timezone == "UTC"
         assert schedule.job_name == "orders_performance"
         assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-
-    def test_a_tick_asks_for_the_day_that_has_just_ended(
-        self, instance: dg.DagsterInstance
-    ) -> None:
-        definitions = build_defs(local.PIPELINE)
-        schedule = definitions.resolve_schedule_def("orders_performance_schedule")
-        with dg.build_schedule_context(
-            instance=instance,
-            scheduled_execution_time=datetime(2025, 3, 6, tzinfo=UTC),
-            repository_def=definitions.get_repository_def(),
-        ) as context:
-            [request] = schedule.evaluate_tick(context).run_requests or []
-        assert request.partition_key == "2025-03-05"
 
     def test_runs_use_one_process(self) -> None:
         assert build_defs(local.PIPELINE).executor is dg.in_process_executor
