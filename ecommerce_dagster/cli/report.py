@@ -49,12 +49,11 @@ def open_page(page: Path) -> None:
 
 
 def _report_called(project: Project, name: str | None) -> str:
-    if name:
-        return asset_called(project, name).name
     found = [a.name for a in project.assets if a.type == "python" and _layer(a.name) == LAYER]
-    if len(found) == 1:
-        return found[0]
-    raise SelectionError(_which(found))
+    wanted = asset_called(project, name).name if name else None
+    if wanted in found or (wanted is None and len(found) == 1):
+        return wanted or found[0]
+    raise SelectionError(f"'{wanted}' is no report; {_which(found)}" if wanted else _which(found))
 
 
 def _layer(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
-from orchestration.helpers import DAY, NewShop, Shop
+from orchestration.helpers import DAY, NewShop, Shop, Tiny
 from playwright.sync_api import Page, expect
 
 from .conftest import OpenPage, apart, fits, luminance
@@ -243,6 +243,24 @@ class TestTheCommand:
         assert outcome.stdout.splitlines()[-1] == str(target)
         assert "Revenue by day (EUR)" in target.read_text()
         assert target.read_bytes() == page_of(changed).read_bytes()
+
+    @pytest.mark.parametrize("asset", ["mart.sales_daily", "report.sale"])
+    def test_what_is_no_report_is_not_run(self, day: Shop, asset: str) -> None:
+        before = page_of(day).stat().st_mtime
+        outcome = apart(day, "report", asset)
+        assert outcome.code == 2
+        assert "say which report: report.sales" in outcome.stderr or (
+            "did you mean 'report.sales'" in outcome.stderr
+        )
+        assert (outcome.stdout, page_of(day).stat().st_mtime) == ("", before)
+
+    def test_a_pipeline_without_a_report_is_told_what_one_is(self, tiny: Tiny) -> None:
+        tiny.sql("main.numbers", "SELECT 1 AS n")
+        outcome = tiny.ecommerce("report")
+        assert outcome.code == 2
+        assert (
+            "this pipeline has no report, that is a Python asset called report." in outcome.stderr
+        )
 
     def test_without_a_warehouse_it_says_what_to_do(self, new_shop: NewShop) -> None:
         shop = new_shop()
