@@ -24,7 +24,7 @@ from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_m
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
 _RULE = "valid-connection"
-_ALIASES = {"pg": "postgres", "postgresql": "postgres"}
+PLATFORM_ALIASES = {"pg": "postgres", "postgresql": "postgres"}
 _KEYS = {
     "duckdb": {"name", "path", "read_only", "lakehouse", "max_concurrent_assets"},
     "postgres": {
@@ -242,7 +242,7 @@ def read_connections(path: Path | None, environment: str | None, log: ProblemLog
 
 def default_connection_name(platform: str, defaults: Mapping[str, Any]) -> str:
     """The name of a platform's connection where an asset names none."""
-    for key in (platform, *(alias for alias, name in _ALIASES.items() if name == platform)):
+    for key in (platform, *(alias for alias, name in PLATFORM_ALIASES.items() if name == platform)):
         if defaults.get(key):
             return str(defaults[key])
     return f"{platform}-default"
@@ -252,7 +252,7 @@ def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]
     """Each entry of each platform's list, after reporting those that are none."""
     for kind, entries in environment.connections.items():
         at = environment.at("connections", kind)
-        platform = _ALIASES.get(kind, kind)
+        platform = PLATFORM_ALIASES.get(kind, kind)
         if nearest(platform, _KEYS, TYPING_ERROR) and platform not in _KEYS:
             message = f"unknown platform '{kind}'; {did_you_mean(kind, _KEYS)}"
             log.error(*at, _RULE, message)

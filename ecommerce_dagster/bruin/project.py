@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.asset_files import (
     read_asset,
 )
 from ecommerce_dagster.bruin.connections import (
+    PLATFORM_ALIASES,
     Connections,
     default_connection_name,
     read_connections,
@@ -66,17 +67,28 @@ class Project:
 
     def connection_name(self, asset: Asset) -> str:
         """The name of the connection that holds the table of `asset`."""
+        own = asset.connection
         if asset.type == "ingestr":
-            own = asset.parameter("destination_connection") or asset.connection
-            platform = asset.parameter("destination") or "duckdb"
-        else:
-            own, platform = asset.connection, asset.type.split(".")[0]
-        platform = {"pg": "postgres", "python": "duckdb", "empty": "duckdb"}.get(platform, platform)
-        return own or default_connection_name(platform, self.pipeline.default_connections)
+            own = asset.parameter("destination_connection") or own
+        defaults = self.pipeline.default_connections
+        return own or default_connection_name(platform_said(asset), defaults)
+
+    def platform(self, asset: Asset) -> str:
+        """The kind of database that holds the table of `asset`: duckdb, postgres, ..."""
+        found = self.connections.by_name.get(self.connection_name(asset))
+        return found.platform if found is not None else platform_said(asset)
 
     def render(self, template: str, context: RunContext, asset: Asset) -> str:
         """A template of `asset`, with the project's macros and variables. Raises RenderError."""
         return render(template, context, asset.name, self.macros)
+
+
+def platform_said(asset: Asset) -> str:
+    """The kind of database that a file asks for, as far as it does: else duckdb."""
+    is_ingested = asset.type == "ingestr"
+    written = asset.parameter("destination") if is_ingested else asset.type.split(".")[0]
+    platform = PLATFORM_ALIASES.get(written, written)
+    return "duckdb" if platform in {"", "python", "empty"} else platform
 
 
 def find_upwards(start: Path, names: Iterable[str]) -> Path | None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from ecommerce_dagster.bruin.models import Asset, Upstream
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
-from ecommerce_dagster.ingestion.ingest import excluded_of, primary_key_of
+from ecommerce_dagster.ingestion.parameters import excluded_of, primary_key_of
 from ecommerce_dagster.ingestion.source import QUERY, path_of
 from ecommerce_dagster.warehouse.column_tracer import NOTHING, ColumnRef, Refs, Table
 from ecommerce_dagster.warehouse.query_lineage import Lineage, query_lineage

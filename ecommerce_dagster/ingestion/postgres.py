@@ -103,7 +103,7 @@ def session(
     """A session for the catalogue; no answer takes longer than `patience` seconds, if it is given.
     Raises SourceError."""
     try:
-        with psycopg.connect(
+        opened = psycopg.connect(
             host=connection.host,
             port=connection.port,
             dbname=connection.database,
@@ -112,14 +112,18 @@ def session(
             sslmode=connection.ssl_mode,
             connect_timeout=patience or _CONNECT_SECONDS,
             client_encoding="UTF8",
-        ) as found:
+        )
+    except psycopg.OperationalError as error:
+        raise unreachable(connection, error) from None
+    try:
+        with opened as found:
             found.read_only = True
             if patience is not None:
                 found.execute(f"SET SESSION statement_timeout = {patience * 1000}".encode())
                 found.commit()
             yield found
     except psycopg.OperationalError as error:
-        raise unreachable(connection, error) from None
+        raise SourceError(f"PostgreSQL at {connection.address}: {reason(error)}") from error
 
 
 def reason(error: Exception) -> str:

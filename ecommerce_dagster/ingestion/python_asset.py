@@ -27,9 +27,9 @@ from ecommerce_dagster.ingestion import python_runner
 from ecommerce_dagster.ingestion.python_interpreter import MissingRequirement, interpreter_for
 from ecommerce_dagster.ingestion.python_lint import NoCodeError, code_of, lint_python
 from ecommerce_dagster.ingestion.supervised import run_supervised
-from ecommerce_dagster.warehouse.database import kind_of
-from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
-from ecommerce_dagster.warehouse.load import Loaded, LoadError, load_table
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.interface import Filling, Target
+from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import strategy_name
 from ecommerce_dagster.warehouse.types import known_type
@@ -173,7 +173,7 @@ def _require_success(asset: Asset, file: Path, code: int, result: Path, tail: de
 
 @dataclass(frozen=True)
 class PythonLoad:
-    """How the rows that a Python asset returned enter its table. Call it in a transaction.
+    """How the rows that a Python asset returned enter its table. Call it with the place for that.
 
     `parts` is what run_python gave. Without rows to load, the table stays as it is.
     """
@@ -182,53 +182,42 @@ class PythonLoad:
     parts: Path | None
     full_refresh: bool = False
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def __call__(self, target: Target) -> Loaded:
         if self.parts is None:
             return Loaded()
         try:
-            source = self._source(connection, self.parts)
-            if source is None:
-                return Loaded(0)
-            strategy = strategy_name(self.asset)
-            return load_table(
-                connection,
-                self.asset,
-                source,
-                strategy,
-                full_refresh=self.full_refresh,
-                update_all=True,
-            )
+            with target.reader() as connection:
+                return self._load(target, connection, self.parts)
         except (LoadError, duckdb.Error) as error:
-            message = f"{self.asset.path}:{self.asset.body_line}: {str(error).strip()}"
-            raise AssetError(message) from None
+            raise self._failure(str(error)) from None
+        except target.errors as error:
+            raise self._failure(target.said(error)) from None
 
-    def _source(self, connection: duckdb.DuckDBPyConnection, parts: Path) -> str | None:
-        """The rows as SQL; None when there are none and nothing else to know of them."""
+    def _failure(self, message: str) -> AssetError:
+        return AssetError(f"{self.asset.path}:{self.asset.body_line}: {message.strip()}")
+
+    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection, parts: Path) -> Loaded:
         found = _read(parts)
-        if not found["columns"]:
-            return self._no_rows(connection)
-        files = ", ".join(literal(str(part)) for part in sorted(parts.glob("part-*.parquet")))
-        cells = []
-        for name in found["columns"]:
-            cell = quoted(name)
-            if name in found["empty"]:
-                cell = f"NULL AS {cell}"
-            elif name in found["intervals"]:
-                cell = f"to_microseconds({cell}) AS {cell}"
-            cells.append(cell)
-        return f"(\nSELECT {', '.join(cells)}\nFROM read_parquet([{files}])\n) AS returned"
+        how = Filling(strategy_name(self.asset), full_refresh=self.full_refresh, update_all=True)
+        if found["columns"]:
+            rows = _rows_of(found, parts)
+            return target.fill_from_rows(self.asset, connection, rows, how)
+        existing = target.columns(self.asset.name)
+        if not existing:
+            return target.fill_from_rows(self.asset, connection, self._no_rows(), how)
+        if how.strategy != "create+replace" and not how.full_refresh:
+            return Loaded(0)
+        # Of nothing no columns are known: those that are there stay.
+        nothing = ", ".join(f"NULL AS {quoted(name)}" for name in existing)
+        how = replace(how, strategy="truncate+insert", full_refresh=False)
+        rows = f"(SELECT {nothing} LIMIT 0) AS returned"
+        return target.fill_from_rows(self.asset, connection, rows, how)
 
-    def _no_rows(self, connection: duckdb.DuckDBPyConnection) -> str | None:
-        """No rows and no columns, as of an empty list: the columns are those that are known."""
-        asset = self.asset
-        if kind_of(connection, asset.name) == "table":
-            emptied = strategy_name(asset) == "create+replace" or self.full_refresh
-            return (
-                f"(SELECT * FROM {relation(asset.name)} LIMIT 0) AS returned" if emptied else None
-            )
+    def _no_rows(self) -> str:
+        """No rows and no columns, as of an empty list, for a table that does not exist."""
         cells = ", ".join(
             f"CAST(NULL AS {known_type(column.type) or 'VARCHAR'}) AS {quoted(column.name)}"
-            for column in asset.columns
+            for column in self.asset.columns
         )
         if not cells:
             raise LoadError(
@@ -236,6 +225,20 @@ class PythonLoad:
                 "declare them, or return None to leave everything as it is"
             )
         return f"(SELECT {cells} LIMIT 0) AS returned"
+
+
+def _rows_of(found: Mapping[str, Any], parts: Path) -> str:
+    """The rows as SQL."""
+    files = ", ".join(literal(str(part)) for part in sorted(parts.glob("part-*.parquet")))
+    cells = []
+    for name in found["columns"]:
+        cell = quoted(name)
+        if name in found["empty"]:
+            cell = f"NULL AS {cell}"
+        elif name in found["intervals"]:
+            cell = f"to_microseconds({cell}) AS {cell}"
+        cells.append(cell)
+    return f"(\nSELECT {', '.join(cells)}\nFROM read_parquet([{files}])\n) AS returned"
 
 
 def _read(parts: Path) -> dict[str, Any]:

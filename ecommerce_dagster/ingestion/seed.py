@@ -19,7 +19,8 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.ingestion.seed_files import FORMATS, SeedError, SeedFile
 from ecommerce_dagster.warehouse.database import described
-from ecommerce_dagster.warehouse.load import Loaded, LoadError, load_table
+from ecommerce_dagster.warehouse.interface import Filling, Target
+from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.types import known_type, target_type
 
@@ -42,7 +43,7 @@ def lint_seed(asset: Asset, root: Path, log: ProblemLog) -> None:
 
 @dataclass(frozen=True)
 class Seed:
-    """How to load one seed. Call it with a connection inside a transaction.
+    """How to load one seed. Call it with the place for its table.
 
     Its file lies inside `root`, the project's folder.
     """
@@ -50,9 +51,10 @@ class Seed:
     asset: Asset
     root: Path
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def __call__(self, target: Target) -> Loaded:
         try:
-            return self._load(connection)
+            with target.reader() as connection:
+                return self._load(connection, target)
         except SeedError as error:
             at = error.at or self.asset.at("parameters", "path")
             raise AssetError(f"{at.path}:{at.line}: {error}") from None
@@ -95,15 +97,17 @@ class Seed:
         declared = {name: kind for name, kind in kinds.items() if kind is not None}
         return SeedFile(self.file, self._format(), declared, self._require_declared)
 
-    def _load(self, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def _load(self, connection: duckdb.DuckDBPyConnection, target: Target) -> Loaded:
         try:
-            source = self.content.relation(connection)
-            return load_table(connection, self._typed, source, "create+replace")
+            source, how = self.content.relation(connection), Filling("create+replace")
+            return target.fill_from_rows(self._typed, connection, source, how)
         except (LoadError, duckdb.Error) as error:
             unfit = _UNFIT.fullmatch(str(error))
             if unfit is not None:
                 raise self._unfit(unfit.group(1), unfit.group(2), str(error)) from None
             raise self.content.explained(str(error)) from None
+        except target.errors as error:
+            raise SeedError(f"{self.file.name} cannot be loaded: {target.said(error)}") from None
 
     @property
     def _typed(self) -> Asset:

@@ -22,6 +22,7 @@ from ecommerce_dagster.ingestion.postgres import (
     session,
     texts,
 )
+from ecommerce_dagster.ingestion.selection import Key
 from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.identifiers import quoted
 
@@ -68,7 +69,7 @@ class Source:
         if not self.is_query:
             return ".".join(map(quoted, self.path))
         # The line break ends a comment at the end of the query.
-        return f"(\n{_one_statement(self.table.removeprefix(QUERY))}\n) AS query"
+        return f"(\n{one_statement(self.table.removeprefix(QUERY))}\n) AS query"
 
     def select(self, expressions: str) -> str:
         """A SELECT over the rows, for PostgreSQL."""
@@ -78,9 +79,13 @@ class Source:
         rows = f"SELECT *\nFROM {self._whole}{where}\nLIMIT {self.limit}"
         return f"SELECT {expressions}\nFROM (\n{rows}\n) AS limited"
 
-    def column(self, name: str) -> SourceColumn | None:
-        """The column of that name, in whatever case."""
-        return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+    def key(self, name: str) -> Key:
+        """The incremental key of that name, in whatever case. Raises SourceError without one."""
+        for column in self.columns:
+            if column.name.lower() == name.lower():
+                return Key.of_postgres(column)
+        names = ", ".join(column.name for column in self.columns)
+        raise SourceError(f"{self.name} has no column '{name}' (incremental_key); it has {names}")
 
 
 def path_of(table: str, schema: str) -> tuple[str, str]:
@@ -194,7 +199,7 @@ def _unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def _one_statement(query: str) -> str:
+def one_statement(query: str) -> str:
     """The query without the semicolons at its end."""
     code = query.encode()
     starts = [start for start, _ in duckdb.tokenize(query)]

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
-from ecommerce_dagster.ingestion.ingest import excluded_of, source_table_of
+from ecommerce_dagster.ingestion.parameters import excluded_of, source_table_of
 from ecommerce_dagster.ingestion.postgres import SourceError, session
 from ecommerce_dagster.ingestion.seed import Seed
 from ecommerce_dagster.ingestion.seed_files import SeedError

@@ -30,7 +30,10 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     whole_range,
 )
+from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouse.interface import Warehouse
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 
@@ -65,9 +68,16 @@ class AssetRun:
         return replace(run, asset=run.asset.model_copy(update={"parameters": parameters}))
 
     @property
-    def warehouse(self) -> Any:
-        """The resource of the database that holds the asset's table."""
-        return self.resource(self.project.connection_name(self.asset))
+    def warehouse(self) -> Warehouse:
+        """The database that holds the asset's table."""
+        return self.warehouse_called(self.project.connection_name(self.asset))
+
+    def warehouse_called(self, name: str) -> Warehouse:
+        """The database of a connection of `.bruin.yml`."""
+        resource = self.resource(name)
+        if self.project.connections.get(name).platform == "postgres":
+            return PostgresWarehouse(resource.settings(), self.context.log.info)
+        return DuckDBWarehouse(resource.get_connection)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -16,8 +16,10 @@ from ecommerce_dagster.bruin.asset_lint import lint_query
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.neighbours import Neighbours, reached
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.ingest import Ingestion, is_reconcilable, lint_ingestion
+from ecommerce_dagster.bruin.project import Project, platform_said
+from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
+from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.ingestion.parameters import is_reconcilable, lint_ingestion
 from ecommerce_dagster.ingestion.python_asset import (
     PythonLoad,
     environment_of,
@@ -35,12 +37,15 @@ from ecommerce_dagster.ingestion.sensor import (
 )
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.names import slug
+from ecommerce_dagster.postgres_warehouse import lint_postgres_materialization
+from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
 from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
 from ecommerce_dagster.warehouse.load import Loaded
-from ecommerce_dagster.warehouse.publish import Fill, Published, publish
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
+from ecommerce_dagster.warehouse.time_limit import TimeLimitError
 
 if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.
@@ -48,16 +53,18 @@ if TYPE_CHECKING:
 
 Sources = Mapping[str, frozenset[str]]
 Build = Callable[["AssetRun", Sequence[Check]], Published]
+Lint = Callable[[Asset, Path, ProblemLog], None]
 
 _DUCKDB = frozenset({"duckdb"})
 _POSTGRES = frozenset({"postgres"})
+_BOTH = _DUCKDB | _POSTGRES
 
 
-# The beginnings of Bruin's types for warehouses, runners and dashboards that are not DuckDB's.
+# The beginnings of Bruin's types for warehouses, runners and dashboards that are none of ours.
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
     "dremio", "emr_serverless", "fabric", "gcs", "grafana", "looker", "metabase", "ms", "mysql",
-    "oracle", "pg", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3",
+    "oracle", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3",
     "sf",
     "snowflake", "starrocks", "superset", "synapse", "tableau", "trino", "vertica",
 }  # fmt: skip
@@ -65,39 +72,42 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True)
 class AssetType:
-    """A kind of asset.
+    """A kind of asset, and `kind` the word for it in the graph.
 
     `build` makes and checks its table, in one run. `has_table` tells whether there is one, on a
     connection of one of the `platforms`. `sources` names the other connections that it reads.
     """
 
     build: Build
-    kinds: frozenset[str]
+    kind: str
     platforms: frozenset[str] = _DUCKDB
     has_table: Callable[[Asset], bool] = lambda asset: True
     sources: Callable[[Asset], Sources] = lambda asset: {}
-    lint: Callable[[Asset, Path, ProblemLog], None] = lambda asset, root, log: None
+    lint: Lint = lambda asset, root, log: None
+
+
+@contextmanager
+def in_time(run: AssetRun) -> Iterator[None]:
+    """An asset whose time is over fails with a message of its own."""
+    try:
+        yield
+    except TimeLimitError:
+        asset = run.asset
+        message = f'asset "{asset.name}" timed out after {asset.timeout}'
+        raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
 
 
 def _publish(run: AssetRun, fill: Fill, checks: Sequence[Check]) -> Published:
     """Fill and check within the asset's time."""
-    asset = run.asset
-    with run.warehouse.get_connection() as connection:
-        if isinstance(fill, Ingestion):
-            fill.prepare(connection)
-        try:
-            with time_limit(connection, run.timeout):
-                return publish(connection, asset, fill, checks, run.render)
-        except TimeLimitError:
-            message = f'asset "{asset.name}" timed out after {asset.timeout}'
-            raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
+    with in_time(run):
+        return run.warehouse.publish(run.asset, fill, checks, run.render, run.timeout)
 
 
 def _build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
     """For assets that somebody else makes, or that are nothing but a name: check them."""
     if not checks:
         return Published(True, (), Loaded(), None, {}, 0.0, 0.0)
-    return _publish(run, lambda connection: Loaded(), checks)
+    return _publish(run, nothing, checks)
 
 
 def sql_build(run: AssetRun) -> SqlBuild:
@@ -115,10 +125,18 @@ def _build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
 
 
 def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
-    asset = run.asset
-    source = run.resource(asset.parameter("source_connection"))
+    asset, project = run.asset, run.project
+    source = project.connections.get(asset.parameter("source_connection"))
     reconcile = is_reconcilable(asset) and run.reconcile
-    fill = Ingestion(asset, source.settings(), run.source_window, run.full_refresh, reconcile)
+    how = (run.source_window, run.full_refresh, reconcile)
+    fill: Fill
+    if source.platform == "duckdb":
+        path = run.resource(source.name).database
+        fill = DuckDBIngestion(asset, path, *how)
+    else:
+        kind = CopyIngestion if project.platform(asset) == "postgres" else Ingestion
+        postgres = run.resource(source.name).settings()
+        fill = kind(asset, postgres, *how)
     return _publish(run, fill, checks)
 
 
@@ -182,13 +200,14 @@ def _build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
     """Wait without holding the warehouse: each question opens it and lets it go again."""
     asset, query = run.asset, run.render(run.asset.parameter("query"))
     mode: Mode = run.sensor_mode
+    database = run.resource(run.project.connection_name(asset))
 
     def ask() -> bool:
         if asset.type == "pg.sensor.table":
-            return postgres_has_table(run.warehouse.settings(), asset.parameter("table"))
+            return postgres_has_table(database.settings(), asset.parameter("table"))
         if asset.type == "pg.sensor.query":
-            return postgres_says_yes(run.warehouse.settings(), asset, query)
-        with run.warehouse.get_connection() as connection:
+            return postgres_says_yes(database.settings(), asset, query)
+        with database.get_connection() as connection:
             return duckdb_says_yes(connection, asset, query)
 
     wait(asset, ask, mode, run.context.log.info)
@@ -197,7 +216,7 @@ def _build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
 
 def _ingestr_sources(asset: Asset) -> Sources:
     name = asset.parameter("source_connection")
-    return {name: _POSTGRES} if name else {}
+    return {name: _BOTH} if name else {}
 
 
 def _is_checked(asset: Asset) -> bool:
@@ -216,9 +235,12 @@ def unsupported(project: Project, asset: Asset) -> str | None:
     if asset.type in ASSET_TYPES:
         source = project.connections.by_name.get(asset.parameter("source_connection"))
         readable = ASSET_TYPES[asset.type].sources(asset).get(source.name) if source else None
-        if source is None or readable is None or source.platform in readable:
-            return None
-        return f"it reads from {source.platform}; supported: {', '.join(sorted(readable))}"
+        if source is not None and readable is not None and source.platform not in readable:
+            return f"it reads from {source.platform}; supported: {', '.join(sorted(readable))}"
+        if asset.type == "ingestr" and platform_said(asset) not in _BOTH:
+            written = asset.parameter("destination")
+            return f"its destination is {written}; supported: {', '.join(sorted(_BOTH))}"
+        return None
     if asset.type.split(".")[0] in _ELSEWHERE:
         return f"the type {asset.type} is for another platform"
     return None
@@ -226,49 +248,54 @@ def unsupported(project: Project, asset: Asset) -> str | None:
 
 def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:
     """The connections that an asset needs, by name, with the platforms that will do for each."""
-    kind = ASSET_TYPES[asset.type]
-    own = {project.connection_name(asset): kind.platforms} if kind.has_table(asset) else {}
-    return {**own, **kind.sources(asset)}
+    known = ASSET_TYPES[asset.type]
+    is_said = asset.type == "ingestr" and asset.parameter("destination")
+    platforms = frozenset({platform_said(asset)}) if is_said else known.platforms
+    own = {project.connection_name(asset): platforms} if known.has_table(asset) else {}
+    # Where the two are the same connection, it must do for both.
+    return {**known.sources(asset), **own}
 
 
-def _python_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
-    lint_python(asset, log)
+def kinds_of(project: Project, asset: Asset) -> set[str]:
+    """What the asset is made with, for the icons in the graph."""
+    known = ASSET_TYPES.get(asset.type)
+    if known is None:
+        return {slug(asset.type.split(".")[0])}
+    connections = (project.connections.by_name.get(name) for name in known.sources(asset))
+    kinds = {connection.platform for connection in connections if connection is not None}
+    own = {project.platform(asset)} if known.has_table(asset) else set()
+    return {known.kind, *kinds, *own} - {""}
 
 
-def _sql_lint(asset: Asset, root: Path, log: ProblemLog) -> None:
-    lint_query(asset, log)
-    lint_materialization(asset, log)
+def _sql_lint(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
+    def both(asset: Asset, root: Path, log: ProblemLog) -> None:
+        lint_query(asset, log)
+        lint(asset, log)
+
+    return both
 
 
-def _kinds(*kinds: str) -> frozenset[str]:
-    return frozenset(kinds)
+def _no_root(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
+    return lambda asset, root, log: lint(asset, log)
 
 
 ASSET_TYPES: dict[str, AssetType] = {
-    "duckdb.sql": AssetType(_build_sql, _kinds("duckdb", "sql"), lint=_sql_lint),
-    "duckdb.seed": AssetType(_build_seed, _kinds("duckdb", "csv"), lint=lint_seed),
-    "duckdb.source": AssetType(_build_nothing, _kinds("duckdb", "source")),
-    "duckdb.sensor.query": AssetType(
-        _build_sensor, _kinds("duckdb", "sensor"), lint=lambda a, _, log: lint_sensor(a, log)
+    "duckdb.sql": AssetType(_build_sql, "sql", lint=_sql_lint(lint_materialization)),
+    "duckdb.seed": AssetType(_build_seed, "csv", lint=lint_seed),
+    "duckdb.source": AssetType(_build_nothing, "source"),
+    "duckdb.sensor.query": AssetType(_build_sensor, "sensor", lint=_no_root(lint_sensor)),
+    "pg.sql": AssetType(
+        _build_sql, "sql", _POSTGRES, lint=_sql_lint(lint_postgres_materialization)
     ),
-    "pg.sensor.query": AssetType(
-        _build_sensor,
-        _kinds("postgres", "sensor"),
-        _POSTGRES,
-        lint=lambda a, _, log: lint_sensor(a, log),
-    ),
-    "pg.sensor.table": AssetType(
-        _build_sensor,
-        _kinds("postgres", "sensor"),
-        _POSTGRES,
-        lint=lambda a, _, log: lint_sensor(a, log),
-    ),
+    "pg.seed": AssetType(_build_seed, "csv", _POSTGRES, lint=lint_seed),
+    "pg.source": AssetType(_build_nothing, "source", _POSTGRES),
+    "pg.sensor.query": AssetType(_build_sensor, "sensor", _POSTGRES, lint=_no_root(lint_sensor)),
+    "pg.sensor.table": AssetType(_build_sensor, "sensor", _POSTGRES, lint=_no_root(lint_sensor)),
     "ingestr": AssetType(
-        _build_ingestr,
-        _kinds("postgres", "duckdb"),
-        sources=_ingestr_sources,
-        lint=lambda a, _, log: lint_ingestion(a, log),
+        _build_ingestr, "", _BOTH, sources=_ingestr_sources, lint=_no_root(lint_ingestion)
     ),
-    "python": AssetType(_build_python, _kinds("python"), has_table=_has_rows, lint=_python_lint),
-    "empty": AssetType(_build_nothing, _kinds("empty"), has_table=_is_checked),
+    "python": AssetType(
+        _build_python, "python", _BOTH, has_table=_has_rows, lint=_no_root(lint_python)
+    ),
+    "empty": AssetType(_build_nothing, "empty", _BOTH, has_table=_is_checked),
 }

@@ -11,13 +11,13 @@ from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.ingest import incremental_key_of
+from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, in_time
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
-    filled_partitions,
     is_partitioned,
+    keys_of_moments,
     partitions_of,
     unit_of,
 )
@@ -29,8 +29,8 @@ from ecommerce_dagster.orchestration.results import (
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.publish import Published, check_only
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouse.interface import Published
+from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
 
 _RETRY_SECONDS = 1.0
 
@@ -77,8 +77,8 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     selected = {k.name for k in context.selected_asset_check_keys if k.asset_key == key}
     wanted = [run.here(check) for check in checks if check_name(check) in selected]
     if key not in context.selected_asset_keys:
-        with run.warehouse.get_connection() as connection:
-            results = check_only(connection, run.asset, wanted, run.render)
+        with in_time(run):
+            results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
         yield from (check_result_of(result, run.project) for result in results)
         _fail_when_rejected(asset, results, "the table is as it was")
         return
@@ -110,9 +110,8 @@ def _filled_partitions(run: AssetRun) -> list[str]:
     column = incremental_key_of(run.asset)
     if run.interval is not None or not (is_partitioned(run.asset) and partitions and column):
         return []
-    with run.warehouse.get_connection() as connection:
-        unit = unit_of(run.project.pipeline)
-        return filled_partitions(connection, run.asset.name, column, unit, partitions)
+    unit = unit_of(run.project.pipeline)
+    return keys_of_moments(run.warehouse.moments(run.asset.name, column, unit), partitions)
 
 
 def _summary(asset: Asset, built: Published) -> str:
@@ -152,7 +151,8 @@ def _told_to_the_user(asset: Asset) -> Iterator[None]:
     try:
         yield
     except (AssetError, WarehouseError, UnusableConnection, ProjectError) as error:
-        mistake = isinstance(error, AssetError) and asset.type.endswith(".sql")
+        mistake = asset.type.endswith(".sql") and isinstance(error, AssetError)
+        mistake = mistake and not isinstance(error, OutsideError)
         raise dg.Failure(str(error), allow_retries=not mistake) from None
 
 

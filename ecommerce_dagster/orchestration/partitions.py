@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
-import duckdb
 
 from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.models import Asset, Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.ingestion.ingest import is_windowed
-from ecommerce_dagster.warehouse.identifiers import quoted, relation
+from ecommerce_dagster.ingestion.parameters import is_windowed
 
 # Run tags by which a run without partitions gets its dates, and by which anyone asks for a rebuild.
 START_TAG = "bruin/start"
@@ -143,22 +141,11 @@ def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
     return Interval(first.start.astimezone(UTC), last.end.astimezone(UTC))
 
 
-def filled_partitions(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    column: str,
-    unit: str,
-    partitions: dg.TimeWindowPartitionsDefinition,
+def keys_of_moments(
+    moments: Iterable[float], partitions: dg.TimeWindowPartitionsDefinition
 ) -> list[str]:
-    """The keys of the partitions that `table` holds rows of, by its time `column`.
-
-    `unit` is the one of `unit_of`.
-    """
-    rows = connection.execute(
-        f"SELECT DISTINCT epoch(date_trunc('{unit}', {quoted(column)})) FROM {relation(table)}"
-        f" WHERE isfinite({quoted(column)})"
-    ).fetchall()
-    keys = {partitions.get_partition_key_for_timestamp(float(row[0])) for row in rows}
+    """The keys of the partitions that these moments (seconds since 1970) belong to."""
+    keys = {partitions.get_partition_key_for_timestamp(moment) for moment in moments}
     return sorted(key for key in keys if partitions.has_partition_key(key))
 
 

@@ -20,12 +20,13 @@ from ecommerce_dagster.bruin.models import Asset, CustomCheck, Hook, Hooks
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError
-from ecommerce_dagster.ingestion.ingest import incremental_key_of, source_table_of, strategy_of
+from ecommerce_dagster.ingestion.parameters import incremental_key_of, source_table_of, strategy_of
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.asset_types import sql_build
 from ecommerce_dagster.warehouse.binding import bind_project
 from ecommerce_dagster.warehouse.checks import Check, bad_rows_sql, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
@@ -190,7 +191,7 @@ def _written_down(session: duckdb.DuckDBPyConnection, fill: SqlBuild) -> tuple[s
     recorder = _Recorder(session)
     try:
         with time_limit(session, _SECONDS):
-            loaded = fill(cast(duckdb.DuckDBPyConnection, recorder))
+            loaded = on_duckdb(fill)(cast(duckdb.DuckDBPyConnection, recorder))
     except TimeLimitError:
         raise AssetError(f"it takes more than {_SECONDS:g} seconds without any row") from None
     wanted = {statement.strip() for statement in loaded.statements}

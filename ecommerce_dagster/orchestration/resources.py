@@ -14,7 +14,7 @@ from typing import Any, Self
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ecommerce_dagster.bruin.connections import (
     Connection,
@@ -42,18 +42,17 @@ class WarehouseResource(DuckDBResource):
     published_copy: bool = Field(
         default=True, description="Whether readers get a copy of the database after each run."
     )
+    _is_written: bool = PrivateAttr(default=False)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
         """The resource for the length of a run."""
-        if context.run is None or context.instance is None:
-            yield self
-            return
-        with sign_of_life(context.instance, context.run.run_id):
+        with _living(context):
             try:
                 yield self
             finally:
-                if self.published_copy:
+                # Not of a file that the run only reads from, which may be somebody else's.
+                if context.run is not None and self.published_copy and self._is_written:
                     self._publish()
 
     def _publish(self) -> None:
@@ -69,6 +68,7 @@ class WarehouseResource(DuckDBResource):
         """An open connection that may write."""
         if "${" in self.database:
             raise WarehouseError(f"the path of the warehouse needs {self.database} to be set")
+        self._is_written = True
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
         with open_warehouse(self.database, settings=settings, on_wait=log.info) as connection:
@@ -82,12 +82,28 @@ class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     config_file: str = Field(description="The path of .bruin.yml.")
     environment: str = Field(default="default", description="The environment in .bruin.yml.")
 
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """The resource for the length of a run."""
+        with _living(context):
+            yield self
+
     def settings(self) -> PostgresConnection:
         """Where the database is and who asks. Raises UnusableConnection."""
         path, log = Path(self.config_file), ProblemLog()
         connections = read_connections(path, self.environment, log)
         log.raise_errors()
         return connections.get(self.connection).postgres(variables_for(path))
+
+
+@contextmanager
+def _living(context: dg.InitResourceContext) -> Iterator[None]:
+    """What others can tell a living run by, in a run."""
+    if context.run is None or context.instance is None:
+        yield
+        return
+    with sign_of_life(context.instance, context.run.run_id):
+        yield
 
 
 def resources_of(project: Project) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.ingestion.column_lineage import asset_lineage, project_lineage
-from ecommerce_dagster.ingestion.ingest import primary_key_of
+from ecommerce_dagster.ingestion.parameters import primary_key_of
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.places import place
@@ -23,9 +23,7 @@ from ecommerce_dagster.orchestration.table_columns import (
 from ecommerce_dagster.orchestration.translator import severity_of
 from ecommerce_dagster.warehouse.checks import CheckResult
 from ecommerce_dagster.warehouse.column_tracer import NOTHING, Table
-from ecommerce_dagster.warehouse.database import described, kind_of
-from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.publish import Published
+from ecommerce_dagster.warehouse.interface import Published
 from ecommerce_dagster.warehouse.query_lineage import Lineage
 
 
@@ -134,13 +132,12 @@ def _columns_read(run: AssetRun) -> dict[str, list[str]]:
     """The columns of the tables that the asset depends on, as they are in the warehouse."""
     project = run.project
     prefix = project.connections.schema_prefix
-    with run.warehouse.get_connection() as connection:
-        return {
-            dependency.asset: list(described(connection, relation(name)))
-            for dependency in run.declared.depends
-            if dependency.asset in project.by_name
-            and kind_of(connection, name := prefixed_name(dependency.asset, prefix))
-        }
+    names = {
+        prefixed_name(dependency.asset, prefix): dependency.asset
+        for dependency in run.declared.depends
+        if dependency.asset in project.by_name
+    }
+    return {names[name]: found for name, found in run.warehouse.columns_of(names).items()}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -19,7 +19,7 @@ from ecommerce_dagster.bruin.connections import PostgresConnection, UnusableConn
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.changes import Counters, differing, look, marks
-from ecommerce_dagster.ingestion.ingest import incremental_key_of
+from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug

@@ -13,7 +13,7 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.models import Asset, Domain
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.asset_types import kinds_of
 from ecommerce_dagster.orchestration.freshness import (
     automation_condition_of,
     freshness_policy_of,
@@ -45,10 +45,10 @@ class BruinTranslator:
             code_version=code_version_of(asset),
             owners=owners_of(asset, project),
             tags=tags_of(asset, project),
-            kinds=kinds_of(asset),
+            kinds=kinds_of(project, asset),
             metadata={
                 "dagster/table_name": asset.name,
-                "dagster/storage_kind": "duckdb",
+                "dagster/storage_kind": project.platform(asset),
                 "dagster/column_schema": table_schema(asset),
                 "dagster/code_references": code_references(asset, project),
                 "bruin/type": asset.type,
@@ -141,9 +141,3 @@ def _domains(asset: Asset, project: Project) -> dict[str, dg.MetadataValue[Any]]
         f"- **{name}**: {d.description}".rstrip(": ") for name, d in domains_of(asset, project)
     ]
     return {"domains": dg.MetadataValue.md("\n".join(lines))} if lines else {}
-
-
-def kinds_of(asset: Asset) -> set[str]:
-    """What the asset is made with, for the icons in the graph."""
-    known = ASSET_TYPES.get(asset.type)
-    return set(known.kinds) if known else {slug(asset.type.split(".")[0])}

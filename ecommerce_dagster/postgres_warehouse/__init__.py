@@ -1,6 +1,6 @@
 """Assets whose tables live in PostgreSQL, built and checked in one of its transactions."""
 
-from ecommerce_dagster.postgres_warehouse.publish import check_in_postgres, publish_in_postgres
 from ecommerce_dagster.postgres_warehouse.strategies import lint_postgres_materialization
+from ecommerce_dagster.postgres_warehouse.warehouse import PostgresWarehouse
 
-__all__ = ["check_in_postgres", "lint_postgres_materialization", "publish_in_postgres"]
+__all__ = ["PostgresWarehouse", "lint_postgres_materialization"]

@@ -107,8 +107,8 @@ class _ColumnRules:
             return CheckResult(check, True, "passed", 0, total)
         query = self._bad_rows(check)
         share = f"{count:,} of {total:,} rows break the rule: {check.words}"
-        sample = _sample(self.catalog, query)
-        return CheckResult(check, False, share, count, total, query, sample)
+        rows = sample(self.catalog, query)
+        return CheckResult(check, False, share, count, total, query, rows)
 
     def _bad_rows(self, check: Check) -> str:
         if check.rule.name != "unique":
@@ -190,9 +190,9 @@ def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str])
         return CheckResult(check, True, "passed", bad_rows_sql=query)
     rows_query = _rows_behind(query, rule)
     message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
-    sample = _sample(catalog, rows_query) if rows_query else ()
+    rows = sample(catalog, rows_query) if rows_query else ()
     failed = int(found) if rows_query and wanted == 0 else None
-    return CheckResult(check, False, message, failed, None, rows_query or query, sample)
+    return CheckResult(check, False, message, failed, None, rows_query or query, rows)
 
 
 def _failed(catalog: Catalog, check: Check, error: psycopg.Error) -> CheckResult:
@@ -252,7 +252,7 @@ def _rows_behind(query: str, rule: CustomCheck) -> str | None:
     return str(parsed.select("*", append=False).sql(dialect="postgres", pretty=True))
 
 
-def _sample(catalog: Catalog, query: str) -> tuple[dict[str, Any], ...]:
+def sample(catalog: Catalog, query: str) -> tuple[dict[str, Any], ...]:
     """Some of the bad rows; none when they cannot be shown, which is no reason to fail."""
     try:
         with catalog.session.transaction():

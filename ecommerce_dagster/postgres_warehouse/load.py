@@ -25,6 +25,7 @@ from ecommerce_dagster.postgres_warehouse.types import (
     widened,
 )
 from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.interface import Filling
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.strategies import (
     STRATEGIES,
@@ -52,40 +53,34 @@ class _Plan:
     changes: list[str] = field(default_factory=list)
 
 
-def load_table(
-    catalog: Catalog,
-    asset: Asset,
-    strategy_name: str,
-    *,
-    window: Interval | None = None,
-    full_refresh: bool = False,
-) -> Loaded:
+def load_table(catalog: Catalog, asset: Asset, filling: Filling) -> Loaded:
     """Fill the table of `asset` from the staged rows. Runs inside the caller's transaction.
 
     The first run and a full refresh create the table; one that has the right columns already is
     emptied instead, so that nobody has to wait to read it, and whatever depends on it stays.
     """
-    needs = STRATEGIES[strategy_name]
-    strategy = strategies.STRATEGIES[strategy_name]
+    needs = STRATEGIES[filling.strategy]
+    strategy = strategies.STRATEGIES[filling.strategy]
     incoming = catalog.columns(STAGED)
     _require_names(incoming, needs)
     existing = existing_columns(catalog, asset)
-    fresh = full_refresh and not asset.keeps_history
+    fresh = filling.full_refresh and not asset.keeps_history
     rebuild = existing is None or needs.rebuilds or fresh
     before = None if rebuild else _from_query(asset, needs, existing or {})
     declared = declared_types(catalog.session, {column.type for column in asset.columns})
     incoming = _without_nulls(catalog, asset, incoming, declared, before or {})
-    plan = _plan(asset, incoming, declared, before)
+    plan = _plan(asset, incoming, declared, before, filling.update_all)
     types = {column.name: column.type for column in plan.columns}
     how = asset.materialization
+    key = filling.incremental_key or how.incremental_key
     load = Load(
         table=catalog.find(asset.name).sql,
         source=STAGED,
         columns=tuple(plan.columns),
         primary_key=tuple(actual(key, types) for key in asset.primary_key),
-        incremental_key=actual(how.incremental_key, types) if how.incremental_key else None,
+        incremental_key=actual(key, types) if key else None,
         incremental_predicate=how.incremental_predicate,
-        window=window,
+        window=filling.window,
         by_date=how.time_granularity == "date",
     )
     _require_columns(load, needs)
@@ -135,6 +130,18 @@ def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
     raise LoadError(
         f"{outside:,} of {loaded:,} rows lie outside of {window} by {key} (for example {examples});"
         " the query must filter by start_timestamp and end_timestamp"
+    )
+
+
+def without_gone(catalog: Catalog, asset: Asset) -> str:
+    """The statement that deletes the rows of the table whose key is not among the staged ones."""
+    table = catalog.find(asset.name).sql
+    names = catalog.columns(table)
+    keys = [actual(key, names) for key in asset.primary_key]
+    return (
+        f"DELETE FROM {table} AS target\nWHERE NOT EXISTS (\n"
+        f"  SELECT 1 FROM {STAGED} AS source\n"
+        f"  WHERE {strategies.same(keys, 'source', 'target')}\n)"
     )
 
 
@@ -203,6 +210,7 @@ def _plan(
     incoming: Mapping[str, str],
     declared: Mapping[str, str],
     existing: Mapping[str, str] | None,
+    update_all: bool,
 ) -> _Plan:
     """The columns to fill; for an existing table also how it has to change first.
 
@@ -228,7 +236,7 @@ def _plan(
         elif existing is not None:
             plan.changes.append(f"added column {name} {wanted}")
             plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")
-        on_merge = None if name.lower() in keys else _on_merge(column, name)
+        on_merge = None if name.lower() in keys else _on_merge(column, name, update_all)
         plan.columns.append(TargetColumn(name, wanted, quoted(comes_as), on_merge))
     filled = {column.name for column in plan.columns}
     gone = [name for name in existing or {} if name not in filled]
@@ -256,10 +264,10 @@ def _kept_type(asset: Asset, column: Column, promise: str | None, has: str, come
     )
 
 
-def _on_merge(column: Column, name: str) -> str | None:
+def _on_merge(column: Column, name: str, update_all: bool) -> str | None:
     if column.merge_sql:
         return column.merge_sql
-    return f"source.{quoted(name)}" if column.update_on_merge else None
+    return f"source.{quoted(name)}" if update_all or column.update_on_merge else None
 
 
 def _require_columns(load: Load, needs: Strategy) -> None:

@@ -86,6 +86,9 @@ def _run(connection: Session, beginning: str, statement: Statement) -> str:
     text = beginning + statement.text
     try:
         session.run(connection, text)
+    except psycopg.OperationalError:
+        # It is not about the SQL.
+        raise
     except psycopg.Error as error:
         position = int(error.diag.statement_position or 0) - 1
         before = text[len(beginning) : max(position, 0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Timer
 from typing import Any, cast
@@ -46,9 +46,16 @@ def opened(
             yield opened
 
 
-def take_turn(session: Session, name: str) -> None:
-    """Wait until no other run builds the asset of this name; in this transaction no other will."""
-    session.execute("SELECT pg_advisory_xact_lock(hashtextextended(lower(%s), 0))", [name])
+def take_turn(session: Session, name: str, on_wait: Callable[[str], None]) -> None:
+    """Wait until no other run builds the asset of this name; in this transaction no other will.
+
+    `on_wait` is told, once, what is waited for.
+    """
+    lock = "hashtextextended(lower(%s), 0)"
+    ((free,),) = ask(session, f"SELECT pg_try_advisory_xact_lock({lock})", name)
+    if not free:
+        on_wait(f"waiting for another run to finish with {name}")
+        ask(session, f"SELECT pg_advisory_xact_lock({lock})", name)
     configure(session, "lock_timeout", _LOCK_TIMEOUT)
 
 

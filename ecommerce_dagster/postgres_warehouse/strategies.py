@@ -65,7 +65,7 @@ def _append(load: Load) -> list[str]:
     return [f"INSERT INTO {load.table} ({load.names})\n{_rows(load)}"]
 
 
-def _same(names: Iterable[str], one: str, other: str) -> str:
+def same(names: Iterable[str], one: str, other: str) -> str:
     """The condition that two rows have the same keys; NULL is a key like any other.
 
     PostgreSQL joins by IS NOT DISTINCT FROM in quadratic time. Arrays it compares by hash, and
@@ -82,7 +82,7 @@ def _delete_insert(load: Load) -> list[str]:
     return [
         f"DELETE FROM {load.table} AS kept\n"
         f"USING (SELECT DISTINCT {quoted(key)} FROM {load.source}) AS new\n"
-        f"WHERE {_same([key], 'kept', 'new')}",
+        f"WHERE {same([key], 'kept', 'new')}",
         *_append(load),
     ]
 
@@ -92,7 +92,7 @@ def _merge(load: Load) -> list[str]:
 
     As in the original, a row of the table that the predicate leaves out is not known.
     """
-    known = _same(load.primary_key, "target", "source")
+    known = same(load.primary_key, "target", "source")
     if load.incremental_predicate:
         known += f" AND ({load.incremental_predicate})"
     updates = ", ".join(

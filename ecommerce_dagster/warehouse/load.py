@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -170,18 +170,23 @@ def _existing(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, 
 def _incoming(
     connection: duckdb.DuckDBPyConnection, source: str, existing: Mapping[str, str]
 ) -> dict[str, str]:
-    """The columns of the source.
-
-    DESCRIBE calls a bare NULL an INTEGER. It matters where the table has another type already.
-    """
+    """The columns of the source. A bare NULL matters where the table has another type already."""
     columns = described(connection, source)
     other = {name.lower() for name, kind in existing.items() if kind != "INTEGER"}
     asked = [n for n, kind in columns.items() if kind == "INTEGER" and n.lower() in other]
-    if asked:
-        kinds = ", ".join(f"typeof(any_value({quoted(name)}))" for name in asked)
+    return columns | integers_or_null(connection, source, asked)
+
+
+def integers_or_null(
+    connection: duckdb.DuckDBPyConnection, source: str, names: Sequence[str]
+) -> dict[str, str]:
+    """The types of the named columns of a source, which are all INTEGER for DESCRIBE: it calls a
+    bare NULL so too."""
+    if names:
+        kinds = ", ".join(f"typeof(any_value({quoted(name)}))" for name in names)
         row = connection.execute(f"SELECT {kinds} FROM {source} WHERE FALSE").fetchone()
-        columns |= zip(asked, row or (), strict=True)
-    return columns
+        return dict(zip(names, row or (), strict=True))
+    return {}
 
 
 def _from_query(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import duckdb
 
@@ -19,32 +19,11 @@ from ecommerce_dagster.warehouse.checks import (
 )
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.identifiers import relation
+from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
 
 Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
-Render = Callable[[str], str]
-
-
-@dataclass(frozen=True)
-class Published:
-    """The outcome of one build. When not `published`, the table is as it was before.
-
-    `rows` and `columns` describe the table as built; both are empty for an asset without one.
-    `summary` is what the asset says of its own work, as Markdown.
-    `rows_before` is how many it had before, None when it did not exist.
-    """
-
-    published: bool
-    results: tuple[CheckResult, ...]
-    loaded: Loaded
-    rows: int | None
-    columns: dict[str, str]
-    build_seconds: float
-    check_seconds: float
-    summary: str = ""
-    rows_before: int | None = None
-    facts: TableFacts = field(default_factory=TableFacts)
 
 
 def publish(

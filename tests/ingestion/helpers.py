@@ -23,7 +23,9 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.ingestion.ingest import Ingestion
 from ecommerce_dagster.warehouse.database import described
-from ecommerce_dagster.warehouse.publish import Published, publish
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
+from ecommerce_dagster.warehouse.interface import Published
+from ecommerce_dagster.warehouse.publish import publish
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 FILE = Path("assets/raw/t.asset.yml")
@@ -102,7 +104,7 @@ class World:
         asset = asset_of(parameters, rest)
         fill = Ingestion(asset, connection or self.connection, interval, full_refresh, reconcile)
         with fill.prepare(self.duck):
-            return publish(self.duck, asset, fill, [], lambda template: template)
+            return publish(self.duck, asset, on_duckdb(fill), [], lambda template: template)
 
     def failure(self, *args: Any, **kwargs: Any) -> str:
         """The message of a run that fails, after the place that it names, in one line."""

@@ -12,9 +12,11 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion import ingest, postgres
+from ecommerce_dagster.ingestion import postgres
 from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.warehouse import duckdb_warehouse
 from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.publish import publish
 from ingestion.helpers import QUERY, TABLE, World, asset_of
 
@@ -169,7 +171,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
 ) -> None:
     """Neither while the source is attached, nor afterwards, nor in the file."""
     seen: list[str] = []
-    load_table = ingest.load_table
+    load_table = duckdb_warehouse.load_table
 
     def look(duck: duckdb.DuckDBPyConnection) -> None:
         for relation in ("databases()", "secrets()", "settings()", "logs()"):
@@ -179,7 +181,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
         look(duck)
         return load_table(duck, *args, **kwargs)
 
-    monkeypatch.setattr(ingest, "load_table", looking)
+    monkeypatch.setattr(duckdb_warehouse, "load_table", looking)
     file = tmp_path / "shop.duckdb"
     with open_warehouse(str(file)) as duck:
         good = replace(w.connection, user=odd, password=PASSWORD)
@@ -212,7 +214,7 @@ def test_a_source_may_be_read_again_and_attached_again(w: World) -> None:
         fill.prepare(w.duck)
         for _ in range(2):
             w.sql("INSERT INTO t VALUES (0, 0)")
-            publish(w.duck, asset_of(), fill, [], str)
+            publish(w.duck, asset_of(), on_duckdb(fill), [], str)
             assert w.rows("SELECT count(*) FROM raw.t") == w.sql("SELECT count(*) FROM t")
     postgres.detach(w.duck)
 

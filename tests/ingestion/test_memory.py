@@ -18,6 +18,7 @@ import json, resource, sys
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.ingestion.ingest import Ingestion
 from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.publish import publish
 from ingestion.helpers import asset_of
 
@@ -26,7 +27,7 @@ asset = asset_of(parameters)
 fill = Ingestion(asset, PostgresConnection(**connection))
 with open_warehouse(file, settings={"memory_limit": "80MB"}) as duck:
     with fill.prepare(duck):
-        rows = publish(duck, asset, fill, [], str).rows
+        rows = publish(duck, asset, on_duckdb(fill), [], str).rows
 unit = 1 if sys.platform == "darwin" else 1024
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """

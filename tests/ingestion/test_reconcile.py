@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.ingestion import ingest
+from ecommerce_dagster.ingestion import ingest, request
 from ingestion.helpers import QUERY, TABLE, World, days
 from ingestion.test_snapshot import at
 
@@ -92,7 +92,7 @@ def test_a_source_that_is_truncated_while_it_is_read_is_not_taken_for_an_empty_o
 ) -> None:
     source(w)
     w.load(MERGE)
-    at(monkeypatch, ingest.from_largest, w, "TRUNCATE t")
+    at(monkeypatch, request.from_largest, w, "TRUNCATE t")
     assert w.failure(MERGE, reconcile=True).endswith(
         "was rewritten while it was read; run it again"
     )

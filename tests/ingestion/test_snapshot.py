@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ecommerce_dagster.ingestion import ingest
+from ecommerce_dagster.ingestion import ingest, request
+from ecommerce_dagster.warehouse import duckdb_warehouse
 from ingestion.helpers import World
 
 
@@ -25,7 +26,9 @@ def at(
                 other.execute(statement.encode())
         return step(*args, **kwargs)
 
-    monkeypatch.setattr(ingest, step.__name__, interrupted)
+    modules = (ingest, request, duckdb_warehouse)
+    owner = next(module for module in modules if hasattr(module, step.__name__))
+    monkeypatch.setattr(owner, step.__name__, interrupted)
 
 
 STEPS = pytest.mark.parametrize(
@@ -33,7 +36,7 @@ STEPS = pytest.mark.parametrize(
     [
         ingest.types_of,
         ingest.relation_of,
-        ingest.load_table,
+        duckdb_warehouse.load_table,
         ingest.refuse_garbled,
     ],
 )

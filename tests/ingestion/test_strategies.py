@@ -132,7 +132,7 @@ class TestAppend:
         w.load(APPEND)
         insert(w, "2, NULL, 'c'", "NULL, NULL, 'd'")
         assert w.failure(APPEND) == (
-            "2 rows of public.t have no finite id (incremental_key), 1 of them are loaded, and "
+            "2 rows of the source have no finite id (incremental_key), 1 of them are loaded, and "
             "'append' cannot tell which; use 'merge' or another key"
         )
         assert loaded(w) == ["a", "b"]
@@ -145,7 +145,7 @@ class TestAppend:
         w.load(by_time)
         assert loaded(w) == ["a", "b", "c", "d"]
         insert(w, "5, 'infinity', 'e'")
-        assert "3 rows of public.t have no finite at" in w.failure(by_time)
+        assert "3 rows of the source have no finite at" in w.failure(by_time)
 
     def test_rows_without_a_key_alone_are_not_added_again(self, w: World) -> None:
         source(w, "NULL, NULL, 'a'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -15,9 +14,10 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.load import Loaded
-from ecommerce_dagster.warehouse.publish import Published, publish
+from ecommerce_dagster.warehouse.interface import Fill, Published
+from ecommerce_dagster.warehouse.publish import publish
 
 Connection = duckdb.DuckDBPyConnection
 Rows = list[tuple[Any, ...]]
@@ -35,9 +35,9 @@ def asset_at(path: Path, text: str) -> Asset:
     return asset
 
 
-def build(connection: Connection, asset: Asset, fill: Callable[[Connection], Loaded]) -> Published:
+def build(connection: Connection, asset: Asset, fill: Fill) -> Published:
     """Build the asset and run its checks, as a run does."""
-    return publish(connection, asset, fill, checks_of(asset), lambda text: text)
+    return publish(connection, asset, on_duckdb(fill), checks_of(asset), lambda text: text)
 
 
 def rows(connection: Connection, name: str, order: str = "ALL") -> Rows:

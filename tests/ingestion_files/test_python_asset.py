@@ -38,7 +38,7 @@ from ecommerce_dagster.ingestion.python_asset import (
     lint_python,
     run_python,
 )
-from ecommerce_dagster.warehouse.publish import Published
+from ecommerce_dagster.warehouse.interface import Published
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ingestion_files.helpers import Rows, asset_at, build, problems, types
 

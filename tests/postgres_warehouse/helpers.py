@@ -16,9 +16,11 @@ from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.templates import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.postgres_warehouse import check_in_postgres, publish_in_postgres
+from ecommerce_dagster.ingestion.seed import Seed
+from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
-from ecommerce_dagster.warehouse.publish import Published
+from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
+from ecommerce_dagster.warehouse.sql_asset import SqlBuild
 
 FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10
@@ -64,18 +66,19 @@ class Warehouse:
         *,
         interval: Interval | None = None,
         connection: PostgresConnection | None = None,
-        **how: Any,
+        full_refresh: bool = False,
+        strict_window: bool = False,
+        timeout: float | None = None,
     ) -> Published:
         """Run the asset file with this header and SQL."""
         asset = header if isinstance(header, Asset) else asset_of(header, sql)
-        return publish_in_postgres(
-            connection or self.connection,
-            asset,
-            checks_of(asset),
-            _renderer(asset, interval),
-            window=interval,
-            root=self.root,
-            **how,
+        renderer = _renderer(asset, interval)
+        fills: dict[str, Fill] = {
+            "pg.sql": SqlBuild(asset, renderer, interval, full_refresh, strict_window),
+            "pg.seed": Seed(asset, self.root),
+        }
+        return PostgresWarehouse(connection or self.connection).publish(
+            asset, fills.get(asset.type, nothing), checks_of(asset), renderer, timeout
         )
 
     def checks(self, header: str, sql: str = "") -> dict[str, CheckResult]:
@@ -84,8 +87,8 @@ class Warehouse:
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = asset_of(header)
-        return check_in_postgres(
-            self.connection, asset, checks_of(asset), _renderer(asset, interval=None)
+        return PostgresWarehouse(self.connection).check(
+            asset, checks_of(asset), _renderer(asset, interval=None)
         )
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:

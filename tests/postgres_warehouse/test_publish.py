@@ -208,10 +208,6 @@ class TestSources:
         assert [r.failed_rows for r in built.results] == [1]
         assert w.rows() == [(-1,)]
 
-    def test_without_checks_nobody_asks(self, w: Warehouse) -> None:
-        built = w.run("type: pg.source", connection=w.away(port=1))
-        assert (built.published, built.results, built.rows) == (True, (), None)
-
 
 class TestChecksAlone:
     def test_they_see_the_table_as_it_stands(self, w: Warehouse) -> None:

@@ -15,8 +15,10 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.templates import RunContext, render
 from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.publish import Published, check_only, publish
+from ecommerce_dagster.warehouse.interface import Published
+from ecommerce_dagster.warehouse.publish import check_only, publish
 from ecommerce_dagster.warehouse.sql_asset import SqlBuild
 
 FILE = Path("assets/mart/t.sql")
@@ -66,7 +68,7 @@ class Warehouse:
         asset = asset_of(header, sql)
         renderer = self._renderer(asset, interval)
         build = SqlBuild(asset, renderer, interval, full_refresh, strict_window)
-        return publish(self.connection, asset, build, checks_of(asset), renderer)
+        return publish(self.connection, asset, on_duckdb(build), checks_of(asset), renderer)
 
     def checks(self, header: str, sql: str = "") -> dict[str, CheckResult]:
         """Run the file and give its check results by label."""

@@ -1,0 +1,141 @@
+"""What one run of an ingestr asset asks of its source, whichever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.ingestion.parameters import (
+    excluded_of,
+    incremental_key_of,
+    is_reconcilable,
+    overlap_of,
+    primary_key_of,
+    source_table_of,
+    strategy_of,
+)
+from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, within
+from ecommerce_dagster.warehouse.interface import Filling, Target
+from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.sql_asset import AssetError
+
+
+class Request:
+    """One run of an ingestr asset. A subclass, which reads the source, has the fields.
+
+    replace takes everything; delete+insert the interval, or everything without one; merge the rows
+    at or after the largest key that is loaded; append those after it. `reconcile` makes a merge
+    compare all keys as well: what is gone from the source goes, what was missed comes.
+    """
+
+    asset: Asset
+    interval: Interval | None
+    full_refresh: bool
+    reconcile: bool
+    # Whether a reconciling run reads keys alone, beside what is new; else it reads everything.
+    reads_keys = False
+
+    def failure(self, message: str) -> AssetError:
+        path, line = self.asset.at("parameters", "source_table")
+        return AssetError(f"{path}:{line}: {' '.join(message.split())}")
+
+    @property
+    def from_scratch(self) -> bool:
+        return self.full_refresh and not self.asset.keeps_history
+
+    @property
+    def strategy(self) -> str:
+        return strategy_of(self.asset)
+
+    @property
+    def source_table(self) -> str:
+        """The source with the placeholders of `query:` sources filled in."""
+        whole = self.from_scratch or self.reconciles
+        return source_table_of(self.asset, None if whole else self.interval)
+
+    @property
+    def reconciles(self) -> bool:
+        return self.reconcile and is_reconcilable(self.asset)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Columns that are not loaded."""
+        return excluded_of(self.asset)
+
+    @property
+    def limit(self) -> int | None:
+        """How many rows are loaded at most."""
+        return int(self.asset.parameter("sql_limit") or 0) or None
+
+    @property
+    def keyed(self) -> Asset:
+        """The asset with the keys of its parameters marked on its columns; its windows are
+        exact."""
+        asset = self.asset
+        keys = {key.lower(): key for key in primary_key_of(asset)}
+        columns = [
+            column.model_copy(
+                update={"primary_key": keys.pop(column.name.lower(), None) is not None}
+            )
+            for column in asset.columns
+        ]
+        columns += [Column(name=key, primary_key=True) for key in keys.values()]
+        how = asset.materialization.model_copy(update={"time_granularity": None})
+        return asset.model_copy(update={"columns": tuple(columns), "materialization": how})
+
+    def condition(
+        self,
+        target: Target,
+        columns: Collection[str],
+        key_called: Callable[[str], Key],
+        *,
+        count: Callable[[str], int],
+        now: Callable[[], str],
+    ) -> str | None:
+        """Which rows of the source to read, in its SQL; None for all.
+
+        Of the source, which has these columns, `key_called` finds one, `count` tells how many of
+        its rows meet a condition, and `now` the time by its clock.
+        """
+        name, table = incremental_key_of(self.asset), self.asset.name
+        if name is None or self.from_scratch:
+            return None
+        key = key_called(name)
+        if self.strategy == "delete+insert":
+            return within(key, self.interval) if self.interval else None
+        existing = target.columns(table)
+        if self.strategy not in {"merge", "append"} or not existing:
+            return None
+        if self.strategy == "merge":
+            if (self.reconciles and not self.reads_keys) or _has_more(columns, existing):
+                return None
+            # A time that is yet to come tells nothing of what was loaded.
+            until = now() if key.is_moment else None
+            mark = target.watermark(table, key.name, key.endless, until)
+            return from_largest(key, table, mark, overlap_of(self.asset)) if mark else None
+        mark = target.watermark(table, key.name, key.endless)
+        if mark is None:
+            raise LoadError(f"{table} has no column '{key.name}' (incremental_key) to continue")
+        return after_largest(key, table, mark, count)
+
+    def filling(self, condition: str | None) -> Filling:
+        """How the rows that meet the condition enter the table."""
+        strategy = self.strategy
+        if strategy == "delete+insert":
+            strategy = "time_interval" if condition else "create+replace"
+        return Filling(
+            strategy,
+            window=self.interval,
+            incremental_key=incremental_key_of(self.asset),
+            full_refresh=self.full_refresh,
+            update_all=True,
+            complete=self.reconciles and not (self.reads_keys or self.limit),
+        )
+
+
+def _has_more(columns: Collection[str], existing: Collection[str]) -> bool:
+    """Whether the table lacks a column. With a default it has a value in old rows too, which no
+    watermark tells: the merge that adds it reads them all."""
+    known = {name.lower() for name in existing}
+    return any(name.lower() not in known for name in columns)

@@ -1,0 +1,85 @@
+"""Rows that DuckDB reads, carried into PostgreSQL as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.postgres_warehouse.load import STAGE, STAGED
+from ecommerce_dagster.postgres_warehouse.session import Session, run
+from ecommerce_dagster.warehouse.database import described, open_warehouse
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.load import integers_or_null, load_table
+from ecommerce_dagster.warehouse.types import NULL
+
+_ROWS = "_rows"
+_BLOCK = 1 << 20
+
+# PostgreSQL's types for those of DuckDB that it knows by another name, or not at all.
+_TYPES = {
+    "TINYINT": "smallint", "UTINYINT": "smallint", "USMALLINT": "integer", "UINTEGER": "bigint",
+    "UBIGINT": "numeric(20,0)", "HUGEINT": "numeric(39,0)", "UHUGEINT": "numeric(39,0)",
+    "BIGNUM": "numeric", "DOUBLE": "double precision", "FLOAT": "real", "VARCHAR": "text",
+    "BLOB": "bytea", "JSON": "jsonb", "BIT": "bit varying", NULL: "text",
+    "TIMESTAMP_S": "timestamp", "TIMESTAMP_MS": "timestamp", "TIMESTAMP_NS": "timestamp",
+}  # fmt: skip
+_NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
+
+
+@contextmanager
+def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of its own, gone afterwards; what does not fit into memory goes to a file."""
+    with (
+        TemporaryDirectory(prefix="carried-") as folder,
+        open_warehouse(":memory:", settings={"temp_directory": folder}) as connection,
+    ):
+        yield connection
+
+
+def stage(session: Session, duck: duckdb.DuckDBPyConnection, asset: Asset, rows: str) -> None:
+    """Copy a relation of `duck` to where a query's rows would be.
+
+    DuckDB gives them the declared types first, so that a value that does not fit is refused as it
+    is in a warehouse of its own.
+    """
+    load_table(duck, asset.model_copy(update={"name": _ROWS}), rows, "create+replace")
+    columns = described(duck, _ROWS)
+    integers = [name for name, kind in columns.items() if kind == "INTEGER"]
+    kinds = integers_or_null(duck, rows, integers)
+    columns |= {name: kind for name, kind in kinds.items() if kind == NULL}
+    nothing = ", ".join(f"NULL::{_type(kind)} AS {quoted(name)}" for name, kind in columns.items())
+    run(session, f"{STAGE} SELECT {nothing} LIMIT 0")
+    texts = [f"{_text(quoted(name), kind)} AS {quoted(name)}" for name, kind in columns.items()]
+    with TemporaryDirectory(prefix="carried-") as folder:
+        path = Path(folder, "rows.csv")
+        duck.execute(
+            f"COPY (SELECT {', '.join(texts)} FROM {_ROWS}) TO {literal(str(path))}"
+            f" (FORMAT csv, HEADER false, FORCE_QUOTE ({', '.join(map(quoted, columns))}))"
+        )
+        duck.execute(f"DROP TABLE {_ROWS}")
+        statement = f"COPY {STAGED} FROM STDIN (FORMAT csv)".encode()
+        with path.open("rb") as file, session.cursor().copy(statement) as copy:
+            while block := file.read(_BLOCK):
+                copy.write(block)
+
+
+def _type(kind: str) -> str:
+    if _NESTED.search(kind):
+        return "jsonb"
+    if kind.startswith("ENUM("):
+        return "text"
+    return _TYPES.get(kind, kind.replace("DECIMAL", "numeric"))
+
+
+def _text(name: str, kind: str) -> str:
+    if _NESTED.search(kind):
+        name = f"to_json({name})"
+    if kind == "BLOB":
+        return f"'\\x' || hex({name})"
+    return f"CAST({name} AS VARCHAR)"

@@ -1,0 +1,145 @@
+"""PostgreSQL as the place where the table of an asset is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+
+import duckdb
+import psycopg
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.postgres_warehouse import script
+from ecommerce_dagster.postgres_warehouse.carry import scratch, stage
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.ddl import declare_table
+from ecommerce_dagster.postgres_warehouse.load import (
+    STAGE,
+    existing_columns,
+    load_table,
+    refuse_outside,
+    without_gone,
+)
+from ecommerce_dagster.postgres_warehouse.session import Session, ask, run, said
+from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.interface import Filling, Watermark, not_after, untold
+from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.script import ScriptError
+
+
+@dataclass(frozen=True)
+class PostgresTarget:
+    """A session of PostgreSQL inside a transaction, as a Target."""
+
+    catalog: Catalog
+    # Not those that come from outside, like a lost connection.
+    errors = (
+        psycopg.DataError,
+        psycopg.IntegrityError,
+        psycopg.InternalError,
+        psycopg.NotSupportedError,
+        psycopg.ProgrammingError,
+    )
+
+    def said(self, error: Exception) -> str:
+        return said(error) if isinstance(error, psycopg.Error) else str(error)
+
+    def run_script(self, text: str) -> list[str]:
+        return script.run(self.catalog.session, text)
+
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        """Who reads a view has to wait while it is replaced, so the same view again is left
+        alone."""
+        view, session = self.catalog.find(asset.name), self.catalog.session
+        if view.kind is None:
+            self.catalog.ensure_schema(view)
+        script.create(session, 'CREATE TEMP VIEW "_query" AS', query)
+        ((same,),) = ask(
+            session,
+            "SELECT pg_get_viewdef(to_regclass('pg_temp._query'))"
+            " = pg_get_viewdef(to_regclass(%s))",
+            view.sql,
+        )
+        run(session, "DROP VIEW pg_temp._query")
+        if view.kind == "view" and same:
+            return Loaded()
+        return Loaded(statements=tuple(_replace_view(session, view, query)))
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        return declare_table(self.catalog, asset, existing_columns(self.catalog, asset))
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        script.create(self.catalog.session, STAGE, query)
+        loaded = self.load_staged(asset, how)
+        if how.only_window and how.window is not None:
+            refuse_outside(self.catalog, asset, how.window)
+        return loaded
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> Loaded:
+        stage(self.catalog.session, reader, asset, rows)
+        return self.load_staged(asset, how)
+
+    def load_staged(self, asset: Asset, how: Filling) -> Loaded:
+        """Fill the table from the rows that were staged."""
+        loaded = load_table(self.catalog, asset, how)
+        if not how.complete:
+            return loaded
+        statement = without_gone(self.catalog, asset)
+        deleted = run(self.catalog.session, statement)
+        statements = (*loaded.statements, statement)
+        return replace(loaded, rows_deleted=deleted, statements=statements)
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return scratch()
+
+    def columns(self, table: str) -> dict[str, str]:
+        found = self.catalog.find(table)
+        return self.catalog.columns(found.sql) if found.kind == "table" else {}
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        columns = self.columns(table)
+        name = actual(key, columns)
+        if name not in columns:
+            return None
+        kind = columns[name]
+        is_text = kind == "text" or kind.startswith("character")
+        # In the order of bytes, as in DuckDB, whatever the collation of the database.
+        value = f'{quoted(name)} COLLATE "C"' if is_text else quoted(name)
+        nothing = untold(name, endless)
+        ((largest, rows, without),) = ask(
+            self.catalog.session,
+            f"SELECT CAST(max({value}) "
+            f" FILTER (WHERE NOT ({nothing}) AND {not_after(name, until)}) AS text), count(*),"
+            f" count(*) FILTER (WHERE {nothing}) FROM {self.catalog.find(table).sql}",
+        )
+        return Watermark(kind, is_text, largest, rows, without)
+
+
+def _replace_view(session: Session, view: Table, query: str) -> list[str]:
+    create = f"CREATE OR REPLACE VIEW {view.sql} AS"
+    if view.kind == "view":
+        # What depends on a view stays as long as its columns do.
+        with suppress(_OtherColumns), session.transaction():
+            return [_create_or_replace(session, create, query)]
+    dropped = [] if view.kind is None else [f"DROP {view.kind.upper()} {view.sql}"]
+    for statement in dropped:
+        run(session, statement)
+    return [*dropped, script.create(session, create, query)]
+
+
+class _OtherColumns(Exception):
+    """A view cannot be replaced by one that lacks a column of it, or has it in another type."""
+
+
+def _create_or_replace(session: Session, create: str, query: str) -> str:
+    try:
+        return script.create(session, create, query)
+    except ScriptError as error:
+        if isinstance(error.__cause__, psycopg.errors.InvalidTableDefinition):
+            raise _OtherColumns from error
+        raise

@@ -1,0 +1,173 @@
+"""DuckDB as a warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import duckdb
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.warehouse import script
+from ecommerce_dagster.warehouse.checks import Check, CheckResult
+from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.history import same
+from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
+from ecommerce_dagster.warehouse.interface import (
+    Fill,
+    Filling,
+    Published,
+    Render,
+    Watermark,
+    not_after,
+    untold,
+)
+from ecommerce_dagster.warehouse.load import (
+    Loaded,
+    declare_table,
+    ensure_schema,
+    load_table,
+    refuse_outside,
+)
+from ecommerce_dagster.warehouse.publish import check_only, publish
+from ecommerce_dagster.warehouse.time_limit import time_limit
+
+QUERY = "_query"
+
+
+@runtime_checkable
+class Attaching(Protocol):
+    """A fill that reads another database, which is attached before the transaction begins."""
+
+    def prepare(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[object]: ...
+
+
+@dataclass(frozen=True)
+class DuckDBTarget:
+    """A DuckDB connection inside a transaction, as a Target."""
+
+    connection: duckdb.DuckDBPyConnection
+    errors = (duckdb.Error,)
+
+    def said(self, error: Exception) -> str:
+        return str(error).strip()
+
+    def run_script(self, text: str) -> list[str]:
+        return script.run(self.connection, text)
+
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        ensure_schema(self.connection, asset.name)
+        name = relation(asset.name)
+        if kind_of(self.connection, asset.name) == "table":
+            self.connection.execute(f"DROP TABLE {name}")
+        statement = script.create(self.connection, f"CREATE OR REPLACE VIEW {name} AS", query)
+        return Loaded(statements=(statement,))
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        return declare_table(self.connection, asset)
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        rows = script.stage(self.connection, QUERY, query)
+        loaded = self.fill_from_rows(asset, self.connection, rows, how)
+        if how.only_window and how.window is not None:
+            written = loaded.rows_written or 0
+            refuse_outside(self.connection, asset, rows, how.window, written)
+        return loaded
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> Loaded:
+        loaded = load_table(
+            reader,
+            asset,
+            rows,
+            how.strategy,
+            window=how.window,
+            incremental_key=how.incremental_key,
+            full_refresh=how.full_refresh,
+            update_all=how.update_all,
+        )
+        if not how.complete:
+            return loaded
+        statement = (
+            f"DELETE FROM {relation(asset.name)} AS target\nWHERE NOT EXISTS (\n"
+            f"  SELECT 1 FROM (SELECT * FROM {rows}) AS source\n"
+            f"  WHERE {same(asset.primary_key, 'source', 'target')}\n)"
+        )
+        ((deleted,),) = self.connection.execute(statement).fetchall()
+        statements = (*loaded.statements, statement)
+        return replace(loaded, rows_deleted=int(deleted), statements=statements)
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return nullcontext(self.connection)
+
+    def columns(self, table: str) -> dict[str, str]:
+        is_table = kind_of(self.connection, table) == "table"
+        return described(self.connection, relation(table)) if is_table else {}
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        kinds = {name.lower(): kind for name, kind in self.columns(table).items()}
+        kind = kinds.get(key.lower())
+        if kind is None:
+            return None
+        nothing = untold(key, endless)
+        largest, rows, without = self.connection.execute(
+            f"SELECT CAST(max({quoted(key)}) "
+            f" FILTER (WHERE NOT ({nothing}) AND {not_after(key, until)}) AS VARCHAR), count(*),"
+            f" count(*) FILTER (WHERE {nothing}) FROM {relation(table)}"
+        ).fetchall()[0]
+        return Watermark(kind, kind == "VARCHAR", largest, rows, without)
+
+
+@dataclass(frozen=True)
+class DuckDBWarehouse:
+    """The DuckDB file that `open` gives a connection to."""
+
+    open: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+
+    def publish(
+        self,
+        asset: Asset,
+        fill: Fill,
+        checks: Sequence[Check],
+        render: Render,
+        timeout: float | None = None,
+    ) -> Published:
+        with self.open() as connection:
+            if isinstance(fill, Attaching):
+                # What it attaches is let go with the connection.
+                fill.prepare(connection)
+            with time_limit(connection, timeout):
+                return publish(connection, asset, on_duckdb(fill), checks, render)
+
+    def check(
+        self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
+    ) -> tuple[CheckResult, ...]:
+        with self.open() as connection, time_limit(connection, timeout):
+            return check_only(connection, asset, checks, render)
+
+    def moments(self, table: str, column: str, unit: str) -> list[float]:
+        name = quoted(column)
+        with self.open() as connection:
+            rows = connection.execute(
+                f"SELECT DISTINCT epoch(date_trunc({literal(unit)}, {name})) FROM {relation(table)}"
+                f" WHERE isfinite({name})"
+            ).fetchall()
+        return [float(row[0]) for row in rows]
+
+    def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        with self.open() as connection:
+            return {
+                name: list(described(connection, relation(name)))
+                for name in names
+                if kind_of(connection, name)
+            }
+
+
+def on_duckdb(fill: Fill) -> Callable[[duckdb.DuckDBPyConnection], Loaded]:
+    """The fill of a table in the database of a connection."""
+    return lambda connection: fill(DuckDBTarget(connection))

@@ -1,0 +1,171 @@
+"""What a warehouse does for an asset. DuckDB's answer is in this package, PostgreSQL's in
+`postgres_warehouse`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import duckdb
+
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.warehouse.checks import Check, CheckResult
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.table_facts import TableFacts
+
+Render = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How rows enter a table. `only_window` refuses rows outside of the window; `update_all` makes
+    a merge replace every column instead of those that the file names; `complete` says that the rows
+    are all there are: those of the table whose key is not among them are deleted."""
+
+    strategy: str
+    window: Interval | None = None
+    incremental_key: str | None = None
+    full_refresh: bool = False
+    update_all: bool = False
+    only_window: bool = False
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far a table is loaded by a key column of the type `kind`: the largest key as text, the
+    number of rows, and how many of them have a key that tells nothing of older and newer."""
+
+    kind: str
+    is_text: bool
+    largest: str | None
+    rows: int
+    untold: int
+
+
+def untold(key: str, endless: Sequence[str]) -> str:
+    """The condition that a key tells nothing of older and newer, in SQL for any database."""
+    found = f"{quoted(key)} IS NULL"
+    return f"{found} OR {quoted(key)} IN ({', '.join(map(literal, endless))})" if endless else found
+
+
+def not_after(key: str, until: str | None) -> str:
+    """The condition that a key is no later than a moment, in SQL for any database."""
+    return f"CAST({quoted(key)} AS TIMESTAMPTZ) <= {literal(until)}" if until else "TRUE"
+
+
+class Target(Protocol):
+    """A database inside a transaction, in which the table of an asset is made.
+
+    Its methods raise ScriptError for what people wrote, LoadError for rows that do not fit, and
+    `errors` for what else is wrong with the SQL; `said` puts those into words.
+    """
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+
+    def said(self, error: Exception) -> str: ...
+
+    def run_script(self, script: str) -> list[str]:
+        """Run the statements of a script and return them."""
+        ...
+
+    def create_view(self, asset: Asset, query: str) -> Loaded: ...
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        """Bring the table to what the columns of the file declare."""
+        ...
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded: ...
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> Loaded:
+        """Fill the table from a relation that the `reader` can read."""
+        ...
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A DuckDB to read files and other databases with."""
+        ...
+
+    def columns(self, table: str) -> dict[str, str]:
+        """The columns of a table and their types, as the database calls them; none when there is
+        no such table."""
+        ...
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        """How far a table is loaded by its column `key`; None when it has no such column.
+
+        Its `endless` values tell nothing, and neither do times after `until`, which are yet to
+        come.
+        """
+        ...
+
+
+Fill = Callable[[Target], Loaded]
+
+
+def nothing(target: Target) -> Loaded:
+    """The fill of a table that somebody else makes."""
+    return Loaded()
+
+
+@dataclass(frozen=True)
+class Published:
+    """The outcome of one build. When not `published`, the table is as it was before.
+
+    `rows` and `columns` describe the table as built; both are empty for an asset without one.
+    `summary` is what the asset says of its own work, as Markdown.
+    `rows_before` is how many it had before, None when it did not exist.
+    """
+
+    published: bool
+    results: tuple[CheckResult, ...]
+    loaded: Loaded
+    rows: int | None
+    columns: dict[str, str]
+    build_seconds: float
+    check_seconds: float
+    summary: str = ""
+    rows_before: int | None = None
+    facts: TableFacts = field(default_factory=TableFacts)
+
+
+class Warehouse(Protocol):
+    """A database that holds tables of assets.
+
+    Its methods raise AssetError for what an asset does wrong, TimeLimitError when the `timeout` (in
+    seconds) is over.
+    """
+
+    def publish(
+        self,
+        asset: Asset,
+        fill: Fill,
+        checks: Sequence[Check],
+        render: Render,
+        timeout: float | None = None,
+    ) -> Published:
+        """Run `fill`, then `checks` on what it made; commit unless a blocking check fails."""
+        ...
+
+    def check(
+        self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
+    ) -> tuple[CheckResult, ...]:
+        """Run checks on the table as it stands."""
+        ...
+
+    def moments(self, table: str, column: str, unit: str) -> list[float]:
+        """The minutes, hours or days (`unit`; in seconds since 1970) in which a table has rows, by
+        a column of time."""
+        ...
+
+    def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """The columns of those of the named tables and views that exist."""
+        ...

@@ -1,0 +1,359 @@
+"""Assets whose tables live in PostgreSQL, and pipelines over both databases, through the commands
+and the runs that people use."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import psycopg
+import pytest
+
+from ecommerce_dagster.embedded_postgres import PostgresServer
+from orchestration.helpers import Tiny, run_all
+
+_numbers = itertools.count(1)
+CONFIG = """
+default_environment: default
+environments:
+  default: &default
+    connections: &connections
+      duckdb:
+        - {{name: duckdb-default, path: warehouse.duckdb}}
+        - {{name: other-file, path: other.duckdb}}
+      postgres:
+        - name: pg-default
+          host: {host}
+          port: {port}
+          username: {user}
+          password: {password}
+          database: {database}
+  dev:
+    schema_prefix: dev_
+    connections: *connections
+"""
+TABLE = "materialization: {type: table}"
+
+
+class Mixed(Tiny):
+    """A pipeline with a DuckDB file and a PostgreSQL database of its own."""
+
+    def __init__(self, folder: Path, server: PostgresServer) -> None:
+        super().__init__(folder)
+        self.server = server
+        self.write(
+            "pipeline/pipeline.yml", "name: mixed\ndefault_connections: {postgres: pg-default}\n"
+        )
+        self.write(
+            ".bruin.yml",
+            CONFIG.format(
+                host=server.host,
+                port=server.port,
+                user=server.user,
+                password=server.password,
+                database=server.database,
+            ),
+        )
+
+    def asset(self, name: str, kind: str, header: str = "", query: str = "") -> Path:
+        """A SQL file, or with another type than SQL a YAML file."""
+        if kind.endswith(".sql"):
+            text = f"/* @bruin\nname: {name}\ntype: {kind}\n{header}\n@bruin */\n\n{query}\n"
+            return self.write(f"pipeline/assets/{name}.sql", text)
+        return self.write(
+            f"pipeline/assets/{name}.asset.yml", f"name: {name}\ntype: {kind}\n{header}\n"
+        )
+
+    def pg(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last statement, asked of PostgreSQL."""
+        with psycopg.connect(self.server.dsn, autocommit=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def run(self, *arguments: str) -> dict[str, Any]:
+        """The JSON of a run that need not succeed."""
+        outcome = self.ecommerce("run", "--output", "json", *arguments)
+        assert self.server.password not in outcome.text
+        found: dict[str, Any] = json.loads(outcome.stdout)
+        assert found["success"] == outcome.succeeded
+        return found
+
+    def ran(self, *arguments: str) -> dict[str, Any]:
+        found = self.run(*arguments)
+        assert found["success"], found
+        return found
+
+    def error(self, name: str, *arguments: str) -> str:
+        """What the run of an asset fails with; file names instead of paths."""
+        found = self.run(name, *arguments)["assets"][name]
+        assert found["status"] == "failed"
+        return str(found["error"]).replace(f"{self.directory}/assets/", "")
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, server: PostgresServer) -> Mixed:
+    name = f"mixed_{next(_numbers)}"
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    return Mixed(tmp_path, replace(server, database=name))
+
+
+def test_one_run_goes_through_both_databases(mixed: Mixed) -> None:
+    mixed.pg("CREATE SCHEMA shop", "CREATE TABLE shop.orders (id int, price numeric(8,2))",
+             "INSERT INTO shop.orders VALUES (1, 1.50), (2, 2.50), (3, NULL)")  # fmt: skip
+    mixed.asset("shop.orders", "pg.source", "columns: [{name: id, checks: [{name: unique}]}]")
+    mixed.asset(
+        "core.orders", "pg.sql",
+        f"{TABLE}\ndepends: [shop.orders]\ncolumns: [{{name: price, checks: [{{name: not_null}}]}}]",
+        "SELECT id, coalesce(price, 0) AS price FROM shop.orders -- ours;",
+    )  # fmt: skip
+    mixed.asset(
+        "raw.orders", "ingestr",
+        "depends: [core.orders]\nparameters: {source_connection: pg-default,"
+        " source_table: core.orders, destination: duckdb}",
+    )  # fmt: skip
+    mixed.asset(
+        "mart.total", "duckdb.sql",
+        f"{TABLE}\ndepends: [raw.orders]\ncustom_checks: [{{name: adds up, value: 4,"
+        " query: SELECT sum(total) FROM mart.total}]",
+        "SELECT sum(price) AS total FROM raw.orders",
+    )  # fmt: skip
+    found = mixed.ran()
+    assert {name: (a["status"], a["rows"]) for name, a in found["assets"].items()} == {
+        "shop.orders": ("success", 3),
+        "core.orders": ("success", 3),
+        "raw.orders": ("success", 3),
+        "mart.total": ("success", 1),
+    }
+    assert [check["status"] for check in found["checks"]] == ["passed"] * 3
+    assert mixed.query("SELECT total::DOUBLE FROM mart.total") == [(4.0,)]
+    shown = json.loads(mixed.ecommerce("query", "-c", "pg-default", "-q",
+                                       "SELECT * FROM core.orders ORDER BY id", "--output", "json").stdout)  # fmt: skip
+    assert shown[0] == {"id": 1, "price": 1.5}
+    assert "pg-default: works" in mixed.ecommerce("connections", "test").text
+    described = json.loads(mixed.ecommerce("show", "--output", "json").stdout)
+    assert {a["name"]: a["connection"] for a in described["assets"]} == {
+        "shop.orders": "pg-default", "core.orders": "pg-default",
+        "raw.orders": "duckdb-default", "mart.total": "duckdb-default",
+    }  # fmt: skip
+
+
+def test_a_failing_check_keeps_the_old_table_and_what_is_below_waits(mixed: Mixed) -> None:
+    header = f"{TABLE}\ncolumns: [{{name: n, checks: [{{name: positive}}]}}]"
+    mixed.asset("core.t", "pg.sql", header, "SELECT 1 AS n")
+    mixed.asset("core.below", "pg.sql", f"{TABLE}\ndepends: [core.t]", "SELECT n FROM core.t")
+    mixed.ran()
+    mixed.asset("core.t", "pg.sql", header, "SELECT -1 AS n UNION ALL SELECT 5")
+    found = mixed.run()
+    assert {n: a["status"] for n, a in found["assets"].items()} == {
+        "core.t": "failed", "core.below": "upstream_failed",
+    }  # fmt: skip
+    (check,) = found["checks"]
+    assert (check["status"], check["failed_rows"]) == ("failed", 1)
+    assert mixed.pg("SELECT * FROM core.t") == [(1,)]
+    only = mixed.run("--only", "checks")
+    assert [check["status"] for check in only["checks"]] == ["passed"]
+
+
+def test_dagster_shows_a_table_of_postgres_as_one_of_duckdb(
+    mixed: Mixed, instance: dg.DagsterInstance
+) -> None:
+    for name, kind in (("core.t", "pg.sql"), ("mart.t", "duckdb.sql")):
+        mixed.asset(name, kind, f"{TABLE}\ncolumns: [{{name: n, type: bigint}}]", "SELECT 1 AS n")
+    definitions = mixed.definitions()
+    result = run_all(definitions, instance)
+    assert result.success
+    found = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    }
+    assert found["core/t"].keys() == found["mart/t"].keys()
+    assert found["core/t"]["dagster/row_count"].value == 1
+    columns = found["core/t"]["dagster/column_schema"].value.columns
+    assert [(column.name, column.type) for column in columns] == [("n", "bigint")]
+    graph = definitions.resolve_asset_graph()
+    node = graph.get(dg.AssetKey(["core", "t"]))
+    assert node.kinds == {"postgres", "sql"}
+    assert node.metadata["dagster/storage_kind"] == "postgres"
+
+
+def test_every_day_is_a_partition_and_can_be_rebuilt(mixed: Mixed) -> None:
+    mixed.write(
+        "pipeline/pipeline.yml",
+        "name: mixed\nschedule: daily\nstart_date: 2025-01-01\n"
+        "default_connections: {postgres: pg-default}\n",
+    )
+    mixed.pg("CREATE TABLE events AS SELECT TIMESTAMP '2025-01-01 12:00' + n * interval '1 day' AS at,"
+             " n FROM generate_series(0, 2) n")  # fmt: skip
+    mixed.asset(
+        "core.events", "pg.sql",
+        "materialization: {type: table, strategy: time_interval, incremental_key: at,"
+        " time_granularity: timestamp}",
+        "SELECT at, n FROM public.events\n{% if not full_refresh %}"
+        "WHERE at BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'{% endif %}",
+    )  # fmt: skip
+    mixed.ran()
+    assert mixed.pg("SELECT n FROM core.events ORDER BY n") == [(0,), (1,), (2,)]
+    mixed.pg("UPDATE events SET n = n + 10")
+    mixed.ran("--start-date", "2025-01-02", "--end-date", "2025-01-02")
+    assert mixed.pg("SELECT n FROM core.events ORDER BY n") == [(0,), (2,), (11,)]
+
+
+def test_a_prefix_moves_schemas_of_postgres_too(mixed: Mixed) -> None:
+    mixed.asset("core.t", "pg.sql", TABLE, "SELECT 1 AS n")
+    mixed.asset("core.v", "pg.sql", "materialization: {type: view}\ndepends: [core.t]",
+                "SELECT n FROM core.t")  # fmt: skip
+    mixed.ran("--environment", "dev")
+    assert mixed.pg("SELECT * FROM dev_core.v") == [(1,)]
+    assert mixed.pg("SELECT to_regclass('core.t')") == [(None,)]
+
+
+def test_a_seed_a_script_and_hooks_run_in_postgres(mixed: Mixed) -> None:
+    mixed.write("pipeline/assets/codes.csv", "code,n\n007,1\n,2\n")
+    mixed.asset("core.codes", "pg.seed",
+                "parameters: {path: codes.csv}\ncolumns: [{name: code, type: text}, {name: n, type: int}]")  # fmt: skip
+    mixed.asset(
+        "core.script", "pg.sql",
+        "depends: [core.codes]\nhooks: {pre: [{query: CREATE TABLE core.log (what text)}]}",
+        "INSERT INTO core.log SELECT code FROM core.codes; INSERT INTO core.log VALUES ('x;y')",
+    )  # fmt: skip
+    mixed.ran()
+    assert mixed.pg("SELECT code, n FROM core.codes ORDER BY n") == [("007", 1), (None, 2)]
+    assert mixed.pg("SELECT count(*) FROM core.log") == [(3,)]
+    mixed.write("pipeline/assets/codes.csv", "code,n\n007,x\n")
+    assert mixed.error("core.codes") == (
+        "codes.csv:2: the column n holds x, which does not fit its type INTEGER; "
+        "the type is declared in core.codes.asset.yml:4"
+    )
+
+
+def test_mistakes_and_strategies_that_postgres_lacks_are_named(mixed: Mixed) -> None:
+    mixed.asset("core.t", "pg.sql", TABLE, "SELECT 1 AS n,\n  nope")
+    assert mixed.error("core.t") == 'core.t.sql:8: column "nope" does not exist'
+    mixed.asset("core.t", "pg.sql", "materialization: {type: table, strategy: appendd}", "SELECT 1")
+    outcome = mixed.ecommerce("validate")
+    assert "unknown strategy 'appendd'" in outcome.text
+    assert not outcome.succeeded
+
+
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+@pytest.mark.parametrize("source", ["duckdb", "postgres"])
+def test_ingestr_copies_between_all_databases(mixed: Mixed, source: str, destination: str) -> None:
+    mixed.write(
+        "pipeline/pipeline.yml",
+        "name: mixed\nschedule: daily\nstart_date: 2025-01-01\n"
+        "default_connections: {postgres: pg-default}\n",
+    )
+
+    def change(*statements: str) -> None:
+        if source == "postgres":
+            mixed.pg(*statements)
+            return
+        with duckdb.connect(str(mixed.folder / "other.duckdb")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    change("CREATE SCHEMA shop",
+           "CREATE TABLE shop.t (id int, made timestamp, name text, price numeric(8,2))",
+           "INSERT INTO shop.t VALUES (1, '2025-01-01 10:00', 'a', 1.5), (2, '2025-01-02 10:00', '', 2.5),"
+           " (3, '2025-01-03 10:00', NULL, NULL)")  # fmt: skip
+    connection = {"duckdb": "other-file", "postgres": "pg-default"}[source]
+    for strategy in ("replace", "append", "merge", "delete+insert", "truncate+insert"):
+        mixed.asset(
+            f"raw.{strategy.replace('+', '_')}", "ingestr",
+            f"parameters:\n  source_connection: {connection}\n  source_table: shop.t\n"
+            f"  destination: {destination}\n  incremental_strategy: {strategy}\n"
+            "  incremental_key: made\n  primary_key: id\n"
+            "columns: [{name: id, type: integer, checks: [{name: not_null}]}]",
+        )  # fmt: skip
+    found = mixed.ran()
+    assert {a["rows"] for a in found["assets"].values()} == {3}
+    change(
+        "UPDATE shop.t SET name = 'new'",
+        "INSERT INTO shop.t VALUES (4, '2025-01-04 10:00', 'd', 4)",
+    )
+    mixed.ran("--start-date", "2025-01-02", "--end-date", "2025-01-03")
+
+    def names(table: str) -> list[Any]:
+        query = f"SELECT name FROM raw.{table} ORDER BY id, name"
+        rows = mixed.query(query) if destination == "duckdb" else mixed.pg(query)
+        return [row[0] for row in rows]
+
+    assert names("replace") == ["new", "new", "new", "d"]
+    assert names("truncate_insert") == ["new", "new", "new", "d"]
+    assert names("append") == ["a", "", None, "d"]
+    assert names("merge") == ["a", "", "new", "d"]
+    assert names("delete_insert") == ["a", "new", "new"]
+    query = "SELECT id, made::text, price FROM raw.merge WHERE id < 3 ORDER BY id"
+    rows = mixed.query(query) if destination == "duckdb" else mixed.pg(query)
+    assert [(i, at, float(price)) for i, at, price in rows] == [
+        (1, "2025-01-01 10:00:00", 1.5), (2, "2025-01-02 10:00:00", 2.5),
+    ]  # fmt: skip
+    mixed.ran("--full-refresh")
+    assert names("append") == ["new", "new", "new", "d"]
+
+
+def test_a_destination_that_is_not_ours_is_left_out_by_name(mixed: Mixed) -> None:
+    mixed.asset("core.t", "pg.sql", TABLE, "SELECT 1 AS n")
+    mixed.asset("raw.t", "ingestr", "parameters: {source_connection: pg-default, source_table: core.t,"
+                " destination: bigquery}")  # fmt: skip
+    found = mixed.ran()
+    assert found["assets"]["raw.t"]["status"] == "skipped"
+    assert found["assets"]["raw.t"]["error"] == (
+        "its destination is bigquery; supported: duckdb, postgres"
+    )
+    text = mixed.ecommerce("validate").text
+    assert "raw.t.asset.yml:2" in text
+
+
+def test_python_rows_are_loaded_into_postgres(mixed: Mixed) -> None:
+    def python(rows: str, strategy: str = "merge") -> None:
+        mixed.write(
+            "pipeline/assets/core.people.py",
+            f'"""@bruin\nname: core.people\nconnection: pg-default\n'
+            f"materialization: {{type: table, strategy: {strategy}}}\n"
+            "columns: [{name: id, type: integer, primary_key: true}, {name: tags}, {name: born, type: date}]\n"
+            f'@bruin"""\n\n\ndef materialize():\n    return {rows}\n',
+        )
+
+    python('[{"id": 1, "tags": ["a"], "born": "2001-02-03"}, {"id": 2, "tags": [], "born": None}]')
+    mixed.ran()
+    assert mixed.pg("SELECT id, tags, born::text FROM core.people ORDER BY id") == [
+        (1, ["a"], "2001-02-03"), (2, [], None),
+    ]  # fmt: skip
+    python('[{"id": 2, "tags": ["b"], "born": None}, {"id": 3, "tags": None, "born": None}]')
+    mixed.ran()
+    assert mixed.pg("SELECT id, tags FROM core.people ORDER BY id") == [
+        (1, ["a"]), (2, ["b"]), (3, None),
+    ]  # fmt: skip
+    python("[]", "create+replace")
+    mixed.ran()
+    assert mixed.pg("SELECT count(*), count(born) FROM core.people") == [(0, 0)]
+    python('[{"id": "x", "tags": None, "born": None}]')
+    assert "the column id holds x, which does not fit its type INTEGER" in mixed.error(
+        "core.people"
+    )
+
+
+def test_an_asset_that_takes_too_long_is_ended_in_the_server_too(mixed: Mixed) -> None:
+    mixed.asset("core.slow", "pg.sql", f"timeout: 500ms\n{TABLE}", "SELECT pg_sleep(60)::text AS n")
+    assert mixed.error("core.slow") == 'core.slow.sql:2: asset "core.slow" timed out after 500ms'
+    assert mixed.pg("SELECT to_regclass('core.slow')") == [(None,)]
+    assert mixed.pg("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
+                    " AND datname = current_database() AND pid <> pg_backend_pid()") == [(0,)]  # fmt: skip
+
+
+def test_of_a_source_without_checks_nobody_is_asked(mixed: Mixed) -> None:
+    mixed.write(
+        ".bruin.yml",
+        (mixed.folder / ".bruin.yml").read_text().replace("host: 127", "host: 0.0.0.0 #"),
+    )
+    mixed.asset("shop.orders", "pg.source")
+    assert mixed.ran()["assets"]["shop.orders"]["status"] == "success"
