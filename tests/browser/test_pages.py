@@ -130,3 +130,92 @@ def test_the_page_of_the_run_says_that_it_succeeded(site: Site, page: Page) -> N
     page.goto(f"{site.address}/runs/{site.runs()[-1].run_id}")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_marts_are_selected_by_their_tag_and_materialized_by_a_click(
+    site: Site, page: Page
+) -> None:
+    page.goto(f"{site.address}/asset-groups")
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.type("tag:mart")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("top_skus").first).to_be_visible()
+    expect(page.get_by_text("product_variants", exact=True)).to_have_count(0)
+    before = len(site.runs())
+    button(page, "Materialize all").click()
+    assert eventually(lambda: len(site.runs()) == before + 1, 20)
+    assert eventually(site.is_idle, 60)
+    run = site.runs()[0]
+    assert run.is_success
+    assert {key.path[0] for key in run.asset_selection or ()} == {"mart"}
+    page.goto(f"{site.address}/assets/mart/top_skus")
+    expect(
+        page.get_by_text(run.run_id[:8]).or_(page.get_by_text("seconds ago")).first
+    ).to_be_visible()
+
+
+def test_a_marts_page_shows_where_its_columns_come_from_its_rows_and_its_file(
+    site: Site, page: Page
+) -> None:
+    page.goto(f"{site.address}/assets/mart/sales_daily")
+    origin = "revenue from stg.orders.status, stg.orders.total_amount, in the end"
+    expect(page.get_by_text(origin).first).to_be_visible()
+    expect(page.get_by_text("public.orders.total_amount").first).to_be_visible()
+    expect(page.get_by_text("232856.13").first).to_be_visible()
+    expect(page.get_by_text("domain/sales").first).to_be_visible()
+    file = page.get_by_role("link", name=re.compile(r"Open .*sales_daily\.sql"))
+    assert "mart.sales_daily.sql:2" in str(file.get_attribute("href"))
+    page.goto(f"{site.address}/assets/mart/sales_daily?view=lineage")
+    expect(page.get_by_text("order_items", exact=True).first).to_be_visible()
+
+
+def test_a_column_shows_its_rules_and_its_word_in_the_glossary(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/assets/stg/product_variants")
+    expect(page.get_by_text("glossary: Variant.ProductID").first).to_be_visible()
+    expect(page.get_by_text("is above 0").first).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def chaos(site: Site) -> None:
+    """A load with wrong sizes, which is noticed and run."""
+    site.shop.generate(*ONE_DAY, "--chaos-percent", "5")
+    assert eventually(lambda: site.runs()[0].status == dg.DagsterRunStatus.FAILURE, 120)
+
+
+@pytest.mark.usefixtures("chaos")
+class TestBadData:
+    PAGE = "/assets/stg/product_variants"
+    CHECK = f"{PAGE}?view=checks&checkDetail=validate_product_variant_sizes"
+
+    def test_the_failed_check_shows_its_rule_and_the_bad_rows(self, site: Site, page: Page) -> None:
+        page.goto(site.address + self.CHECK)
+        expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+        expect(page.get_by_text("Shoes carry a number as their size").first).to_be_visible()
+        expect(page.get_by_text("instead of the expected 0").first).to_be_visible()
+        expect(page.get_by_text("variant_sku").last).to_be_visible()
+        bad = re.compile(r"^(TSH|HOO|SHO|ACC|JAC)-\d+-\d$")
+        expect(page.get_by_text(bad).first).to_be_visible()
+        assert "stg.product_variants.sql:" in page.inner_text("body")
+
+    def test_the_page_of_its_table_says_that_the_old_data_stays(
+        self, site: Site, page: Page
+    ) -> None:
+        page.goto(f"{site.address}{self.PAGE}?view=events")
+        kept = "Not published: 1 blocking check failed. stg.product_variants still holds the data"
+        expect(page.get_by_text(kept).first).to_be_visible()
+        expect(page.get_by_text("validate product variant sizes").first).to_be_visible()
+
+    def test_the_check_passes_on_the_old_data_when_it_runs_alone(
+        self, site: Site, page: Page
+    ) -> None:
+        page.goto(site.address + self.CHECK)
+        button(page, "Execute").click()
+        wanted = dg.AssetCheckKey(
+            dg.AssetKey(["stg", "product_variants"]), "validate_product_variant_sizes"
+        )
+
+        def done() -> bool:
+            runs = [run for run in site.runs() if run.asset_check_selection == {wanted}]
+            return bool(runs) and runs[0].is_success
+
+        assert eventually(done, 60)
