@@ -32,8 +32,8 @@ def user_errors() -> Iterator[None]:
         yield
     except (click.ClickException, SystemExit):
         raise
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
+    except KeyboardInterrupt as error:
+        click.echo(str(error) or "Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)

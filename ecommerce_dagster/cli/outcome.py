@@ -37,6 +37,7 @@ class AssetOutcome:
     """One asset. `checks` holds those that the run was about.
 
     An asset has failed, too, when a check failed that does not block what is below it.
+    `blocked_by` are the failed assets above it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AssetOutcome:
     seconds: float | None = None
     error: str = ""
     checks: dict[str, CheckOutcome] = field(default_factory=dict)
+    blocked_by: tuple[str, ...] = ()
 
     @property
     def failed_checks(self) -> list[CheckOutcome]:

@@ -71,7 +71,8 @@ class Reporter:
                 self._line(outcome)
         for outcome in outcomes:
             if outcome.status == "failed":
-                self._failure(outcome)
+                below = [o.name for o in outcomes if outcome.name in o.blocked_by]
+                self._failure(outcome, below)
         self._totals(outcomes)
 
     def _line(self, outcome: AssetOutcome) -> None:
@@ -81,25 +82,34 @@ class Reporter:
         passed = len(evaluated) - len(outcome.failed_checks)
         checks = f"{passed}/{len(evaluated)} checks" if evaluated else ""
         tail = (
-            "something above it failed"
+            f"above it failed: {escape(', '.join(outcome.blocked_by) or 'something')}"
             if outcome.status == "upstream_failed"
             else f"{rows:>14}  {checks:>12}  {outcome.seconds or 0:6.2f} s"
         )
         self._print(f"[{colour}]{word}[/]  {escape(outcome.name):<{self._width}}  {tail}")
 
-    def _failure(self, outcome: AssetOutcome) -> None:
+    def _failure(self, outcome: AssetOutcome, below: Sequence[str]) -> None:
+        """Why an asset failed and what did not run because of it, as a tree."""
+        checks = outcome.failed_checks
+        leaves: list[tuple[str, CheckOutcome | None]] = [(_in_words(one), one) for one in checks]
+        if outcome.error:
+            # Of a rejected build the rest of the text says what the checks said.
+            error = outcome.error.splitlines()[0] if checks else outcome.error
+            leaves.append((escape(error), None))
+        if below:
+            leaves.append((f"not run because of it: {escape(', '.join(below))}", None))
         self._print("")
         self._print(f"[bold]{escape(outcome.name)}[/]")
-        if outcome.error and not outcome.failed_checks:
-            self._print(f"  {escape(outcome.error)}")
-        for check in outcome.failed_checks:
-            self._failed_check(check)
-        if outcome.error and outcome.failed_checks:
-            self._print(f"  {escape(outcome.error.splitlines()[0])}")
+        for index, (text, check) in enumerate(leaves):
+            last = index == len(leaves) - 1
+            first, *more = text.split("\n")
+            self._print(f"{'└─' if last else '├─'} {first}")
+            for line in more:
+                self._print(f"{'  ' if last else '│ '} {line}")
+            if check is not None:
+                self._sample(check)
 
-    def _failed_check(self, check: CheckOutcome) -> None:
-        kind = "" if check.check.blocking else " (does not block)"
-        self._print(f"  [red]✗[/] {escape(check.check.label)}{kind}: {escape(check.message)}")
+    def _sample(self, check: CheckOutcome) -> None:
         sample = check.metadata.get("bad_rows_sample")
         if sample is None:
             return
@@ -128,3 +138,8 @@ class Reporter:
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def _in_words(check: CheckOutcome) -> str:
+    kind = "" if check.check.blocking else " (does not block)"
+    return f"[red]✗[/] {escape(check.check.label)}{kind}: {escape(check.message)}"

@@ -37,6 +37,7 @@ from ecommerce_dagster.warehouse.checks import Check, checks_of
 from ecommerce_dagster.warehouse.database import WAITING
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_INTERRUPTED = "DagsterExecutionInterruptedError"
 _PIPELINE_TAG = "bruin/pipeline"
 
 
@@ -99,7 +100,10 @@ def _check_called(project: Project, id: str) -> Check:
 def run(
     project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
 ) -> dict[str, AssetOutcome]:
-    """One Dagster run over the selected assets. The outcome of every asset of the project."""
+    """One Dagster run over the selected assets. The outcome of every asset of the project.
+
+    Raises RunInterrupted when somebody stopped it.
+    """
     tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
@@ -117,15 +121,41 @@ def run(
     if not building and not checks:
         return outcomes
     with local.dagster_instance() as instance, reporter:
-        run_id = str(uuid.uuid4())
-        instance.add_event_listener(run_id, _Listener(outcomes, reporter))
-        job.execute_in_process(
-            run_config=_SILENT, instance=instance, run_id=run_id, tags=tags, raise_on_error=False
+        run_id, listener = str(uuid.uuid4()), _Listener(outcomes, reporter)
+        instance.add_event_listener(run_id, listener)
+        try:
+            job.execute_in_process(
+                run_config=_SILENT,
+                instance=instance,
+                run_id=run_id,
+                tags=tags,
+                raise_on_error=False,
+            )
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            listener.interrupted = True
+    if listener.interrupted:
+        built = sum(outcome.status == "success" for outcome in outcomes.values())
+        raise RunInterrupted(
+            f"Interrupted. {built} of {len(selected)} assets were finished; the others are as they "
+            "were. `ecommerce run --continue` does the rest."
         )
-    for name in selected:
-        if outcomes[name].status == "not_run":
-            outcomes[name].status = "upstream_failed"
+    _tell_blocked(project, selected, outcomes)
     return outcomes
+
+
+def _tell_blocked(
+    project: Project, selected: Sequence[str], outcomes: dict[str, AssetOutcome]
+) -> None:
+    """What did not run lies below something that failed. The project's assets are in order."""
+    wanted = set(selected)
+    for asset in project.assets:
+        outcome = outcomes[asset.name]
+        if outcome.status != "not_run" or asset.name not in wanted:
+            continue
+        outcome.status = "upstream_failed"
+        above = [outcomes[d.asset] for d in asset.depends if d.asset in outcomes]
+        causes = ((one.name,) if one.error else one.blocked_by for one in above)
+        outcome.blocked_by = tuple(dict.fromkeys(name for cause in causes for name in cause))
 
 
 def _checks(project: Project, selected: Sequence[str], request: RunRequest) -> list[Check]:
@@ -194,6 +224,10 @@ def _without_done(project: Project, selected: Sequence[str]) -> list[str]:
     return rest
 
 
+class RunInterrupted(KeyboardInterrupt):
+    """Somebody stopped a run; the text says what was done by then."""
+
+
 class _Listener:
     """Turns Dagster's events into outcomes as they happen."""
 
@@ -201,6 +235,7 @@ class _Listener:
         self._by_step = {op_name(asset_key(name)): outcome for name, outcome in outcomes.items()}
         self._reporter = reporter
         self._started: dict[str, float] = {}
+        self.interrupted = False
 
     def __call__(self, entry: Any) -> None:
         event = entry.dagster_event
@@ -224,6 +259,10 @@ class _Listener:
                 outcome.seconds = entry.timestamp - began
                 failed = event.event_type == DagsterEventType.STEP_FAILURE
                 outcome.status = "failed" if failed or outcome.failed_checks else "success"
+                if failed and _INTERRUPTED in str(event.step_failure_data.error):
+                    self.interrupted = True
+                    outcome.status = "not_run"
+                    return
                 if failed:
                     outcome.error = _reason(event.step_failure_data.error)
                 self._reporter.ended(outcome)

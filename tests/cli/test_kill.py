@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,19 @@ def test_the_local_postgres_ends_with_a_run_that_is_killed(reachable_tmp: Path) 
     assert outcome.succeeded, outcome.text
     assert versions(shop) == all_at(3)
     assert not processes_of(shop.home)
+
+
+def test_ctrl_c_stops_a_run_with_one_line_and_tears_nothing(shop: Shop) -> None:
+    before = versions(shop)
+    shop.source(set_version(999))
+    process = shop.start("ecommerce", "run", *ASSETS)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("PASS  raw.customers")
+    os.kill(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 130, stdout + stderr
+    assert stderr.splitlines()[-1].startswith("Interrupted. ")
+    assert "of 3 assets were finished" in stderr
+    assert "Traceback" not in stdout + stderr
+    assert "FAIL" not in stdout
+    assert_whole(shop, before, 999)
