@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +22,17 @@ _STYLES = {
     "skipped": ("SKIP", "yellow"),
     "not_run": ("SKIP", "yellow"),
 }
+
+
+def console_of(stream: TextIO) -> Console:
+    """A console that stays the terminal that it is: while a step runs, Dagster puts a file in the
+    place of the standard streams."""
+    try:
+        stream.flush()
+        own = os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding=stream.encoding)
+    except (OSError, ValueError):  # a stream without a file, as in tests
+        return Console(file=stream)
+    return Console(file=own)
 
 
 class Reporter:

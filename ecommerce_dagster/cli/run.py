@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,14 +11,13 @@ from typing import Any, Literal
 
 import dagster as dg
 from dagster import DagsterEventType
-from rich.console import Console
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded
-from ecommerce_dagster.cli.progress import Reporter
+from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
 from ecommerce_dagster.orchestration.asset_types import unsupported
@@ -65,7 +65,7 @@ def run_and_report(
 ) -> int:
     """Run, and print what happened. The exit code: 0 when everything succeeded, else 1."""
     request = request or RunRequest()
-    console = Console(stderr=output == "json")
+    console = console_of(sys.stderr if output == "json" else sys.stdout)
     selected = _selected(project, request)
     reporter = Reporter(console, selected, request.interval)
     outcomes = run(project, selected, request, reporter)
