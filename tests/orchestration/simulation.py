@@ -19,7 +19,7 @@ import dagster as dg
 import psycopg
 
 from ecommerce_dagster import build_defs, local
-from orchestration.helpers import QUIET, Shop, tables
+from orchestration.helpers import QUIET, Shop, failures, tables
 
 FIRST = date(2025, 3, 1)
 SENSOR, SCHEDULE = "orders_performance_pg_default_changes", "orders_performance_schedule"
@@ -116,7 +116,7 @@ class Simulation:
         )
         self.figures.runs += 1
         if not result.success:
-            self.figures.surprises.append(f"the run for {request.run_key} failed")
+            self.figures.surprises.append(f"{request.run_key} failed: {failures(result)}")
         first = tags.get("dagster/asset_partition_range_start")
         if first is None:
             return []

@@ -17,6 +17,7 @@ def history(new_shop: NewShop) -> Shop:
     return shop
 
 
+@pytest.mark.timeout(900)  # twenty runs, on a machine that may be busy
 @pytest.mark.parametrize("seed", [1, 2])
 def test_exactly_what_changed_is_run_and_the_tables_are_as_rebuilt(
     seed: int, history: Shop, new_shop: NewShop
