@@ -20,18 +20,27 @@ from psycopg import sql
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.templates import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.ingestion.ingest import Ingestion
 from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.interface import Published
 from ecommerce_dagster.warehouse.publish import publish
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 
 FILE = Path("assets/raw/t.asset.yml")
 LINE = 3
 # Two ways into DuckDB: the table itself, in parallel, and a query that Postgres runs.
 _numbers = itertools.count(1)
+
+_STAGED = """
+materialization:
+  {type: table, strategy: time_interval, incremental_key: day, time_granularity: timestamp}
+columns: [{name: id, primary_key: true}]
+"""
+_STAGED_QUERY = """SELECT * FROM raw.t {% if not full_refresh %}
+WHERE day BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}' {% endif %}"""
 
 TABLE, QUERY = "public.t", "query:SELECT * FROM public.t"
 
@@ -81,7 +90,8 @@ class World:
         for (schema,) in self.sql(f"SELECT quote_ident(nspname) FROM pg_namespace WHERE {own}"):
             self.sql(f"DROP SCHEMA {schema} CASCADE")
         self.sql("RESET ALL", "CREATE SCHEMA public")
-        self.duck.execute("DROP SCHEMA IF EXISTS raw CASCADE")
+        for schema in ("raw", "stg"):
+            self.duck.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements in Postgres; the rows of the last one."""
@@ -105,6 +115,20 @@ class World:
         fill = Ingestion(asset, connection or self.connection, interval, full_refresh, reconcile)
         with fill.prepare(self.duck):
             return publish(self.duck, asset, on_duckdb(fill), [], lambda template: template)
+
+    def stage(self, *, interval: Interval | None = None) -> Published:
+        """One run of stg.t, which is raw.t by day."""
+        definition = {"name": "stg.t", "type": "duckdb.sql", **yaml.safe_load(_STAGED)}
+        asset = Asset.model_validate(definition)
+        asset = asset.model_copy(update={"body": _STAGED_QUERY, "body_path": FILE, "path": FILE})
+        context = RunContext(interval=interval, full_refresh=interval is None)
+        rebuild, strict = interval is None, interval is not None
+
+        def rendered(template: str) -> str:
+            return render(template, context, asset.name)
+
+        fill = SqlBuild(asset, rendered, interval, rebuild, strict_window=strict)
+        return publish(self.duck, asset, on_duckdb(fill), [], rendered)
 
     def failure(self, *args: Any, **kwargs: Any) -> str:
         """The message of a run that fails, after the place that it names, in one line."""
