@@ -17,6 +17,7 @@ from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
+from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.sensor import Mode
 from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.partitions import (
@@ -31,10 +32,11 @@ from ecommerce_dagster.orchestration.partitions import (
     whole_range,
 )
 from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
-from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.checks import Check, Rows
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.interface import Warehouse
 from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouse.strategies import in_window
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,24 @@ class AssetRun:
         """A check over the tables of this environment."""
         columns = {column.name: column for column in self.asset.columns}
         column = check.column
-        return replace(check, column=columns.get(column.name, column) if column else None)
+        if column is None:
+            return check
+        by_row = check.rule.name != "unique"
+        return replace(
+            check,
+            column=columns.get(column.name, column),
+            among=self.written_rows if by_row else None,
+        )
+
+    @property
+    def written_rows(self) -> Rows | None:
+        """The rows that a run over partitions can have written; None when that may be all."""
+        asset, window, key = self.asset, self.window, incremental_key_of(self.asset)
+        if not self.fills_partitions or window is None or key is None:
+            return None
+        granularity = "" if asset.type == "ingestr" else asset.materialization.time_granularity
+        inside = in_window(key, window, by_date=granularity == "date")
+        return Rows(inside, f"{window} by {key}")
 
 
 def _rendered(value: Any, render: Callable[[str], str]) -> Any:

@@ -78,6 +78,8 @@ def check_result_of(result: CheckResult, project: Project) -> dg.AssetCheckResul
         metadata["bad_rows"] = result.failed_rows
     if result.total_rows is not None:
         metadata["checked_rows"] = result.total_rows
+    if result.which_rows is not None:
+        metadata["which_rows"] = result.which_rows
     if result.total_rows:
         metadata["bad_share"] = round((result.failed_rows or 0) / result.total_rows, 6)
     if result.bad_rows_sql:

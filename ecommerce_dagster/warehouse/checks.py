@@ -34,13 +34,26 @@ Number = int | float | Decimal
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, by a condition in SQL, and in words."""
+
+    condition: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Check:
-    """One rule of one asset. `id` is `asset:column:check` or `asset:custom-check:name`."""
+    """One rule of one asset. `id` is `asset:column:check` or `asset:custom-check:name`.
+
+    A rule that each row keeps by itself may look at the rows `among` all, those that a run can have
+    written: the others were checked when they were.
+    """
 
     id: str
     asset: Asset
     rule: ColumnCheck | CustomCheck
     column: Column | None = None
+    among: Rows | None = None
 
     @property
     def blocking(self) -> bool:
@@ -73,7 +86,8 @@ class CheckResult:
     """The outcome of a check.
 
     `failed_rows` counts the bad rows (None when the check has no such count), `bad_rows_sql` finds
-    them, `sample` holds at most SAMPLE_ROWS of them. `error` says why a check could not run.
+    them, `sample` holds at most SAMPLE_ROWS of them. `total_rows` were looked at, `which_rows`
+    says which. `error` says why a check could not run.
     """
 
     check: Check
@@ -84,6 +98,7 @@ class CheckResult:
     bad_rows_sql: str | None = None
     sample: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     error: str | None = None
+    which_rows: str | None = None
 
     @property
     def rejects(self) -> bool:
@@ -160,6 +175,8 @@ def bad_rows_sql(asset: Asset, check: Check) -> str | None:
             f"SELECT * FROM {table}\nWHERE {name} IN (\n"
             f"  SELECT {name} FROM {table} GROUP BY {name} HAVING count(*) > 1\n)\nORDER BY {name}"
         )
+    if check.among:
+        return f"SELECT * FROM {table}\nWHERE {check.among.condition}\n  AND ({_condition(check)})"
     return f"SELECT * FROM {table}\nWHERE {_condition(check)}"
 
 
@@ -176,23 +193,22 @@ def _together(
     if not checks:
         return {}
     try:
-        counts, total = _counts(connection, asset, checks)
+        counts = _counts(connection, asset, checks)
     except duckdb.Error as error:
         _require_transaction(connection, None, error)
         return {}
     return {
-        check.id: _column_result(connection, asset, check, counts[check.id], total)
-        for check in checks
+        check.id: _column_result(connection, asset, check, *counts[check.id]) for check in checks
     }
 
 
 def _alone(connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check) -> CheckResult:
     try:
-        counts, total = _counts(connection, asset, [check])
+        counts = _counts(connection, asset, [check])
     except duckdb.Error as error:
         _require_transaction(connection, check, error)
         return failed_to_run(check, str(error))
-    return _column_result(connection, asset, check, counts[check.id], total)
+    return _column_result(connection, asset, check, *counts[check.id])
 
 
 def _require_transaction(
@@ -210,25 +226,36 @@ def _require_transaction(
 
 def _counts(
     connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check]
-) -> tuple[dict[str, int], int]:
-    """Bad rows by check id, and all rows, in two statements and one or two for each `unique`."""
+) -> dict[str, tuple[int, int]]:
+    """Bad rows and all rows that were looked at, by check id: two statements for the checks of the
+    same rows, and one or two for each `unique`, which sees the whole table."""
     table = relation(asset.name)
+    found: dict[str, tuple[int, int]] = {}
+    for among in dict.fromkeys(check.among for check in checks):
+        rows = f"(SELECT * FROM {table} WHERE {among.condition})" if among else table
+        found |= _counts_in(connection, rows, [check for check in checks if check.among == among])
+    return found
+
+
+def _counts_in(
+    connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[Check]
+) -> dict[str, tuple[int, int]]:
     unique = [check for check in checks if check.rule.name == "unique"]
     pruned = [check for check in checks if RULES[check.rule.name].prunable]
     scanned = [check for check in checks if check not in unique and check not in pruned]
-    cells = [f"(SELECT count(*) FROM {table} WHERE {_condition(check)})" for check in pruned]
-    total, *found = _row(connection, ", ".join([f"(SELECT count(*) FROM {table})", *cells]))
+    cells = [f"(SELECT count(*) FROM {rows} WHERE {_condition(check)})" for check in pruned]
+    total, *found = _row(connection, ", ".join([f"(SELECT count(*) FROM {rows})", *cells]))
     if scanned:
         filters = [f"count(*) FILTER (WHERE {_condition(check)})" for check in scanned]
-        found += _row(connection, f"{', '.join(filters)} FROM {table}")
+        found += _row(connection, f"{', '.join(filters)} FROM {rows}")
     counts = dict(zip((check.id for check in [*pruned, *scanned]), found, strict=True))
-    types = described(connection, table) if unique else {}
+    types = described(connection, rows) if unique else {}
     kinds = {name.lower(): kind for name, kind in types.items()}
     for check in unique:
         assert check.column is not None
         name = check.column.name
-        counts[check.id] = _surplus(connection, table, quoted(name), kinds.get(name.lower(), ""))
-    return counts, total
+        counts[check.id] = _surplus(connection, rows, quoted(name), kinds.get(name.lower(), ""))
+    return {id: (count, total) for id, count in counts.items()}
 
 
 def _surplus(connection: duckdb.DuckDBPyConnection, table: str, name: str, kind: str) -> int:
@@ -246,11 +273,13 @@ def _surplus(connection: duckdb.DuckDBPyConnection, table: str, name: str, kind:
 def _column_result(
     connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check, count: int, total: int
 ) -> CheckResult:
+    looked_at = check.among.words if check.among else "all"
     query = bad_rows_sql(asset, check) or ""
     if count == 0:
-        return CheckResult(check, True, "passed", 0, total, query)
+        return CheckResult(check, True, "passed", 0, total, query, which_rows=looked_at)
     share = f"{count:,} of {total:,} rows break the rule: {check.words}"
-    return CheckResult(check, False, share, count, total, query, _sample(connection, query, check))
+    sample = _sample(connection, query, check)
+    return CheckResult(check, False, share, count, total, query, sample, which_rows=looked_at)
 
 
 def _custom_result(

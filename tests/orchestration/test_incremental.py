@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import psycopg
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
 from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
-from orchestration.helpers import Tiny, failures, materialized, run_all, tables
+from orchestration.helpers import Tiny, checks_recorded, failures, materialized, run_all, tables
 
 _CONNECTIONS = """
 default_environment: default
@@ -167,6 +168,37 @@ class TestDays:
         result = feed.run(DAYS[2])
         assert metadata(result, ORDERS)["rows_written"] == 4
         assert [id for (id,) in feed.query("SELECT id FROM raw.orders ORDER BY id")] == [3, 4, 5, 6]
+
+
+class TestChecksOfAPartition:
+    def test_rows_of_other_days_do_not_stop_a_day_and_a_double_key_does(self, feed: Feed) -> None:
+        feed.succeed(DAYS[0], DAYS[4])
+        with duckdb.connect(str(feed.warehouse)) as connection:
+            connection.execute("UPDATE stg.orders SET amount = -1 WHERE id = 1")
+        result = feed.run(DAYS[1])
+        assert result.success
+        found = checks_recorded(result)
+        looked_at = {
+            name.partition(":")[2]: check.metadata["which_rows"].value
+            for name, check in found.items()
+        }
+        assert looked_at == {
+            "id__unique": "all",
+            "id__not_null": "2024-03-02 by day",
+            "amount__positive": "2024-03-02 by day",
+        }
+        feed.source("UPDATE orders SET amount = -2 WHERE id IN (2, 3)")
+        check = checks_recorded(feed.run(DAYS[1], DAYS[2]))["stg/orders:amount__positive"]
+        assert check.metadata["result"].value.startswith("1 of 4 rows break the rule")
+        assert "day" in str(check.metadata["bad_rows_sql"].value)
+        assert feed.query("SELECT amount FROM stg.orders WHERE id IN (1, 3) ORDER BY id") == [
+            (-1,),
+            (3,),
+        ]
+
+    def test_a_run_of_everything_looks_at_all_rows(self, feed: Feed) -> None:
+        check = checks_recorded(feed.run())["stg/orders:amount__positive"]
+        assert check.metadata["which_rows"].value == "all"
 
 
 class TestReconciliation:
