@@ -392,7 +392,7 @@ custom_checks:
             "y: min": (False, None, True),
             "y: not_null": (False, 1, False),
             "y: pattern": (False, None, True),
-            "fine": (True, None, False),
+            "fine": (True, 0, False),
             "broken": (False, None, True),
         }
         assert not built.published

@@ -1,0 +1,120 @@
+"""How long a load takes when everything is read, and when one row in a hundred has changed.
+
+    python benchmarks/incremental.py [ROWS]
+
+ROWS (100000) and ten times as many, in a PostgreSQL of its own. Prints the median of three loads of
+each kind, in seconds, and how many times longer the full one takes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.interval import interval_between
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
+from ecommerce_dagster.warehouse.publish import publish
+
+ROUNDS = 3
+# Rows are spread over a hundred days, so that a day is one in a hundred as well.
+FIRST_DAY, A_DAY = "2024-01-01", interval_between("2024-02-20", None)
+_TABLE = """
+CREATE TABLE {name} (id bigint PRIMARY KEY, at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL, name text, amount numeric(12, 2));
+INSERT INTO {name}
+    SELECT n, '{day}Z'::timestamptz + n % 100 * interval '1 day', '{day}Z', 'name ' || n, n % 997
+    FROM generate_series(1, {rows}) n;
+CREATE INDEX ON {name} (at);
+CREATE INDEX ON {name} (updated_at);
+ANALYZE {name}
+"""
+_STRATEGIES = {
+    "merge by watermark": "merge",
+    "delete+insert of a day": "delete+insert",
+}
+
+
+def asset_of(name: str, strategy: str) -> Asset:
+    key = "updated_at" if strategy == "merge" else "at"
+    return Asset.model_validate(
+        {
+            "name": f"raw.{name}",
+            "type": "ingestr",
+            "parameters": {
+                "source_connection": "pg",
+                "source_table": f"public.{name}",
+                "incremental_strategy": strategy,
+                "incremental_key": key,
+            },
+            "columns": [{"name": "id", "primary_key": True}],
+        }
+    )
+
+
+def seconds(duck: duckdb.DuckDBPyConnection, fill: Ingestion) -> tuple[float, int]:
+    """How long a load takes, and how many rows it wrote."""
+    started = time.perf_counter()
+    with fill.prepare(duck):
+        built = publish(duck, fill.asset, on_duckdb(fill), [], lambda template: template)
+    return time.perf_counter() - started, built.loaded.rows_written or 0
+
+
+def measure(
+    source: PostgresConnection,
+    postgres: psycopg.Connection,
+    duck: duckdb.DuckDBPyConnection,
+    rows: int,
+) -> None:
+    for words, strategy in _STRATEGIES.items():
+        name = f"t_{rows}_{strategy.partition('+')[0]}"
+        postgres.execute(_TABLE.format(name=name, day=FIRST_DAY, rows=rows).encode())
+        asset = asset_of(name, strategy)
+        seconds(duck, Ingestion(asset, source))
+        full, part, keys = [], [], []
+        for _ in range(ROUNDS):
+            full.append(seconds(duck, Ingestion(asset, source, full_refresh=True))[0])
+            change = (
+                f"UPDATE {name} SET amount = amount + 1, updated_at = now() WHERE id % 100 = 50"
+            )
+            postgres.execute(change.encode())
+            interval = None if strategy == "merge" else A_DAY
+            took, written = seconds(duck, Ingestion(asset, source, interval))
+            assert written == rows // 100, written
+            part.append(took)
+            if strategy == "merge":
+                keys.append(seconds(duck, Ingestion(asset, source, reconcile=True))[0])
+        whole, some = statistics.median(full), statistics.median(part)
+        ratio = f"full {whole:.2f} s, 1 % {some:.2f} s ({whole / some:.1f}x)"
+        told = f", with all keys compared {statistics.median(keys):.2f} s" if keys else ""
+        print(f"{rows:>9,} rows, {words}: {ratio}{told}")
+
+
+def main() -> None:
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory(prefix="incremental-") as folder:
+        Path(folder).chmod(0o755)
+        with EmbeddedPostgres(Path(folder, "server")) as server:
+            source = PostgresConnection(
+                server.host, server.port, server.database, server.user, server.password
+            )
+            with (
+                psycopg.connect(server.dsn, autocommit=True) as postgres,
+                open_warehouse(str(Path(folder, "warehouse.duckdb"))) as duck,
+            ):
+                for factor in (1, 10):
+                    measure(source, postgres, duck, factor * rows)
+
+
+if __name__ == "__main__":
+    main()
