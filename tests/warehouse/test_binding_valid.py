@@ -459,6 +459,6 @@ def test_random_pipelines_are_wrong_where_duckdb_says_so(
     }
     # What reads a broken table is not judged by columns that nobody knows.
     assert found - unsure == wrong
-    assert {
-        f for f in files.findings({}) if f.rule == "query-binds" and "upper" in f.message
-    } == set()
+    # When the source cannot be asked, less is known, and nothing else is claimed.
+    guessed = {f.file.removesuffix(".sql") for f in files.findings({}) if f.severity == "error"}
+    assert guessed - unsure <= wrong
