@@ -20,7 +20,7 @@ dev: install ## Start Dagster's web UI at http://127.0.0.1:3000.
 
 .PHONY: test
 test: install ## Set up and run the tests.
-	pytest
+	pytest --numprocesses auto --dist loadfile
 
 .PHONY: lint
 lint: install ## Style, types and the direction of imports.

@@ -43,13 +43,14 @@ def publish(
     errors: dict[str, CheckResult] = {}
     one_by_one = False
     loaded: Loaded | None = None
-    rows_before: int | None = None
     build_seconds = 0.0
+    # Before the transaction: to look for a table in DuckDB's catalogue begins a transaction in each
+    # attached database, and from then on nothing is seen of what others commit there.
+    rows_before, before = _shape(connection, asset)
     while True:
         try:
             connection.execute("BEGIN")
             if loaded is None or not always:
-                rows_before, before = _shape(connection, asset)
                 started = time.perf_counter()
                 loaded = fill(connection)
                 build_seconds = time.perf_counter() - started
