@@ -80,7 +80,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
 
     ASSETS are names or files. Without dates everything is brought up to what the source holds now.
     Exit code 0: everything succeeded; 1: something failed, also a check that does not block; 2: the
-    files or the options are wrong.
+    files or the options are wrong, or the check of --single-check has no answer.
     """
     with user_errors():
         from ecommerce_dagster.cli.workspace import run_from_options

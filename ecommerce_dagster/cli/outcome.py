@@ -62,6 +62,11 @@ def succeeded(outcomes: Sequence[AssetOutcome]) -> bool:
     return not any(outcome.status in {"failed", "upstream_failed"} for outcome in outcomes)
 
 
+def unanswered(outcomes: Sequence[AssetOutcome]) -> bool:
+    """Whether a check could not be evaluated."""
+    return any(check.status == "error" for one in outcomes for check in one.checks.values())
+
+
 def as_json(pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome]) -> dict[str, Any]:
     """The outcome for programs."""
     return {

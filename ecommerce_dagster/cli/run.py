@@ -16,7 +16,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded
+from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded, unanswered
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
@@ -63,7 +63,8 @@ class RunRequest:
 def run_and_report(
     project: Project, request: RunRequest | None = None, output: str = "text"
 ) -> int:
-    """Run, and print what happened. The exit code: 0 when everything succeeded, else 1."""
+    """Run, and print what happened. The exit code: 0 when everything succeeded, else 1; 2 when the
+    single check that was asked for could not be answered."""
     request = request or RunRequest()
     console = console_of(sys.stderr if output == "json" else sys.stdout)
     selected = _selected(project, request)
@@ -74,6 +75,8 @@ def run_and_report(
     if output == "json":
         interval = request.interval or yesterday()
         print(json.dumps(as_json(project.pipeline.name, interval, ordered), indent=2))
+    if request.single_check and unanswered(ordered):
+        return 2
     return 0 if succeeded(ordered) else 1
 
 
@@ -139,7 +142,9 @@ def run(
             f"Interrupted. {built} of {len(selected)} assets were finished; the others are as they "
             "were. `ecommerce run --continue` does the rest."
         )
-    _tell_blocked(project, selected, outcomes)
+    checked = {check.asset.name for check in checks}
+    about = selected if building else [name for name in selected if name in checked]
+    _tell_blocked(project, about, outcomes)
     return outcomes
 
 

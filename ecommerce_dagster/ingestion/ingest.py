@@ -113,7 +113,7 @@ class Ingestion(Request):
     ) -> Loaded:
         """Make the table agree with the source in all keys, and report it with `loaded`."""
         table, primary_key = self.asset.name, primary_key_of(self.asset)
-        whole = replace(source, condition=None)
+        whole = replace(source, condition=self.whole(source.key))
         names = (*primary_key, incremental_key_of(self.asset) or "")
         keys = {name.lower() for name in names}
         columns = tuple(column for column in whole.columns if column.name.lower() in keys)

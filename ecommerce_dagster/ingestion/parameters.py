@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from ecommerce_dagster.bruin.durations import seconds_in
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.models import Asset, as_text
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.ingestion.source import QUERY
@@ -43,9 +44,17 @@ def primary_key_of(asset: Asset) -> tuple[str, ...]:
     return asset.primary_key or _names(asset, "primary_key")
 
 
-def source_table_of(asset: Asset, interval: Interval | None) -> str:
-    """The source, the placeholders of a `query:` filled in for an interval; for all without one."""
-    table, first, last = asset.parameter("source_table").strip(), "-infinity", "infinity"
+def start_of(asset: Asset) -> datetime | None:
+    """The first instant of a full refresh, as the asset's `start_date` says."""
+    day = interval_between(asset.start_date, None)
+    return day.start if day else None
+
+
+def source_table_of(asset: Asset, interval: Interval | None, since: datetime | None = None) -> str:
+    """The source, the placeholders of a `query:` filled in for an interval; without one, for all
+    that is not before `since`."""
+    table, last = asset.parameter("source_table").strip(), "infinity"
+    first = since.isoformat() if since else "-infinity"
     if not table.startswith(QUERY):
         return table
     if interval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import datetime
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset, Column
@@ -13,9 +14,10 @@ from ecommerce_dagster.ingestion.parameters import (
     overlap_of,
     primary_key_of,
     source_table_of,
+    start_of,
     strategy_of,
 )
-from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, within
+from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, since, within
 from ecommerce_dagster.warehouse.interface import Filling, Target
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
@@ -24,6 +26,7 @@ from ecommerce_dagster.warehouse.sql_asset import AssetError
 class Request:
     """One run of an ingestr asset. A subclass, which reads the source, has the fields.
 
+    A full refresh takes what is not before the asset's `start_date`. Else
     replace takes everything; delete+insert the interval, or everything without one; merge the rows
     at or after the largest key that is loaded; append those after it. `reconcile` makes a merge
     compare all keys as well: what is gone from the source goes, what was missed comes.
@@ -52,7 +55,17 @@ class Request:
     def source_table(self) -> str:
         """The source with the placeholders of `query:` sources filled in."""
         whole = self.from_scratch or self.reconciles
-        return source_table_of(self.asset, None if whole else self.interval)
+        return source_table_of(self.asset, None if whole else self.interval, self.first)
+
+    @property
+    def first(self) -> datetime | None:
+        """Where a run that makes the table what a full refresh makes of it begins."""
+        return start_of(self.asset) if self.from_scratch or self.reconciles else None
+
+    def whole(self, key_called: Callable[[str], Key]) -> str | None:
+        """The condition of all the rows that a full refresh takes; None for the whole source."""
+        name, first = incremental_key_of(self.asset), start_of(self.asset)
+        return since(key_called(name), first) if name and first else None
 
     @property
     def reconciles(self) -> bool:
@@ -99,8 +112,10 @@ class Request:
         its rows meet a condition, and `now` the time by its clock.
         """
         name, table = incremental_key_of(self.asset), self.asset.name
-        if name is None or self.from_scratch:
+        if name is None:
             return None
+        if self.from_scratch:
+            return self.whole(key_called)
         key = key_called(name)
         if self.strategy == "delete+insert":
             return within(key, self.interval) if self.interval else None
@@ -108,7 +123,9 @@ class Request:
         if self.strategy not in {"merge", "append"} or not existing:
             return None
         if self.strategy == "merge":
-            if (self.reconciles and not self.reads_keys) or _has_more(columns, existing):
+            if self.reconciles and not self.reads_keys:
+                return self.whole(key_called)
+            if _has_more(columns, existing):
                 return None
             # A time that is yet to come tells nothing of what was loaded.
             until = now() if key.is_moment else None
@@ -123,7 +140,8 @@ class Request:
         """How the rows that meet the condition enter the table."""
         strategy = self.strategy
         if strategy == "delete+insert":
-            strategy = "time_interval" if condition else "create+replace"
+            windowed = condition and not self.from_scratch
+            strategy = "time_interval" if windowed else "create+replace"
         return Filling(
             strategy,
             window=self.interval,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
@@ -81,11 +82,14 @@ class Key:
 
 def within(key: Key, window: Interval) -> str:
     """The rows of a window, half-open."""
-    if not key.is_moment:
-        raise LoadError(
-            f"the incremental_key {key.name} is {key.type}; an interval needs a date or a timestamp"
-        )
+    _require_moment(key)
     return f"{key.moment} >= {literal(window.start)} AND {key.moment} < {literal(window.end)}"
+
+
+def since(key: Key, first: datetime) -> str:
+    """The rows that are not before an instant, those whose key tells nothing among them."""
+    _require_moment(key)
+    return f"({key.moment} >= {literal(first)} OR {key.untold})"
 
 
 def from_largest(key: Key, table: str, mark: Watermark, overlap: float) -> str | None:
@@ -119,6 +123,13 @@ def after_largest(key: Key, table: str, mark: Watermark, count: Callable[[str], 
     largest = _largest(key, table, mark)
     later = f"{key.ordered} > {largest} AND " if largest else ""
     return f"{later}NOT ({key.untold})"
+
+
+def _require_moment(key: Key) -> None:
+    if not key.is_moment:
+        raise LoadError(
+            f"the incremental_key {key.name} is {key.type}; an interval needs a date or a timestamp"
+        )
 
 
 def _largest(key: Key, table: str, mark: Watermark) -> str | None:
