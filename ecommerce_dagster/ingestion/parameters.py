@@ -87,6 +87,13 @@ def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
     for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
         log.error(*asset.at("parameters", name), "valid-ingestr", message)
+    for column in asset.columns:
+        if column.mask:
+            message = (
+                f"'{column.name}' is loaded as it is: mask '{column.mask}' hides it on Dagster's "
+                "pages alone; mask it in a `query:` source"
+            )
+            log.warning(*column.at("mask"), "valid-ingestr", message)
     try:
         overlap_of(asset)
     except ValueError as error:

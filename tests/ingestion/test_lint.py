@@ -26,6 +26,15 @@ def problems(asset: Asset) -> list[str]:
     return [problem.message for problem in log.errors]
 
 
+def test_a_mask_that_a_load_would_pass_over_is_told() -> None:
+    log = ProblemLog()
+    lint_ingestion(asset_of("", "columns: [{name: mail, mask: hash}, {name: id}]"), log)
+    assert [problem.message for problem in log.warnings] == [
+        "'mail' is loaded as it is: mask 'hash' hides it on Dagster's pages alone; "
+        "mask it in a `query:` source"
+    ]
+
+
 @pytest.mark.parametrize(
     ("parameters", "rest"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -269,3 +270,39 @@ def _closed(stage: Stage, spec: Spec) -> list[tuple[object, ...]] | None:
         "* EXCLUDE (_valid_from, _valid_until), epoch_us(_valid_from), epoch_us(_valid_until)",
     )
     return None if found is None else [row for row in found if row[len(COLUMNS)] is False]
+
+
+mistakes = st.sampled_from(
+    [
+        ("type: duckdb.sql", "type: duckdb.sqll"),
+        ("- name: id", "- nme: id"),
+        ("columns:", "columns: ["),
+        ("columns:", "depends: [no.where]\ncolumns:"),
+        ("columns:", "materialisation: {type: table}\ncolumns:"),
+        ("columns:", "materialization: {type: table, strategy: upsert}\ncolumns:"),
+    ]
+)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES < 10,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=(Phase.generate,),
+)
+@given(data=st.data(), specs=pipelines(), mistake=mistakes)
+def test_a_mistake_is_refused_with_its_file_and_line_and_nothing_is_built(
+    data: st.DataObject, specs: list[Spec], mistake: tuple[str, str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(Path(folder), specs, 0, [""] * len(specs), typed=True)
+        # What a disabled asset depends on is nobody's business.
+        name = data.draw(st.sampled_from([stage.files[s.name] for s in specs if s.enabled]))
+        text = (stage.folder / name).read_text()
+        stage.write(name, text.replace(*mistake, 1))
+        outcome = stage.ecommerce("run")
+        assert outcome.code == 2, outcome.stdout
+        assert re.search(rf"{re.escape(name)}:\d+: ", outcome.stderr), outcome.stderr
+        assert not (stage.folder / "warehouse.duckdb").exists()
