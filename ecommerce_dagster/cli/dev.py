@@ -32,6 +32,7 @@ def run_dev(port: int) -> int:
             summary = generate(dsn, Options())
             click.echo(f"Generated {summary.orders} orders for today.")
         click.echo(f"Dagster is starting at http://{_HOST}:{port} (Ctrl-C stops it)")
+        click.echo("After a change to a file: Reload definitions, on its Lineage page.")
         command = [
             str(Path(sys.executable).with_name("dagster")),
             *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
