@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     # It takes half a second, which commands that only read files do without.
     import dagster as dg
 
+
+class StateError(Exception):
+    """Dagster's records of runs cannot be kept; the text is for the user."""
+
+
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
 
@@ -95,13 +100,18 @@ def dagster_home() -> Path:
 
 @contextmanager
 def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """The local Dagster instance.
+    """The local Dagster instance. Raises StateError when the disk does not take its records.
 
     The first process that opens it creates its databases; two at once would collide.
     """
     import dagster as dg
+    from sqlalchemy.exc import DatabaseError
 
-    with FileLock(dagster_home() / "opening.lock"):
-        instance = dg.DagsterInstance.get()
-    with instance:
-        yield instance
+    home = dagster_home()
+    try:
+        with FileLock(home / "opening.lock"):
+            instance = dg.DagsterInstance.get()
+        with instance:
+            yield instance
+    except DatabaseError as error:
+        raise StateError(f"the records of runs in {home} cannot be kept: {error.orig}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,22 @@ _EXIT_CODES = {
     "SourceError": 1,
     "EmbeddedPostgresError": 1,
     "GeneratorError": 1,
+    "StateError": 1,
     "SelectionError": 2,
     "QueryError": 1,
     "FolderError": 2,
 }
 _INTERRUPTED = 130
+# What a machine refuses whatever the program does: rights, room, a broken disk.
+_OF_THE_MACHINE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 @contextmanager
@@ -38,8 +50,20 @@ def user_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        codes = [_EXIT_CODES[c.__name__] for c in type(error).__mro__ if c.__name__ in _EXIT_CODES]
-        if not codes:
+        told = _for_the_user(error)
+        if told is None:
             raise
-        click.echo(str(error), err=True)
-        sys.exit(codes[0])
+        message, code = told
+        click.echo(message, err=True)
+        sys.exit(code)
+
+
+def _for_the_user(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error, and the exit code; None for a mistake of this program."""
+    names = (kind.__name__ for kind in type(error).__mro__)
+    code = next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), None)
+    if code is not None:
+        return str(error), code
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part), 1
+    return None

@@ -54,6 +54,9 @@ class DuckDBIngestion(Request):
         attached.callback(connection.execute, f"DETACH {_ALIAS}")
         return attached
 
+    def cancel(self) -> None:
+        """Nothing: a DuckDB that is attached hears the interrupt itself."""
+
     def __call__(self, target: Target) -> Loaded:
         try:
             with target.reader() as connection:

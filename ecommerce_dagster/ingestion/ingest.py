@@ -19,6 +19,7 @@ from ecommerce_dagster.ingestion.postgres import (
     SourceError,
     ask,
     attach,
+    cancel,
     detach,
     reason,
     settle,
@@ -52,6 +53,10 @@ class Ingestion(Request):
         attached = ExitStack()
         attached.callback(detach, connection)
         return attached
+
+    def cancel(self) -> None:
+        """End what PostgreSQL is doing for this process, from another thread."""
+        cancel(self.postgres)
 
     def __call__(self, target: Target) -> Loaded:
         try:

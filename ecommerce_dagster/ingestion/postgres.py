@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import psycopg
@@ -21,6 +22,13 @@ from ecommerce_dagster.warehouse.identifiers import literal
 ALIAS = "_source"
 _SECRET = "_source_secret"  # noqa: S105
 _CONNECT_SECONDS = 10
+# What the sessions of this process are called in pg_stat_activity: no others are.
+_APPLICATION = f"ecommerce_dagster-{uuid4().hex}"
+_PATIENCE = 5  # seconds, for the order to cancel
+_CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE application_name = %s AND state = 'active' AND pid <> pg_backend_pid()
+"""
 
 # Values that travel as text read the same whatever the server, the database or the role prefers.
 _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
@@ -28,6 +36,7 @@ _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postg
 # What matters in a message: PostgreSQL's own words, else the network's, else DuckDB's.
 _REASONS = (
     re.compile(r"(?:ERROR|FATAL):  (.+)"),
+    re.compile(r"(server closed the connection unexpectedly)"),
     re.compile(r"Unable to connect to Postgres at \"[^\"]*\": (.+)"),
     re.compile(r"^(?:[A-Z][\w ]* Error: )?(.+?)\s*(?:\n\n|\n\t|\Z)", re.DOTALL),
 )
@@ -55,7 +64,8 @@ def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, sche
     }
     settings = ", ".join(f"{key} {literal(value)}" for key, value in fields.items() if value)
     options = (
-        f"sslmode={connection.ssl_mode} connect_timeout={_CONNECT_SECONDS} client_encoding=UTF8"
+        f"sslmode={connection.ssl_mode} connect_timeout={_CONNECT_SECONDS} client_encoding=UTF8 "
+        f"application_name={_APPLICATION}"
     )
     try:
         duck.execute(f"CREATE OR REPLACE TEMPORARY SECRET {_SECRET} (TYPE postgres, {settings})")
@@ -112,6 +122,7 @@ def session(
             sslmode=connection.ssl_mode,
             connect_timeout=patience or _CONNECT_SECONDS,
             client_encoding="UTF8",
+            application_name=_APPLICATION,
         )
     except psycopg.OperationalError as error:
         raise unreachable(connection, error) from None
@@ -124,6 +135,13 @@ def session(
             yield found
     except psycopg.OperationalError as error:
         raise SourceError(f"PostgreSQL at {connection.address}: {reason(error)}") from error
+
+
+def cancel(connection: PostgresConnection) -> None:
+    """End what PostgreSQL is doing for this process: DuckDB, while it waits for an answer, hears no
+    interrupt. A server that does not answer is left alone."""
+    with suppress(SourceError), session(connection, _PATIENCE) as other:
+        other.execute(_CANCEL, [_APPLICATION])
 
 
 def reason(error: Exception) -> str:

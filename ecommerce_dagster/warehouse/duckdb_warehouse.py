@@ -43,6 +43,10 @@ class Attaching(Protocol):
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[object]: ...
 
+    def cancel(self) -> None:
+        """End what the other database is doing for this process; called from another thread."""
+        ...
+
 
 @dataclass(frozen=True)
 class DuckDBTarget:
@@ -138,10 +142,12 @@ class DuckDBWarehouse:
         timeout: float | None = None,
     ) -> Published:
         with self.open() as connection:
+            cancel = None
             if isinstance(fill, Attaching):
                 # What it attaches is let go with the connection.
                 fill.prepare(connection)
-            with time_limit(connection, timeout):
+                cancel = fill.cancel
+            with time_limit(connection, timeout, cancel):
                 return publish(connection, asset, on_duckdb(fill), checks, render)
 
     def check(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Timer
+from threading import Event, Thread
 
 import duckdb
+
+_AGAIN = 1.0  # seconds: an interrupt that comes between two statements is lost
 
 
 class TimeLimitError(Exception):
@@ -14,20 +16,30 @@ class TimeLimitError(Exception):
 
 
 @contextmanager
-def time_limit(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterator[None]:
-    """Interrupt the connection after so many seconds. Raises TimeLimitError then."""
+def time_limit(
+    connection: duckdb.DuckDBPyConnection,
+    seconds: float | None,
+    cancel: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Interrupt the connection after so many seconds. Raises TimeLimitError then.
+
+    `cancel` ends what the connection may be waiting for elsewhere.
+    """
     if seconds is None:
         yield
         return
-    over = Event()
+    over, done = Event(), Event()
 
-    def interrupt() -> None:
-        over.set()
-        connection.interrupt()
+    def watch(patience: float) -> None:
+        while not done.wait(patience):
+            over.set()
+            connection.interrupt()
+            if cancel:
+                cancel()
+            patience = _AGAIN
 
-    timer = Timer(seconds, interrupt)
-    timer.daemon = True
-    timer.start()
+    watcher = Thread(target=watch, args=[seconds], daemon=True)
+    watcher.start()
     try:
         yield
     except Exception:
@@ -35,4 +47,5 @@ def time_limit(connection: duckdb.DuckDBPyConnection, seconds: float | None) -> 
             raise TimeLimitError from None
         raise
     finally:
-        timer.cancel()
+        done.set()
+        watcher.join()

@@ -1,0 +1,63 @@
+"""A pipeline that loads from PostgreSQL, for what can go wrong between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from orchestration.helpers import Outcome, Tiny
+
+from ecommerce_dagster.embedded_postgres import PostgresServer
+
+_CONFIG = """
+default_environment: default
+environments:
+  default:
+    connections:
+      duckdb:
+        - name: duckdb-default
+          path: warehouse.duckdb
+      postgres:
+        - name: pg
+          host: {s.host}
+          port: {s.port}
+          username: {s.user}
+          password: {s.password}
+          database: {s.database}
+"""
+
+
+def connect(pipeline: Tiny, server: PostgresServer) -> None:
+    """Make a database the source of a pipeline."""
+    pipeline.write(".bruin.yml", _CONFIG.format(s=server))
+
+
+def ingest(pipeline: Tiny, table: str, more: str = "", **parameters: str) -> str:
+    """An asset main.TABLE that loads public.TABLE. The path of its file."""
+    given = {"source_connection": "pg", "source_table": f"public.{table}", **parameters}
+    lines = "".join(f"  {key}: {value}\n" for key, value in given.items())
+    path = f"pipeline/assets/main.{table}.asset.yml"
+    pipeline.write(path, f"name: main.{table}\ntype: ingestr\n{more}\nparameters:\n{lines}")
+    return path
+
+
+@contextmanager
+def database(server: PostgresServer, name: str) -> Iterator[tuple[PostgresServer, Any]]:
+    """A new database of a server, and a session in it that commits by itself."""
+    with psycopg.connect(server.dsn, autocommit=True) as other:
+        other.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        other.execute(f"CREATE DATABASE {name}".encode())
+    place = replace(server, database=name)
+    with psycopg.connect(place.dsn, autocommit=True) as session:
+        yield place, session
+
+
+def assert_fails(outcome: Outcome, *parts: str) -> None:
+    """A command fails as it should: a message with these parts, no traceback."""
+    assert outcome.code == 1, outcome.text
+    assert "Traceback" not in outcome.text
+    for part in parts:
+        assert part in outcome.text
