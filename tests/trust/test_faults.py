@@ -184,7 +184,7 @@ class TestTheDisk:
     @pytest.mark.parametrize(
         ("folder", "said"),
         [
-            ("", "main.small\n  {0}/warehouse.duckdb.lock cannot be written: Permission denied"),
+            ("", "{0}/warehouse.duckdb.lock cannot be written: "),
             ("state/dagster", "{0}/state/dagster/"),
         ],
         ids=["warehouse", "state"],
