@@ -297,13 +297,13 @@ class TestTheSource:
         ingesting.ecommerce("run")
         assert ingesting.query("FROM main.people") == [("x", "a@b.c")]
 
-    def test_a_source_that_is_no_postgres_is_left_out_with_a_word(self, ingesting: Tiny) -> None:
-        asset = INGESTED.replace("source_connection: pg", "source_connection: duckdb-default")
-        ingesting.write("pipeline/assets/main.customers.asset.yml", asset)
+    def test_a_source_that_cannot_be_read_is_left_out_with_a_word(self, ingesting: Tiny) -> None:
+        config = CONFIG.format(host="127.0.0.1", port=1, password="x")
+        ingesting.write(".bruin.yml", config.replace("postgres:\n", "mysql:\n"))
         outcome = ingesting.ecommerce("validate")
         assert "pipeline/assets/main.customers.asset.yml:" in outcome.stderr
-        assert "duckdb" in outcome.stderr
-        assert "supported: postgres" in outcome.stderr
+        assert "mysql" in outcome.stderr
+        assert "supported: duckdb, postgres" in outcome.stderr
 
 
 class TestTheWarehouse:
