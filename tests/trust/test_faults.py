@@ -36,7 +36,8 @@ class Branches:
         session.execute("CREATE VIEW t AS SELECT 1 AS id; CREATE TABLE u AS SELECT 1 AS id")
         connect(pipeline, server)
         for table in "t", "u":
-            ingest(pipeline, table)
+            # A server that starts again refuses everybody for a moment.
+            ingest(pipeline, table, "retries: 3" if table == "u" else "")
             name = f"main.below_{table}"
             pipeline.sql(name, f"SELECT * FROM main.{table}", f"depends: [main.{table}]")
         assert pipeline.ecommerce("run").succeeded
@@ -74,7 +75,7 @@ class TestPostgres:
             )
             assert branches.largest() == T_KEEPS_ITS_ROWS
 
-            ingest(tiny, "t", "retries: 1")
+            ingest(tiny, "t", "retries: 3")
             healed = _while_it_crashes(server, lambda: tiny.ecommerce("run"))
 
             assert healed.succeeded, healed.text
