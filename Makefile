@@ -91,3 +91,17 @@ install: .venv/installed ## Install everything into .venv.
 lock: ## Resolve the dependencies anew and pin them.
 	scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
+
+.PHONY: licences
+licences: install ## List the licences of the dependencies in docs/licences.md.
+	python scripts/licences > docs/licences.md
+
+.PHONY: test-lowest
+test-lowest: install ## Test the reader and the warehouse with the lowest versions that pyproject.toml allows.
+	@mkdir -p .ecommerce
+	scripts/uv pip compile --quiet --python-version 3.11 --no-header --extra dev --resolution lowest-direct \
+		--output-file .ecommerce/lowest.txt pyproject.toml
+	scripts/uv venv --quiet --allow-existing --python '>=3.11,<3.15' .ecommerce/lowest
+	scripts/uv pip sync --quiet --python .ecommerce/lowest/bin/python .ecommerce/lowest.txt
+	scripts/uv pip install --quiet --no-deps --python .ecommerce/lowest/bin/python --editable .
+	.ecommerce/lowest/bin/python -m pytest -n 0 tests/bruin tests/warehouse

@@ -252,6 +252,22 @@ EXPECTED = {
         FROM order_items i JOIN {SOLD} o ON o.id = i.order_id
         JOIN product_variants v ON v.id = i.variant_id GROUP BY 1""",
 }
+STAGED = {
+    "customers": """
+        SELECT id, btrim(email), full_name,
+            CASE WHEN btrim(country) = '' THEN 'Unknown' ELSE btrim(country) END,
+            age, created_at, updated_at
+        FROM customers""",
+    "products": "SELECT id, name, category, sku, created_at, updated_at FROM products",
+    "product_variants": """
+        SELECT id, product_id, variant_sku, color, size, manufacturing_price, selling_price,
+            stock_quantity, is_active, created_at, updated_at
+        FROM product_variants""",
+    "orders": "SELECT id, customer_id, order_date, status, total_amount FROM orders",
+    "order_items": """
+        SELECT id, order_id, variant_id, quantity, unit_price, total_price, created_at
+        FROM order_items""",
+}
 # Days whose borders differ between UTC and New York, where the clocks change on March 9.
 FIRST_DAY, LAST_DAY = "2025-02-27", "2025-03-10"
 # Orders at the very edges of days and months, one without lines, one a cent, and odd customers.
@@ -313,6 +329,14 @@ class TestRandomDataOverSeveralDays:
         found = [tuple(map(comparable, row)) for row in days.query(f"FROM mart.{mart}")]
         assert set(found) == expected
         assert len(found) == len(expected) > 0
+
+    @pytest.mark.parametrize("table", sorted(LAYERS["stg"]))
+    def test_a_staging_table_equals_what_postgres_computes_from_the_source(
+        self, days: Shop, table: str
+    ) -> None:
+        expected = sorted(days.source(STAGED[table]))
+        assert sorted(days.query(f"FROM stg.{table}")) == expected
+        assert expected
 
     def test_every_day_of_the_run_is_a_partition(self, days: Shop) -> None:
         expected = {

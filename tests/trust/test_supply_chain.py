@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 import pytest
-from orchestration.helpers import Tiny
+from orchestration.helpers import ROOT, Tiny
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from trust.helpers import assert_fails, connect, ingest
@@ -38,3 +40,10 @@ def test_an_extension_with_a_wrong_bit_is_refused(
         outcome, "main.t.asset.yml:6: DuckDB's postgres extension cannot be loaded", str(copy)
     )
     assert "its signature is either missing or invalid" in outcome.text
+
+
+def test_the_list_of_licences_is_that_of_the_dependencies() -> None:
+    written = subprocess.run(
+        [sys.executable, ROOT / "scripts/licences"], text=True, capture_output=True, check=True
+    ).stdout
+    assert (ROOT / "docs/licences.md").read_text() == written, "run `make licences`"
