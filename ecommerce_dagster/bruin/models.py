@@ -232,6 +232,11 @@ class Asset(Node):
         """Whether a full refresh leaves this asset alone."""
         return bool(self.refresh_restricted or self.full_refresh_restricted)
 
+    @property
+    def is_always_published(self) -> bool:
+        """Whether the table is committed before it is checked, as in Bruin."""
+        return bool(self.meta.get("publish") == "always")
+
     def parameter(self, name: str) -> str:
         """A text parameter, empty when it is not written."""
         value = self.parameters.get(name)

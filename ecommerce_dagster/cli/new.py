@@ -11,6 +11,15 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 
+# `{columns}` of the templates.
+_COLUMNS = """\
+columns:
+  - name: id
+    type: bigint
+    description: What the column means.
+    checks:
+      - name: not_null
+"""
 _SQL = """\
 /* @bruin
 name: {name}
@@ -19,13 +28,7 @@ description: What one row is, in words a business user understands.
 materialization:
   type: table
 depends: []
-columns:
-  - name: id
-    type: bigint
-    description: What the column means.
-    checks:
-      - name: not_null
-@bruin */
+{columns}@bruin */
 
 SELECT 1 AS id
 """
@@ -45,13 +48,7 @@ type: python
 description: What one row is, in words a business user understands.
 materialization:
   type: table
-columns:
-  - name: id
-    type: bigint
-    description: What the column means.
-    checks:
-      - name: not_null
-@bruin"""
+{columns}@bruin"""
 
 
 def materialize():
@@ -63,24 +60,12 @@ type: {kind}
 description: What one row is, in words a business user understands.
 parameters:
   path: {name}.csv
-columns:
-  - name: id
-    type: bigint
-    description: What the column means.
-    checks:
-      - name: not_null
-"""
+{columns}"""
 _SOURCE = """\
 name: {name}
 type: {kind}
 description: What one row is, and who makes this table.
-columns:
-  - name: id
-    type: bigint
-    description: What the column means.
-    checks:
-      - name: not_null
-"""
+{columns}"""
 _SENSOR_QUERY = """\
 name: {name}
 type: {kind}
@@ -131,6 +116,7 @@ def create_asset(project: Project, name: str, kind: str) -> None:
         if file.exists():
             raise click.ClickException(f"{file} exists already")
     words = {"name": name, "table": table, "connection": _postgres(project), "kind": kind}
+    words["columns"] = _COLUMNS
     if kind.startswith("pg.") and words["connection"] != project.connection_name(Asset(type=kind)):
         words["kind"] = f"{kind}\nconnection: {words['connection']}"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,13 @@ class PipelineFolder(click.Path):
         super().__init__(exists=True, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        # Here, so that `--help` does not wait for it.
+        from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+
         path = Path(str(super().convert(value, param, ctx)))
         if path.is_dir():
             return path
-        if path.name not in {"pipeline.yml", "pipeline.yaml"}:
+        if path.name not in PIPELINE_FILES:
             self.fail(f"'{path}' is neither a folder nor a pipeline.yml.", param, ctx)
         return path.parent
 

@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
-from ecommerce_dagster.bruin.interval import interval_between
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.run import RunRequest, run_tags
 from ecommerce_dagster.cli.selection import asset_called
+from ecommerce_dagster.cli.workspace import interval_of
 from ecommerce_dagster.orchestration.rendering import Rendering, rendering_of
 
 
@@ -26,10 +24,7 @@ def render_asset(
     output: str,
 ) -> None:
     """Print the statements for one asset. Raises SelectionError, AssetError."""
-    try:
-        interval = interval_between(start_date, end_date)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    interval = interval_of(start_date, end_date)
     asset = asset_called(project, name)
     request = RunRequest(
         interval=interval, full_refresh=full_refresh, apply_modifiers=apply_interval_modifiers

@@ -46,7 +46,7 @@ class RunRequest:
     """What to run, and how.
 
     `only` leaves out the checks ("main") or everything else ("checks"); `single_check` is the id of
-    the one check to run. Assets in `done` count as built (a run that goes on after a failure).
+    the one check to run. `proceed` leaves out what the last run finished.
     """
 
     selection: Selection = field(default_factory=Selection)

@@ -12,7 +12,7 @@ import click
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
-from ecommerce_dagster.bruin.interval import interval_between
+from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.located import WrittenFloat, WrittenInt
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
@@ -76,14 +76,25 @@ def project_from_options(
     """The pipeline that the shared options of a command name, and the asset in it: `asset` may be a
     name, a file, or the folder of a pipeline, which is no asset."""
     folder, names = located([asset] if asset else [], options["pipeline"])
-    project = open_project(
+    return _opened(folder, options), names[0] if names else None
+
+
+def _opened(folder: Path | None, options: Mapping[str, Any]) -> Project:
+    return open_project(
         folder,
         options["config_file"],
         options["environment"],
         variables_of(options["variables"]),
         options["variant"],
     )
-    return project, names[0] if names else None
+
+
+def interval_of(start: str | None, end: str | None) -> Interval | None:
+    """The interval that `--start-date` and `--end-date` say."""
+    try:
+        return interval_between(start, end)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def resources_for(project: Project) -> dict[str, Any]:
@@ -102,18 +113,9 @@ def run_from_options(
     from ecommerce_dagster.cli.run import RunRequest, run_and_report
     from ecommerce_dagster.cli.selection import Selection
 
-    try:
-        interval = interval_between(options["start_date"], options["end_date"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    interval = interval_of(options["start_date"], options["end_date"])
     folder, names = located(assets, pipeline)
-    project = open_project(
-        folder,
-        options["config_file"],
-        options["environment"],
-        variables_of(options["variables"]),
-        options["variant"],
-    )
+    project = _opened(folder, options)
     request = RunRequest(
         selection=Selection(
             assets=names,

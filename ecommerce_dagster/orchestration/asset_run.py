@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
-from ecommerce_dagster.bruin.templates import RenderError, RunContext
+from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
 from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.sensor import Mode
 from ecommerce_dagster.orchestration.names import resource_key
@@ -63,7 +62,7 @@ class AssetRun:
         prefix = project.connections.schema_prefix
         run = cls(project, asset, prefixed_asset(asset, prefix, project.by_name), context)
         try:
-            parameters = _rendered(asset.parameters, run.render)
+            parameters = render_nested(asset.parameters, run.render)
         except RenderError as error:
             message = f"a template in 'parameters': {error}"
             raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
@@ -136,7 +135,7 @@ class AssetRun:
         agrees with its source, which is loaded whole.
         """
         partitions = partitions_of(self.project.pipeline)
-        if self.interval is None and is_partitioned(self.asset) and partitions is not None:
+        if partitions is not None and self.rebuilds:
             return whole_range(partitions)
         return self._modified(self.interval)
 
@@ -218,12 +217,3 @@ class AssetRun:
         granularity = "" if asset.type == "ingestr" else asset.materialization.time_granularity
         inside = in_window(key, window, by_date=granularity == "date")
         return Rows(inside, f"{window} by {key}")
-
-
-def _rendered(value: Any, render: Callable[[str], str]) -> Any:
-    """A value with every text in it rendered."""
-    if isinstance(value, str):
-        return render(value)
-    if isinstance(value, Mapping):
-        return {key: _rendered(item, render) for key, item in value.items()}
-    return [_rendered(item, render) for item in value] if isinstance(value, list) else value

@@ -17,7 +17,7 @@ from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
 from ecommerce_dagster.postgres_warehouse.checks import evaluate, sample
 from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take_turn
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
-from ecommerce_dagster.warehouse.checks import Check, CheckResult, failed_to_run
+from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.interface import Fill, Published, Render, nothing
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
@@ -53,7 +53,7 @@ class PostgresWarehouse:
             started = time.perf_counter()
             loaded = fill(PostgresTarget(catalog))
             seconds = time.perf_counter() - started
-            if _is_always_published(asset):
+            if asset.is_always_published:
                 catalog.session.commit()
             built = _checked(catalog, asset, loaded, checks, render, seconds)
             return replace(built, rows_before=rows_before)
@@ -64,8 +64,7 @@ class PostgresWarehouse:
         with self._working(asset, read_only=True, timeout=timeout) as catalog:
             missing = catalog.find(asset.name).kind is None
             if missing and any(check.column for check in checks):
-                message = f"{asset.name} does not exist yet; materialize it first"
-                return tuple(failed_to_run(check, message) for check in checks)
+                return without_table(asset, checks)
             return _checked(catalog, asset, Loaded(), checks, render, 0.0).results
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:
@@ -105,10 +104,6 @@ class PostgresWarehouse:
             raise AssetError(f"{at}: {error}") from error
 
 
-def _is_always_published(asset: Asset) -> bool:
-    return asset.meta.get("publish") == "always"
-
-
 def _checked(
     catalog: Catalog,
     asset: Asset,
@@ -123,7 +118,7 @@ def _checked(
     rows = _count(catalog, table)
     started = time.perf_counter()
     results = evaluate(catalog, table, checks, render)
-    rejected = any(result.rejects for result in results) and not _is_always_published(asset)
+    rejected = any(result.rejects for result in results) and not asset.is_always_published
     # The rows of a view may take long.
     facts = _facts(catalog, table) if rows is not None and not rejected else TableFacts()
     if rejected:

@@ -165,6 +165,12 @@ def failed_to_run(check: Check, message: str) -> CheckResult:
     return CheckResult(check, False, f"could not be evaluated: {reason}", error=message)
 
 
+def without_table(asset: Asset, checks: Sequence[Check]) -> tuple[CheckResult, ...]:
+    """The results of checks on a table that does not exist."""
+    message = f"{asset.name} does not exist yet; materialize it first"
+    return tuple(failed_to_run(check, message) for check in checks)
+
+
 def bad_rows_sql(asset: Asset, check: Check) -> str | None:
     """The query for the rows that break a column check."""
     if check.column is None or not isinstance(check.rule, ColumnCheck):

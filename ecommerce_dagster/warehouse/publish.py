@@ -16,6 +16,7 @@ from ecommerce_dagster.warehouse.checks import (
     CheckResult,
     evaluate,
     failed_to_run,
+    without_table,
 )
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.identifiers import relation
@@ -39,7 +40,7 @@ def publish(
     without that check, which counts as failed, so that every other check is still answered.
     With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
     """
-    always = asset.meta.get("publish") == "always"
+    always = asset.is_always_published
     errors: dict[str, CheckResult] = {}
     one_by_one = False
     loaded: Loaded | None = None
@@ -96,8 +97,7 @@ def check_only(
 ) -> tuple[CheckResult, ...]:
     """Run checks on the table as it stands."""
     if kind_of(connection, asset.name) is None and any(check.column for check in checks):
-        message = f"{asset.name} does not exist yet; materialize it first"
-        return tuple(failed_to_run(check, message) for check in checks)
+        return without_table(asset, checks)
     return publish(connection, asset, lambda _: Loaded(), checks, render).results
 
 
