@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from orchestration.helpers import Outcome, Tiny, clean_environment, free_port, script
+from orchestration.helpers import (
+    Outcome,
+    Tiny,
+    clean_environment,
+    config_with_source,
+    free_port,
+    script,
+)
 
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.embedded_postgres import PostgresServer
@@ -28,22 +35,6 @@ parameters:
   source_connection: pg
   source_table: public.customers
   destination: duckdb
-"""
-CONFIG = """
-default_environment: default
-environments:
-  default:
-    connections:
-      duckdb:
-        - name: duckdb-default
-          path: warehouse.duckdb
-      postgres:
-        - name: pg
-          host: {host}
-          port: {port}
-          username: postgres
-          password: {password}
-          database: shop
 """
 
 
@@ -259,7 +250,7 @@ class TestTheSource:
 
     def test_a_server_that_is_not_there(self, ingesting: Tiny) -> None:
         port = free_port()
-        ingesting.write(".bruin.yml", CONFIG.format(host="127.0.0.1", port=port, password="x"))
+        ingesting.write(".bruin.yml", config_with_source(host="127.0.0.1", port=port, password="x"))
         outcome = ingesting.ecommerce("run")
         assert_fails_once(outcome, f"PostgreSQL at 127.0.0.1:{port}/shop cannot be reached", 1)
         assert "pipeline/assets/main.customers.asset.yml:" in outcome.text
@@ -269,7 +260,7 @@ class TestTheSource:
     ) -> None:
         secret = "wrong-Password-4711"
         ingesting.write(
-            ".bruin.yml", CONFIG.format(host=server.host, port=server.port, password=secret)
+            ".bruin.yml", config_with_source(host=server.host, port=server.port, password=secret)
         )
         outcome = ingesting.ecommerce("run")
         assert_fails_once(outcome, "password authentication failed", 1)
@@ -278,14 +269,14 @@ class TestTheSource:
     def test_a_table_that_is_not_there(self, ingesting: Tiny, server: PostgresServer) -> None:
         ingesting.write(
             ".bruin.yml",
-            CONFIG.format(host=server.host, port=server.port, password=server.password),
+            config_with_source(host=server.host, port=server.port, password=server.password),
         )
         outcome = ingesting.ecommerce("run")
         assert_fails_once(outcome, 'relation "public.customers" does not exist', 1)
         assert server.password not in outcome.text
 
     def test_a_variable_that_is_not_set(self, ingesting: Tiny) -> None:
-        text = CONFIG.format(host="${NOBODY_SETS_THIS}", port=5432, password="x")
+        text = config_with_source(host="${NOBODY_SETS_THIS}", port=5432, password="x")
         ingesting.write(".bruin.yml", text)
         outcome = ingesting.ecommerce("run")
         assert_fails_once(outcome, "the connection 'pg' needs NOBODY_SETS_THIS", 1)
@@ -293,12 +284,12 @@ class TestTheSource:
         assert f".bruin.yml:{line}: " in outcome.text
 
     def test_the_rest_is_built_all_the_same(self, ingesting: Tiny) -> None:
-        ingesting.write(".bruin.yml", CONFIG.format(host="127.0.0.1", port=1, password="x"))
+        ingesting.write(".bruin.yml", config_with_source(host="127.0.0.1", port=1, password="x"))
         ingesting.ecommerce("run")
         assert ingesting.query("FROM main.people") == [("x", "a@b.c")]
 
     def test_a_source_that_cannot_be_read_is_left_out_with_a_word(self, ingesting: Tiny) -> None:
-        config = CONFIG.format(host="127.0.0.1", port=1, password="x")
+        config = config_with_source(host="127.0.0.1", port=1, password="x")
         ingesting.write(".bruin.yml", config.replace("postgres:\n", "mysql:\n"))
         outcome = ingesting.ecommerce("validate")
         assert "pipeline/assets/main.customers.asset.yml:" in outcome.stderr

@@ -10,24 +10,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from orchestration.helpers import ROOT, Outcome, Tiny, clean_environment, free_port
+from orchestration.helpers import (
+    ROOT,
+    Outcome,
+    Tiny,
+    clean_environment,
+    config_with_source,
+    free_port,
+)
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 
-CONFIG = """
-default_environment: default
-environments:
-  default:
-    connections:
-      duckdb: [{{name: duckdb-default, path: warehouse.duckdb}}]
-      postgres:
-        - name: pg
-          host: {host}
-          port: {port}
-          username: postgres
-          password: {password}
-          database: shop
-"""
 INGESTED = """name: raw.people
 type: ingestr
 parameters:
@@ -150,7 +143,7 @@ class TestSources:
     ) -> None:
         password = server.password
         tiny.write(
-            ".bruin.yml", CONFIG.format(host=server.host, port=server.port, password=password)
+            ".bruin.yml", config_with_source(host=server.host, port=server.port, password=password)
         )
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute("CREATE SCHEMA proof CREATE TABLE people (id int, name text)")
@@ -169,7 +162,7 @@ class TestSources:
     ) -> None:
         password = server.password
         tiny.write(
-            ".bruin.yml", CONFIG.format(host=server.host, port=server.port, password=password)
+            ".bruin.yml", config_with_source(host=server.host, port=server.port, password=password)
         )
         tiny.write("pipeline/assets/p.asset.yml", INGESTED.format(table="proof.peeple"))
         tiny.write(
@@ -185,7 +178,7 @@ class TestSources:
         self, tiny: Tiny
     ) -> None:
         port = free_port()
-        tiny.write(".bruin.yml", CONFIG.format(host="127.0.0.1", port=port, password="s3cr3t"))
+        tiny.write(".bruin.yml", config_with_source(host="127.0.0.1", port=port, password="s3cr3t"))
         for name in ("raw.people", "raw.others"):
             text = INGESTED.format(table="proof.people").replace("raw.people", name)
             tiny.write(f"pipeline/assets/{name}.asset.yml", text)

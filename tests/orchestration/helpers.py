@@ -198,6 +198,15 @@ environments:
 """
 
 
+def config_with_source(
+    host: str, port: int, password: str, user: str = "postgres", database: str = "shop"
+) -> str:
+    """The same .bruin.yml with a database to load from, the connection `pg`."""
+    fields = {"host": host, "port": port, "username": user, "password": password}
+    lines = "".join(f"          {k}: {v}\n" for k, v in {**fields, "database": database}.items())
+    return f"{_CONFIG}      postgres:\n        - name: pg\n{lines}"
+
+
 class Tiny:
     """A pipeline written by a test, and a warehouse beside it."""
 

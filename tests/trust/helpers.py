@@ -8,31 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from orchestration.helpers import Outcome, Tiny
+from orchestration.helpers import Outcome, Tiny, config_with_source
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-
-_CONFIG = """
-default_environment: default
-environments:
-  default:
-    connections:
-      duckdb:
-        - name: duckdb-default
-          path: warehouse.duckdb
-      postgres:
-        - name: pg
-          host: {s.host}
-          port: {s.port}
-          username: {s.user}
-          password: {s.password}
-          database: {s.database}
-"""
 
 
 def connect(pipeline: Tiny, server: PostgresServer) -> None:
     """Make a database the source of a pipeline."""
-    pipeline.write(".bruin.yml", _CONFIG.format(s=server))
+    pipeline.write(
+        ".bruin.yml",
+        config_with_source(server.host, server.port, server.password, server.user, server.database),
+    )
 
 
 def ingest(pipeline: Tiny, table: str, more: str = "", **parameters: str) -> str:
