@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
 
@@ -142,11 +143,12 @@ class Reporter:
         when = f" for {self._interval}" if self._interval else ""
         skipped = f", {counts['upstream_failed']} skipped" if counts["upstream_failed"] else ""
         failed = f", {counts['failed']} failed" if counts["failed"] else ""
+        built = f"{counts['success']} succeeded{failed}{skipped}"
+        count = counted(len(checks), "check")
+        checked = f"{passed} of {count} passed" if checks else "no checks"
+        seconds = f"{time.monotonic() - self._began:.1f} s"
         self._print("")
-        self._print(
-            f"{len(outcomes)} assets{when}: {counts['success']} succeeded{failed}{skipped}; "
-            f"{passed} of {len(checks)} checks passed; {time.monotonic() - self._began:.1f} s"
-        )
+        self._print(f"{counted(len(outcomes), 'asset')}{when}: {built}; {checked}; {seconds}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ecommerce_dagster import local
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import Project, find_upwards
@@ -83,13 +84,11 @@ def _print(problems: Sequence[Problem], projects: Sequence[Project] | None, path
         counts[problem.severity] += 1
         click.echo(f"{problem.severity}: {problem}", err=True)
     if counts["error"]:
-        click.echo(", ".join(f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items()), err=True)
+        click.echo(", ".join(counted(n, word) for word, n in counts.items()), err=True)
     elif projects is None:
         click.echo(f"{path} is valid")
     else:
         for project in projects:
             checks = sum(len(checks_of(asset)) for asset in project.assets)
-            click.echo(
-                f"{project.pipeline.name}: {len(project.assets)} assets and {checks} checks "
-                "are valid"
-            )
+            found = f"{counted(len(project.assets), 'asset')} and {counted(checks, 'check')}"
+            click.echo(f"{project.pipeline.name}: {found} are valid")

@@ -256,6 +256,13 @@ def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:
     return {**known.sources(asset), **own}
 
 
+def has_table(asset: Asset) -> bool:
+    """Whether the asset stands for a table: not a script, not a sensor, though it may need a
+    connection. One that cannot run here is thought to, where it can."""
+    known = ASSET_TYPES.get(asset.type)
+    return known is None or (known.has_table(asset) and known.kind != "sensor")
+
+
 def kinds_of(project: Project, asset: Asset) -> set[str]:
     """What the asset is made with, for the icons in the graph."""
     known = ASSET_TYPES.get(asset.type)

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.ingestion.column_lineage import asset_lineage, project_lineage
@@ -56,7 +57,7 @@ def rejection_of(run: AssetRun, results: Sequence[CheckResult]) -> dg.AssetObser
     """What the page of an asset says of a build that was not published."""
     name = run.declared.name
     rules = [f"{result.check.label}: {result.message}" for result in results if result.rejects]
-    count = f"{len(rules)} blocking {'check' if len(rules) == 1 else 'checks'}"
+    count = counted(len(rules), "blocking check")
     return dg.AssetObservation(
         asset_key(name),
         description=f"Not published: {count} failed. {name} still holds the data from before.",

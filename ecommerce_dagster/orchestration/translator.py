@@ -13,7 +13,7 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.models import Asset, Domain
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import kinds_of
+from ecommerce_dagster.orchestration.asset_types import has_table, kinds_of
 from ecommerce_dagster.orchestration.freshness import (
     automation_condition_of,
     freshness_policy_of,
@@ -47,9 +47,7 @@ class BruinTranslator:
             tags=tags_of(asset, project),
             kinds=kinds_of(project, asset),
             metadata={
-                "dagster/table_name": asset.name,
-                "dagster/storage_kind": project.platform(asset),
-                "dagster/column_schema": table_schema(asset),
+                **_table(asset, project),
                 "dagster/code_references": code_references(asset, project),
                 "bruin/type": asset.type,
                 "bruin/file": place(asset.path, project),
@@ -134,6 +132,17 @@ def severity_of(check: Check) -> dg.AssetCheckSeverity:
 
 def _tag(word: str) -> str:
     return word if _TAG.match(word) else slug(word)[:63]
+
+
+def _table(asset: Asset, project: Project) -> dict[str, Any]:
+    """The table of an asset that has one: a script, or a report, does not."""
+    if not has_table(asset):
+        return {}
+    return {
+        "dagster/table_name": asset.name,
+        "dagster/storage_kind": project.platform(asset),
+        "dagster/column_schema": table_schema(asset),
+    }
 
 
 def _domains(asset: Asset, project: Project) -> dict[str, dg.MetadataValue[Any]]:

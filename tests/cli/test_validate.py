@@ -112,8 +112,8 @@ class TestWhatIsValidated:
         outcome = tiny.ecommerce("validate", ".")
         assert outcome.code == 0, outcome.stderr
         assert outcome.stdout.splitlines() == [
-            "other: 1 assets and 0 checks are valid",
-            "tiny: 1 assets and 0 checks are valid",
+            "other: 1 asset and 0 checks are valid",
+            "tiny: 1 asset and 0 checks are valid",
         ]
         tiny.write(
             "other/assets/p.sql",

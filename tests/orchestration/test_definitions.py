@@ -74,6 +74,10 @@ class TestWhatDagsterShows:
         assert (column.name, column.description) == ("order_id", "What tells orders apart.")
         assert not column.constraints.nullable
 
+    def test_what_is_no_table_is_not_said_to_be_stored(self) -> None:
+        metadata = spec_of(build_defs(local.PIPELINE), "report.sales").metadata
+        assert not {"dagster/table_name", "dagster/storage_kind"} & set(metadata)
+
     def test_a_materialization_shows_rows_columns_and_sql(self, day: Shop) -> None:
         events = day.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
         found = {
