@@ -6,6 +6,7 @@ Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,8 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
     import dagster as dg
     from sqlalchemy.exc import DatabaseError
 
+    # Ctrl-C in the moment in which a connection closes is logged with a traceback, and raised too.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     home = dagster_home()
     try:
         with FileLock(home / "opening.lock"):

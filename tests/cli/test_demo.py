@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orchestration.helpers import Shop, eventually, processes_of
+from orchestration.helpers import NewShop, Shop, eventually, processes_of
 
 MARTS = [
     "mart.customer_lifetime_value",
@@ -85,6 +87,19 @@ class TestTheDemo:
         assert outcome.succeeded, outcome.text
         assert demo.query("FROM mart.repeat_purchase_rate") == before
         assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
+
+    def test_ctrl_c_ends_it_with_one_line(self, new_shop: NewShop) -> None:
+        shop = new_shop()
+        process = shop.start("ecommerce", "demo", "--days", "1")
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("PASS"):
+            assert process.poll() is None
+        os.kill(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=100)
+        assert process.returncode == 130, stdout + stderr
+        assert stderr.startswith("Interrupted. "), stderr
+        assert len(stderr.splitlines()) == 1
+        assert not processes_of(shop.home)
 
     @pytest.mark.parametrize("days", ["0", "366", "many"])
     def test_days_that_make_no_sense_are_usage_errors(self, demo: Shop, days: str) -> None:
