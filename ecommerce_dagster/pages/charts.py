@@ -101,7 +101,13 @@ def _plain(point: Point) -> Mapping[str, Any]:
 
 
 def _days(width: int) -> Spec:
-    axis = {"format": "%-d %b", "grid": False, "tickCount": width // 65, "labelOverlap": True}
+    axis = {
+        "format": "%-d %b",
+        "grid": False,
+        "tickCount": width // 65,
+        "labelOverlap": True,
+        "labelSeparation": 12,
+    }
     return {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "axis": axis}
 
 
