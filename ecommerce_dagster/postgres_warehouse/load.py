@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -71,6 +71,7 @@ def load_table(catalog: Catalog, asset: Asset, filling: Filling) -> Loaded:
     incoming = _without_nulls(catalog, asset, incoming, declared, before or {})
     plan = _plan(asset, incoming, declared, before, filling.update_all)
     types = {column.name: column.type for column in plan.columns}
+    same = not needs.fills and list((existing or {}).items()) == list(types.items())
     how = asset.materialization
     key = filling.incremental_key or how.incremental_key
     load = Load(
@@ -82,17 +83,16 @@ def load_table(catalog: Catalog, asset: Asset, filling: Filling) -> Loaded:
         incremental_predicate=how.incremental_predicate,
         window=filling.window,
         by_date=how.time_granularity == "date",
+        row="ctid",
     )
     _require_columns(load, needs)
     _retype_staged(catalog, incoming, plan.columns)
     run(catalog.session, f"ANALYZE {STAGED}")
-    if needs.needs_primary_key:
-        load = replace(load, source=strategies.without_duplicates(load))
     steps = [f"ALTER TABLE {load.table} {change}" for change in plan.alterations]
     if not rebuild:
         steps += strategy.statements(load)
-    elif existing is not None and list(existing.items()) == list(types.items()):
-        steps += strategies.refill(load)
+    elif same:
+        steps += strategy.refill(load)
     else:
         steps += [f"DROP TABLE {load.table}"] if existing is not None else []
         steps += strategy.create(load)

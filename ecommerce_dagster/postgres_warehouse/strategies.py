@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse import history
+from ecommerce_dagster.warehouse import datavault, history
 from ecommerce_dagster.warehouse.identifiers import quoted
-from ecommerce_dagster.warehouse.strategies import STRATEGIES as ELSEWHERE
 from ecommerce_dagster.warehouse.strategies import (
     Load,
     in_window,
@@ -24,7 +23,7 @@ from ecommerce_dagster.warehouse.strategies import (
 
 Statements = Callable[[Load], list[str]]
 
-# Words of DuckDB in the statements of `warehouse.history`, and its names of types.
+# Words of DuckDB in the statements that it shares with PostgreSQL, and its names of types.
 _WORDS = {
     "CREATE OR REPLACE TABLE": "CREATE TABLE",
     "CREATE OR REPLACE TEMP TABLE": "CREATE TEMP TABLE",
@@ -37,23 +36,33 @@ _INSTANTS = {
 }
 
 
-def create(load: Load) -> list[str]:
+def _create(load: Load) -> list[str]:
     return [f"CREATE TABLE {load.table} AS\n{_rows(load)}"]
 
 
-def refill(load: Load) -> list[str]:
+def _refill(load: Load) -> list[str]:
     """The same table with other rows."""
-    return [f"DELETE FROM {load.table}", *_append(load)]
+    return _emptied(_append)(load)
 
 
-def without_duplicates(load: Load) -> str:
+def _emptied(statements: Statements) -> Statements:
+    """`statements` for a table without its rows."""
+    return lambda load: [f"DELETE FROM {load.table}", *statements(load)]
+
+
+def _deduplicated(statements: Statements) -> Statements:
+    """`statements` for incoming rows that have each primary key once."""
+    return lambda load: statements(replace(load, source=_without_duplicates(load)))
+
+
+def _without_duplicates(load: Load) -> str:
     """Of several rows of the source with one key the newest (by the incremental key, else the
     last) stays."""
     keys = ", ".join(quoted(key) for key in load.primary_key)
     newest = f"{quoted(load.incremental_key)} DESC NULLS LAST, " if load.incremental_key else ""
     return (
         f"(\n  SELECT DISTINCT ON ({keys}) * FROM {load.source}\n"
-        f"  ORDER BY {keys}, {newest}ctid DESC\n)"
+        f"  ORDER BY {keys}, {newest}{load.row} DESC\n)"
     )
 
 
@@ -114,8 +123,8 @@ def _time_interval(load: Load) -> list[str]:
     return [f"DELETE FROM {load.table}\nWHERE {gone}", *_append(load)]
 
 
-def _history(statements: Statements) -> Statements:
-    """The statements of `warehouse.history`, whose SQL is PostgreSQL's but for a few words."""
+def _shared(statements: Statements) -> Statements:
+    """Statements of `warehouse`, whose SQL is PostgreSQL's but for a few words."""
 
     def translated(load: Load) -> list[str]:
         typed = tuple(
@@ -128,7 +137,7 @@ def _history(statements: Statements) -> Statements:
 
 
 def _translated(statement: str, keys: Iterable[str]) -> str:
-    """`statement` with joins by these keys as `_same` writes them."""
+    """`statement` with joins by these keys as `same` writes them."""
     for ours, theirs in _WORDS.items():
         statement = statement.replace(ours, theirs)
     for key in keys:
@@ -139,22 +148,35 @@ def _translated(statement: str, keys: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a table takes new rows, and how its first rows make it. What a strategy needs is the same
-    as in `warehouse.strategies`."""
+    """How a table takes new rows, how its first rows make it, and how rows fill it anew that has
+    their columns already. What a strategy needs is the same as in `warehouse.strategies`."""
 
     statements: Statements
-    create: Statements = create
+    create: Statements = _create
+    refill: Statements = _refill
 
 
+def _history(statements: Statements) -> Strategy:
+    return Strategy(_deduplicated(_shared(statements)), _deduplicated(_shared(history.create)))
+
+
+def _vault(statements: Statements, create: Statements) -> Strategy:
+    return Strategy(_shared(statements), _shared(create), _emptied(_shared(statements)))
+
+
+_HUB = _vault(datavault.add_keys, datavault.create_keys)
 STRATEGIES: dict[str, Strategy] = {
-    "create+replace": Strategy(refill),
+    "create+replace": Strategy(_refill),
     "append": Strategy(_append),
-    "truncate+insert": Strategy(refill),
+    "truncate+insert": Strategy(_refill),
     "delete+insert": Strategy(_delete_insert),
-    "merge": Strategy(_merge),
+    "merge": Strategy(*map(_deduplicated, (_merge, _create, _refill))),
     "time_interval": Strategy(_time_interval),
-    "scd2_by_column": Strategy(_history(history.by_column), _history(history.create)),
-    "scd2_by_time": Strategy(_history(history.by_time), _history(history.create)),
+    "scd2_by_column": _history(history.by_column),
+    "scd2_by_time": _history(history.by_time),
+    "datavault_hub": _HUB,
+    "datavault_link": _HUB,
+    "datavault_satellite": _vault(datavault.add_to_satellite, datavault.create_satellite),
     # It takes no rows: ddl.declare_table makes its table.
     "ddl": Strategy(lambda load: []),
 }
@@ -162,13 +184,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 def lint_postgres_materialization(asset: Asset, log: ProblemLog) -> None:
     """Report a materialization that cannot work."""
-    how = asset.materialization
     name = strategy_name(asset)
-    if how.type == "table" and name in ELSEWHERE.keys() - STRATEGIES.keys():
-        message = f"the strategy '{name}' is not available on PostgreSQL; use one of "
-        line = how.line if how.path == asset.path else asset.line
-        log.error(asset.path, line, "materialization-config", message + ", ".join(STRATEGIES))
-        return
     if name == "ddl":
         # Which types there are only the database knows.
         columns = (c.model_copy(update={"type": c.type and "text"}) for c in asset.columns)

@@ -1,8 +1,8 @@
 """The tables of a data vault: rows are only ever added, and the same row only once.
 
-The functions write the statements for incoming rows that have the types of the table. A repeated
-run adds nothing, and rows that come in the order of their load dates make the same table in one run
-as in many. NULL is a key like any other.
+The functions write the statements for incoming rows that have the types of the table and that are
+stored, in SQL for any database. A repeated run adds nothing, and rows that come in the order of
+their load dates make the same table in one run as in many. NULL is a key like any other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from ecommerce_dagster.warehouse.identifiers import quoted
 
 if TYPE_CHECKING:
     from ecommerce_dagster.warehouse.strategies import Load
+
+# What the statements add to the columns of a file.
+_ROW, _NTH, _GONE = quoted("_vault_row"), quoted("_vault_nth"), quoted("_vault_gone")
 
 
 def create_keys(load: Load) -> list[str]:
@@ -54,6 +57,8 @@ def add_to_satellite(load: Load) -> list[str]:
         return [_insert_unknown(load, (*keys, *said))]
     grouping = _listed(keys)
     order = f"PARTITION BY {grouping} ORDER BY {quoted(date)} NULLS FIRST"
+    latest_first = f"PARTITION BY {grouping} ORDER BY {quoted(date)} DESC NULLS LAST"
+    one_date = f"PARTITION BY {_listed((*keys, date))} ORDER BY {load.row} DESC"
     repeated = " AND ".join(
         ["row_number() OVER times > 1"]
         + [f"{quoted(n)} IS NOT DISTINCT FROM lag({quoted(n)}) OVER times" for n in said]
@@ -64,20 +69,17 @@ def add_to_satellite(load: Load) -> list[str]:
         f"  FROM {load.table} GROUP BY {grouping}\n) AS latest\n"
         f"WHERE {same(keys, 'source', 'latest')} AND "
         f"({newer(date, 'source', 'latest')}) IS NOT TRUE",
-        _delete_incoming(
-            load,
-            f"QUALIFY row_number() OVER (PARTITION BY {_listed((*keys, date))} "
-            "ORDER BY rowid DESC) > 1",
-        ),
-        _delete_incoming(load, f"WINDOW times AS ({order})\n  QUALIFY {repeated}"),
-        f"DELETE FROM {load.source} WHERE rowid IN (\n"
-        f"  SELECT source.rowid FROM (\n"
-        f"    SELECT *, rowid FROM {load.source} QUALIFY row_number() OVER ({order}) = 1\n"
+        _delete_incoming(load, "row_number() OVER times > 1", one_date),
+        _delete_incoming(load, repeated, order),
+        f"DELETE FROM {load.source} WHERE {load.row} IN (\n"
+        f"  SELECT source.{_ROW} FROM (\n"
+        f"    SELECT {_listed((*keys, *said))}, {load.row} AS {_ROW},\n"
+        f"      row_number() OVER ({order}) AS {_NTH}\n    FROM {load.source}\n"
         f"  ) AS source JOIN (\n"
-        f"    SELECT {_listed((*keys, *said))} FROM {load.table}\n"
-        f"    QUALIFY row_number() OVER (\n"
-        f"      PARTITION BY {grouping} ORDER BY {quoted(date)} DESC NULLS LAST\n    ) = 1\n"
-        f"  ) AS latest ON {same((*keys, *said), 'source', 'latest')}\n)",
+        f"    SELECT {_listed((*keys, *said))},\n"
+        f"      row_number() OVER ({latest_first}) AS {_NTH}\n    FROM {load.table}\n"
+        f"  ) AS latest ON {same((*keys, *said), 'source', 'latest')}\n"
+        f"  WHERE source.{_NTH} = 1 AND latest.{_NTH} = 1\n)",
         f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {load.source}",
     ]
 
@@ -122,20 +124,26 @@ def _empty(load: Load) -> str:
     )
 
 
-def _delete_incoming(load: Load, which: str) -> str:
+def _delete_incoming(load: Load, condition: str, times: str) -> str:
+    """Forget the incoming rows that meet a condition about the window `times`."""
     return (
-        f"DELETE FROM {load.source} WHERE rowid IN (\n"
-        f"  SELECT rowid FROM {load.source}\n  {which}\n)"
+        f"DELETE FROM {load.source} WHERE {load.row} IN (\n"
+        f"  SELECT {_ROW} FROM (\n"
+        f"    SELECT {load.row} AS {_ROW}, {condition} AS {_GONE}\n"
+        f"    FROM {load.source} WINDOW times AS ({times})\n"
+        f"  ) AS source WHERE {_GONE}\n)"
     )
 
 
 def _insert_unknown(load: Load, identity: tuple[str, ...]) -> str:
     """Add the first of the rows that agree in these columns, unless the table has one."""
     date = f"{quoted(load.incremental_key)} NULLS LAST, " if load.incremental_key else ""
+    order = f"PARTITION BY {_listed(identity)} ORDER BY {date}{load.row}"
     return (
         f"INSERT INTO {load.table} ({load.names})\n"
-        f"SELECT {load.names} FROM {load.source} AS source\n"
-        f"WHERE NOT EXISTS (\n"
-        f"  SELECT 1 FROM {load.table} AS target WHERE {same(identity, 'target', 'source')}\n)\n"
-        f"QUALIFY row_number() OVER (PARTITION BY {_listed(identity)} ORDER BY {date}rowid) = 1"
+        f"SELECT {load.names} FROM (\n"
+        f"  SELECT *, row_number() OVER ({order}) AS {_NTH} FROM {load.source}\n"
+        f") AS source\n"
+        f"WHERE {_NTH} = 1 AND NOT EXISTS (\n"
+        f"  SELECT 1 FROM {load.table} AS target WHERE {same(identity, 'target', 'source')}\n)"
     )

@@ -34,7 +34,8 @@ class TargetColumn:
 
 @dataclass(frozen=True)
 class Load:
-    """One load of a table. `table` and `source` are SQL; `window` bounds what is replaced."""
+    """One load of a table. `table` and `source` are SQL; `window` bounds what is replaced; `row` is
+    what tells equal stored rows apart, in the order in which they came."""
 
     table: str
     source: str
@@ -44,6 +45,7 @@ class Load:
     incremental_predicate: str | None = None
     window: Interval | None = None
     by_date: bool = False
+    row: str = "rowid"
 
     @property
     def select(self) -> str:

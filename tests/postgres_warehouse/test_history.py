@@ -73,6 +73,11 @@ class TestHistory:
         history.load(header, "id, ts", "2, NULL::timestamp", full_refresh=True)
         assert [row[0] for row in w.rows()] == [2]
 
+    def test_full_refresh_makes_a_history_of_any_table(self, w: Warehouse) -> None:
+        w.run("materialization: {type: table}", values("id, v", "1, 'a'"))
+        History(cast(Any, w)).load(BY_COLUMN, "id, v", "1, 'a'", full_refresh=True)
+        assert list(w.types()) == ["id", "v", "_valid_from", "_valid_until", "_is_current"]
+
     def test_what_is_no_history_is_refused(self, w: Warehouse) -> None:
         history = History(cast(Any, w))
         w.run("materialization: {type: table}", "SELECT 1 AS id")

@@ -164,7 +164,7 @@ class TestSatellites:
         assert run(w, SATELLITE, "hk, v, ld", f"'a', 'late', {late}") == before
 
     def test_a_row_without_a_date_is_older_than_all_others(self, w: Warehouse) -> None:
-        run(w, SATELLITE, "hk, v, ld", "'a', 'x', NULL")
+        run(w, SATELLITE, "hk, v, ld", "'a', 'x', NULL::INTEGER")
         run(w, SATELLITE, "hk, v, ld", "'a', 'y', 1", "'a', 'w', NULL")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'z', NULL") == [("a", "x", None), ("a", "y", 1)]
 
@@ -268,21 +268,25 @@ class TestAnySplitIntoRuns:
     def test_makes_the_same_satellite(
         self, rows: list[Saying], ends: set[int], random: Any
     ) -> None:
-        rows = _latest_of_each_date(rows)
-        random.shuffle(rows)
         with open_warehouse(":memory:") as connection:
-            w = Warehouse(connection)
-            for start, end in pairwise([0, *sorted(ends), 6]):
-                batch = [row for row in rows if start < row[2] <= end]
-                for _ in range(2):
-                    _run_satellite(w, batch)
-            assert set(w.rows()) == _changes(rows)
-            assert len(w.rows()) == len(_changes(rows))
-            _run_satellite(w, rows)
-            assert set(w.rows()) == _changes(rows)
+            require_same_satellite(Warehouse(connection), rows, ends, random)
 
 
-def _run_satellite(w: Warehouse, rows: Sequence[Saying]) -> None:
+def require_same_satellite(w: Any, rows: list[Saying], ends: set[int], random: Any) -> None:
+    """The same rows, in runs that end at these dates, make the same satellite."""
+    rows = _latest_of_each_date(rows)
+    random.shuffle(rows)
+    for start, end in pairwise([0, *sorted(ends), 6]):
+        batch = [row for row in rows if start < row[2] <= end]
+        for _ in range(2):
+            _run_satellite(w, batch)
+    assert set(w.rows()) == _changes(rows)
+    assert len(w.rows()) == len(_changes(rows))
+    _run_satellite(w, rows)
+    assert set(w.rows()) == _changes(rows)
+
+
+def _run_satellite(w: Any, rows: Sequence[Saying]) -> None:
     cells = [", ".join("NULL" if cell is None else repr(cell) for cell in row) for row in rows] or [
         "1, 'x', 1"
     ]
