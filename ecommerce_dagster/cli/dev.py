@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from ecommerce_dagster import local
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 20
+_prctl, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 def run_dev(port: int) -> int:
@@ -58,17 +60,13 @@ def run_with_postgres(command: Sequence[str]) -> int:
 
 
 def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None = None) -> int:
-    """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for.
-
-    The child resets SIGINT: a shell that starts us in the background has it ignored, and
-    Dagster would then never stop.
-    """
+    """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for."""
     # Before any thread of ours, so that preexec_fn is safe.
     process = subprocess.Popen(
         command,
         env=environment,
         cwd=cwd,
-        preexec_fn=_default_signals,  # noqa: PLW1509
+        preexec_fn=_set_signals,  # noqa: PLW1509
         start_new_session=True,
     )
 
@@ -86,8 +84,12 @@ def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None =
         _end(process)
 
 
-def _default_signals() -> None:
+def _set_signals() -> None:
+    """In the child. A shell that starts us in the background has SIGINT ignored: Dagster would
+    never stop. When we are killed, Linux sends it SIGINT, for nobody else could."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -135,6 +135,15 @@ def test_it_starts_again_and_an_impatient_sigterm_ends_it_in_the_background(demo
         assert eventually(lambda: not processes_of(demo.home), 5), processes_of(demo.home)
 
 
+def test_kill_9_ends_the_command_that_it_started(demo: Shop) -> None:
+    process = demo.start("ecommerce", "with-postgres", "--", "sh", "-c", "echo up; exec sleep 1000")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.kill()
+    process.communicate(timeout=30)
+    assert eventually(lambda: not processes_of(demo.home), 30), processes_of(demo.home)
+
+
 def test_a_port_that_somebody_else_has_is_named(demo: Shop) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
