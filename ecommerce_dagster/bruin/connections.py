@@ -6,6 +6,7 @@ does not know every secret. No message and no repr shows a value.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +19,15 @@ from pydantic import BeforeValidator, Field
 from ecommerce_dagster.bruin.located import YamlList, YamlMapping
 from ecommerce_dagster.bruin.models import Settings, Text, as_text
 from ecommerce_dagster.bruin.node import Node, filled
-from ecommerce_dagster.bruin.parsing import parse_file
+from ecommerce_dagster.bruin.parsing import parse, parse_file
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
+from ecommerce_dagster.bruin.yaml_source import read_mapping
 
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
 _RULE = "valid-connection"
+# The variable that holds the text of `.bruin.yml`; as the name of a file it stands for that.
+CONFIG_CONTENT = "BRUIN_CONFIG_FILE_CONTENT"
 PLATFORM_ALIASES = {"pg": "postgres", "postgresql": "postgres"}
 _KEYS = {
     "duckdb": {"name", "path", "read_only", "lakehouse", "max_concurrent_assets"},
@@ -218,7 +222,7 @@ class Connections:
 
 def read_connections(path: Path | None, environment: str | None, log: ProblemLog) -> Connections:
     """The connections of `environment` (or the default one) of the file, if there is a file."""
-    config = parse_file(_ConfigFile, path, log) if path is not None else None
+    config = _parsed(path, log) if path is not None else None
     if config is None:
         return Connections(environment or "default", path=path)
     name = environment or config.default_environment
@@ -238,6 +242,13 @@ def read_connections(path: Path | None, environment: str | None, log: ProblemLog
         path=path,
         line=config.at("environments", name).line,
     )
+
+
+def _parsed(path: Path, log: ProblemLog) -> _ConfigFile | None:
+    if path.name != CONFIG_CONTENT:
+        return parse_file(_ConfigFile, path, log)
+    data = read_mapping(os.environ.get(CONFIG_CONTENT, ""), path, log)
+    return parse(_ConfigFile, data, log) if data is not None else None
 
 
 def default_connection_name(platform: str, defaults: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from ecommerce_dagster.bruin.asset_files import (
     read_asset,
 )
 from ecommerce_dagster.bruin.connections import (
+    CONFIG_CONTENT,
     PLATFORM_ALIASES,
     Connections,
     default_connection_name,
@@ -34,7 +36,7 @@ from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
-from ecommerce_dagster.bruin.variables import lint_variants, variables_of, variant_of
+from ecommerce_dagster.bruin.variables import variables_of, variant_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +93,13 @@ def platform_said(asset: Asset) -> str:
     return "duckdb" if platform in {"", "python", "empty"} else platform
 
 
-def find_upwards(start: Path, names: Iterable[str]) -> Path | None:
+def find_upwards(
+    start: Path, names: Iterable[str], is_there: Callable[[Path], bool] = Path.is_file
+) -> Path | None:
     """The nearest file of one of these names in `start` or a folder above it."""
     for folder in (start, *start.parents):
         for name in names:
-            if (folder / name).is_file():
+            if is_there(folder / name):
                 return folder / name
     return None
 
@@ -113,8 +117,8 @@ def read_project(
     """Read the pipeline in `directory`; what is wrong goes to `log`.
 
     `glossary` and `config_file` default to the nearest `glossary.yml` and `.bruin.yml` above the
-    pipeline. `variables` go before those of the `variant`, and those before the defaults. None
-    when there is no readable pipeline.yml.
+    pipeline, unless the environment says where the latter is. `variables` go before those of the
+    `variant`, and those before the defaults. None when there is no readable pipeline.yml.
     """
     directory = directory.resolve()
     path = next((directory / f for f in PIPELINE_FILES if (directory / f).is_file()), None)
@@ -123,7 +127,7 @@ def read_project(
         return None
     pipeline = parse_file(Pipeline, path, log)
     words = read_glossary(_glossary_paths(directory, glossary), log)
-    config = config_file or find_upwards(directory, (".bruin.yml", ".bruin.yaml"))
+    config = config_file or _config_path(directory)
     connections = read_connections(config, environment, log)
     if pipeline is None:
         # What a file says on its own can be judged all the same.
@@ -131,7 +135,6 @@ def read_project(
         return None
     given = {**variant_of(pipeline, variant, log), **(variables or {})}
     values = variables_of(pipeline, given, log)
-    lint_variants(pipeline, variant, log)
     pipeline = named_pipeline(pipeline, RunContext(variables=values), log)
     lint_pipeline(pipeline, log)
     macros = _read_macros(directory, log)
@@ -189,6 +192,17 @@ def _glossary_paths(directory: Path, given: Path | None) -> list[Path]:
         return []
     files = (found.parent / "glossary.yml", found.parent / "glossary.yaml")
     return [file for file in files if file.is_file()]
+
+
+def _config_path(directory: Path) -> Path | None:
+    """Where the connections stand: in a variable or the file that another one names, as for Bruin,
+    else in the nearest `.bruin.yml`. Paths in the variable count from where that would be."""
+    found = find_upwards(directory, (".bruin.yml", ".bruin.yaml"))
+    if os.environ.get(CONFIG_CONTENT):
+        checkout = find_upwards(directory, (".git",), Path.exists)
+        return (found or checkout or directory / "pipeline.yml").parent / CONFIG_CONTENT
+    named = os.environ.get("BRUIN_CONFIG_FILE")
+    return Path(named).absolute() if named else found
 
 
 def _read_macros(directory: Path, log: ProblemLog) -> str:

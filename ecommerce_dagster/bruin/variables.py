@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecommerce_dagster.bruin.located import Position, WrittenFloat, WrittenInt
@@ -20,15 +20,22 @@ _RULE = "valid-variables"
 
 
 def variant_of(pipeline: Pipeline, name: str | None, log: ProblemLog) -> dict[str, Any]:
-    """The variables that a variant sets."""
-    if name is None:
-        return {}
-    found = pipeline.variants.get(name)
-    if not isinstance(found, Mapping):
+    """The variables that a variant sets, those that it may set. What is wrong with the variants
+    that are not asked for is a warning."""
+    if name is not None and name not in pipeline.variants:
         hint = did_you_mean(name, pipeline.variants)
         log.error(*pipeline.at("variants"), _RULE, f'no such variant "{name}"; {hint}')
+    wrong = {variant: list(_wrong(pipeline, variant)) for variant in pipeline.variants}
+    for variant, found in wrong.items():
+        report = log.error if variant == name else log.warning
+        for keys, message in found:
+            at = pipeline.at("variants", variant, *keys)
+            report(*at, _RULE, f"the variant '{variant}' {message}")
+    given = pipeline.variants.get(name or "")
+    if not isinstance(given, Mapping):
         return {}
-    return dict(found)
+    refused = {key for keys, _ in wrong.get(name or "", ()) for key in keys}
+    return {key: value for key, value in given.items() if key not in refused}
 
 
 def variables_of(
@@ -65,26 +72,21 @@ def variables_of(
     return values
 
 
-def lint_variants(pipeline: Pipeline, chosen: str | None, log: ProblemLog) -> None:
-    """Warn of the variants that nobody chose and that would not work."""
-    for variant, given in pipeline.variants.items():
-        if variant == chosen:
-            continue
-        if not isinstance(given, Mapping):
-            message = f"the variant '{variant}' must be a mapping of variables to values"
-            log.warning(*pipeline.at("variants", variant), _RULE, message)
-            continue
-        for name, value in given.items():
-            schema = pipeline.variables.get(name)
-            if name not in pipeline.variables:
-                hint = did_you_mean(name, pipeline.variables)
-                broken = f'sets no such variable "{name}"; {hint}'
-            elif found := _complaint(schema, value):
-                broken = f"sets the variable '{name}', which {found}"
-            else:
-                continue
-            at = pipeline.at("variants", variant, name)
-            log.warning(*at, _RULE, f"the variant '{variant}' {broken}")
+def _wrong(pipeline: Pipeline, variant: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What would not work in a variant, each with the keys in it that lead to its place."""
+    given = pipeline.variants[variant]
+    if not isinstance(given, Mapping):
+        yield (), "must be a mapping of variables to values"
+        return
+    for name, value in given.items():
+        schema = pipeline.variables.get(name)
+        if name not in pipeline.variables:
+            yield (
+                (name,),
+                f'sets no such variable "{name}"; {did_you_mean(name, pipeline.variables)}',
+            )
+        elif broken := _complaint(schema, value):
+            yield (name,), f"sets the variable '{name}', which {broken}"
 
 
 def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: ProblemLog) -> None:

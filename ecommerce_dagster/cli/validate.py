@@ -27,11 +27,15 @@ def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, outpu
     local.load_environment()
     folders, only = _found(path.resolve())
     log = ProblemLog()
-    projects: list[Project] = []
-    for folder in folders:
-        project = validated(folder, log, note=_note, fast=fast, **options)
-        projects += [project] if project is not None else []
-    lint_keys([asset for project in projects for asset in project.assets], log)
+    notes: dict[str, None] = {}
+    found = [
+        validated(folder, log, note=notes.setdefault, fast=fast, **options) for folder in folders
+    ]
+    for text in notes:
+        click.echo(f"note: {printable(text)}", err=True)
+    projects = [project for variants in found for project in variants]
+    # Variants are never loaded beside each other.
+    lint_keys([asset for variants in found for p in variants[:1] for asset in p.assets], log)
     problems = [p for p in (*log.errors, *log.warnings) if only is None or _is_in(p, only)]
     if output == "json":
         _print_json(problems)
@@ -56,10 +60,6 @@ def _found(path: Path) -> tuple[Sequence[Path], Path | None]:
 
 def _is_in(problem: Problem, path: Path) -> bool:
     return problem.path.resolve().is_relative_to(path)
-
-
-def _note(text: str) -> None:
-    click.echo(f"note: {printable(text)}", err=True)
 
 
 def _print_json(problems: Sequence[Problem]) -> None:

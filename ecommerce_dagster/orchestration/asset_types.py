@@ -187,12 +187,16 @@ def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
 
 
 def _secrets(project: Project, asset: Asset) -> dict[str, str]:
-    """The connections that a Python asset asks for, as JSON, by the variable it finds them in."""
+    """The connections that a Python asset asks for, by the variable it finds them in: as JSON, of a
+    `generic` one its value alone."""
     found: dict[str, str] = {}
     for secret in asset.secrets:
         connection = project.connections.get(secret.key)
         settings = connection.expanded(variables_for(connection.path))
-        found[secret.inject_as or secret.key] = json.dumps(settings, default=str)
+        plain = connection.platform == "generic" and settings.get("value") is not None
+        found[secret.inject_as or secret.key] = (
+            str(settings["value"]) if plain else json.dumps(settings, default=str)
+        )
     return found
 
 

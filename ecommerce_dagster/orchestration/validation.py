@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecommerce_dagster.bruin.policy import lint_policy
-from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.lint import lint
@@ -23,25 +24,57 @@ def validated(
     environment: str | None = None,
     variables: Mapping[str, Any] | None = None,
     variant: str | None = None,
-) -> Project | None:
-    """Report what is wrong in the pipeline in `folder`.
+) -> list[Project]:
+    """Report what is wrong in the pipeline in `folder`, in its `variant`, or, when none is named,
+    in itself and in each of its variants.
 
     `fast` judges the files alone; else every query is bound as well, and sources are asked for
-    their columns. `note` gets what kept one from being asked. None when there is no pipeline.
+    their columns. `note` gets what kept one from being asked. The pipeline as it can be read,
+    first by itself and then in each variant; empty when there is none.
     """
-    project = read_project(
-        folder,
-        log,
-        config_file=config_file,
-        environment=environment,
-        variables=variables,
-        variant=variant,
-    )
-    if project is None:
-        return None
-    lint(project, log)
-    lint_policy(project, log, {} if fast else _bound(project, log, note))
-    return project
+
+    def judged(name: str | None, found: ProblemLog) -> Project | None:
+        project = read_project(
+            folder,
+            found,
+            config_file=config_file,
+            environment=environment,
+            variables=variables,
+            variant=name,
+        )
+        if project is not None:
+            lint(project, found)
+            lint_policy(project, found, {} if fast else _bound(project, found, note))
+        return project
+
+    own = ProblemLog()
+    first = judged(variant, own)
+    projects = [first] if first is not None else []
+    in_variants: dict[Problem, list[str]] = {}
+    for name in first.pipeline.variants if first is not None and variant is None else ():
+        of_variant = ProblemLog()
+        project = judged(name, of_variant)
+        projects += [project] if project is not None else []
+        for problem in of_variant.problems:
+            in_variants.setdefault(problem, []).append(name)
+    log.problems += _with_variants(own.problems, in_variants)
+    return projects
+
+
+def _with_variants(
+    own: Sequence[Problem], in_variants: Mapping[Problem, Sequence[str]]
+) -> Iterator[Problem]:
+    """What is wrong in a pipeline, and in variants alone, which are named; each at its worst."""
+    known = {(p.path, p.line, p.message) for p in own}
+    worst = {(p.path, p.line, p.message) for p in in_variants if p.severity == "error"}
+    for problem in own:
+        is_worse = (problem.path, problem.line, problem.message) in worst
+        yield replace(problem, severity="error") if is_worse else problem
+    for problem, names in in_variants.items():
+        if (problem.path, problem.line, problem.message) not in known:
+            listed = ", ".join(dict.fromkeys(names))
+            word = "variant" if "," not in listed else "variants"
+            yield replace(problem, message=f"{problem.message} ({word} {listed})")
 
 
 def _bound(

@@ -29,6 +29,7 @@ _TYPES = {
     "BLOB": "bytea", "JSON": "jsonb", "BIT": "bit varying", NULL: "text",
     "TIMESTAMP_S": "timestamp", "TIMESTAMP_MS": "timestamp", "TIMESTAMP_NS": "timestamp",
 }  # fmt: skip
+_LIST = re.compile(r"[^(\[]+(\([\d,]+\))?\[\]")  # of values that are neither lists nor structs
 _NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
 
 
@@ -53,9 +54,15 @@ def stage(session: Session, duck: duckdb.DuckDBPyConnection, asset: Asset, rows:
     integers = [name for name, kind in columns.items() if kind == "INTEGER"]
     kinds = integers_or_null(duck, rows, integers)
     columns |= {name: kind for name, kind in kinds.items() if kind == NULL}
-    nothing = ", ".join(f"NULL::{_type(kind)} AS {quoted(name)}" for name, kind in columns.items())
-    run(session, f"{STAGE} SELECT {nothing} LIMIT 0")
-    texts = [f"{_text(quoted(name), kind)} AS {quoted(name)}" for name, kind in columns.items()]
+    arrays = {c.name.lower() for c in asset.columns if c.type.strip().endswith("[]")}
+    nothing, texts = [], []
+    for name, kind in columns.items():
+        as_array = name.lower() in arrays and _LIST.fullmatch(kind) is not None
+        stored = f"{_type(kind[:-2])}[]" if as_array else _type(kind)
+        text = _array(quoted(name), kind[:-2]) if as_array else _text(quoted(name), kind)
+        nothing.append(f"NULL::{stored} AS {quoted(name)}")
+        texts.append(f"{text} AS {quoted(name)}")
+    run(session, f"{STAGE} SELECT {', '.join(nothing)} LIMIT 0")
     with TemporaryDirectory(prefix="carried-") as folder:
         path = Path(folder, "rows.csv")
         duck.execute(
@@ -83,3 +90,10 @@ def _text(name: str, kind: str) -> str:
     if kind == "BLOB":
         return f"'\\x' || hex({name})"
     return f"CAST({name} AS VARCHAR)"
+
+
+def _array(name: str, kind: str) -> str:
+    """A list as the text of PostgreSQL's array."""
+    escaped = f"replace(replace({_text('item', kind)}, '\\', '\\\\'), '\"', '\\\"')"
+    items = f"[coalesce('\"' || {escaped} || '\"', 'NULL') FOR item IN {name}]"
+    return f"'{{' || array_to_string({items}, ',') || '}}'"

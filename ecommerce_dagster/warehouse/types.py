@@ -124,7 +124,8 @@ def cast(column: str, actual: str, target: str) -> str:
     name = quoted(column)
     if actual == target:
         return name
-    if _fits(actual, target):
+    # A list or a struct is JSON as it is; its text is not.
+    if _fits(actual, target) or (target == "JSON" and _NESTED.search(actual)):
         return f"CAST({name} AS {target})"
     direct = (_is_number(actual) and _is_number(target)) or {actual, target} <= _TEMPORAL
     # Through text every pair of types binds, also the INTEGER that DuckDB calls a bare NULL.
@@ -155,7 +156,7 @@ def _witness(actual: str, target: str) -> str | None:
     if {actual, target} <= _TEMPORAL or (_exact(actual) and exact):
         return actual
     if _NESTED.search(actual) and _NESTED.search(target):
-        return "VARCHAR"
+        return actual
     return actual if actual in _FLOATS and exact and not exact.scale else None
 
 

@@ -267,6 +267,23 @@ class TestTheFile:
         config(files, duckdb(path="x")).write("other.yml", "environments: {default: {}}\n")
         assert files.project(config_file=files.root / "other.yml").connections.by_name == {}
 
+    def test_the_environment_names_another_file_or_holds_it(
+        self, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (config(files, duckdb(path="x.duckdb")).root / ".git").mkdir()
+        text = (files.root / ".bruin.yml").read_text()
+        files.write("other/elsewhere.yml", text)
+        monkeypatch.setenv("BRUIN_CONFIG_FILE", str(files.root / "other/elsewhere.yml"))
+        found = files.project().connections.get("x").duckdb({})
+        assert found.path == str(files.root / "other/x.duckdb")
+        # Its paths count from where the file would be: the top of the checkout.
+        (files.root / ".bruin.yml").unlink()
+        monkeypatch.setenv("BRUIN_CONFIG_FILE_CONTENT", text.replace("name: x", "name: y"))
+        connections = files.project().connections
+        assert connections.get("y").duckdb({}).path == str(files.root / "x.duckdb")
+        with pytest.raises(UnusableConnection, match="BRUIN_CONFIG_FILE_CONTENT:3: no connection"):
+            connections.get("x")
+
 
 class TestSecrets:
     """A password is in no message and no repr."""

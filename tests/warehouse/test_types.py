@@ -149,6 +149,9 @@ class TestValues:
             ("date", "TIMESTAMPTZ '2024-01-01 00:00:00+00'", date(2024, 1, 1)),
             ("boolean", "0", False),
             ("boolean", "'true'", True),
+            ("numeric(6,2)[]", "[1.5, NULL]", [Decimal("1.50"), None]),
+            ("double[]", "[1, 2]", [1.0, 2.0]),
+            ("json", "{'a': [1], 'b': NULL}", '{"a":[1],"b":null}'),
         ],
     )
     def test_that_fit_arrive(self, w: Warehouse, kind: str, query: str, value: object) -> None:
@@ -186,6 +189,7 @@ class TestValues:
             ("json", "'{'", "{"),
             ("real", "1e300", "1e+300"),
             ("integer[]", "['1', 'x']", "[1, x]"),
+            ("integer[]", "[1.5]", "[1.5]"),
         ],
     )
     def test_that_do_not_fit_stop_the_load_and_are_named(
