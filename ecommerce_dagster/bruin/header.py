@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.single_lines import LINE, read_single_lines
 from ecommerce_dagster.bruin.yaml_source import read_mapping
 
-HEADER_START = re.compile(r"(/\*|\"\"\"|\"|')\s{0,3}@bruin")
+HEADER_START = re.compile(r"(/\*|\"\"\"|'''|\"|')\s{0,3}@bruin")
 _RULE = "asset-header"
 
 

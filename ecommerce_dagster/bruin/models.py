@@ -22,6 +22,10 @@ def as_text(value: Any) -> Any:
     return getattr(value, "written", str(value)) if isinstance(value, int | float) else value
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _named(value: Any) -> Any:
     return {"asset": value} if isinstance(value, str) else value
 
@@ -30,6 +34,8 @@ Text = Annotated[str, BeforeValidator(as_text)]
 Texts = tuple[Text, ...]
 Settings = dict[str, Any]
 Scalar = bool | int | float | str
+# Bruin takes these words in any case.
+_AnyCase = BeforeValidator(_lower)
 
 _RUNNERS = {"image", "instance", "notifications", "routing"}
 _WAREHOUSES = {"athena", "bigquery", "doris", "snowflake", "starrocks"}
@@ -131,11 +137,11 @@ class Materialization(Node):
 
     label = "a materialization"
 
-    type: Literal["none", "view", "table"] = "none"
-    strategy: Text | None = None
+    type: Annotated[Literal["none", "view", "table"], _AnyCase] = "none"
+    strategy: Annotated[Text, _AnyCase] | None = None
     incremental_key: Text | None = None
     incremental_predicate: Text | None = None
-    time_granularity: Literal["date", "timestamp"] | None = None
+    time_granularity: Annotated[Literal["date", "timestamp"], _AnyCase] | None = None
     partition_by: Text | None = None
     cluster_by: Texts = ()
 

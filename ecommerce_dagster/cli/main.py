@@ -188,10 +188,10 @@ def validate(
     """
     with user_errors():
         from ecommerce_dagster.cli.validate import report_problems
-        from ecommerce_dagster.cli.workspace import pipeline_here, variables_of
+        from ecommerce_dagster.cli.workspace import pipelines_here, variables_of
 
         options["variables"] = variables_of(options["variables"])
-        path = path or pipeline or pipeline_here()
+        path = path or pipeline or pipelines_here()
         sys.exit(report_problems(path, options, fast=fast, output=output))
 
 
@@ -300,9 +300,9 @@ def format_(paths: tuple[Path, ...], check: bool) -> None:
     """
     with user_errors():
         from ecommerce_dagster.cli.format import format_files
-        from ecommerce_dagster.cli.workspace import pipeline_here
+        from ecommerce_dagster.cli.workspace import pipelines_here
 
-        sys.exit(format_files(paths or (pipeline_here(),), check=check))
+        sys.exit(format_files(paths or (pipelines_here(),), check=check))
 
 
 @main.group(epilog=example("ecommerce new asset mart.returns"))

@@ -218,12 +218,9 @@ def _without_done(project: Project, selected: Sequence[str]) -> list[str]:
             for stat in instance.get_run_step_stats(last.run_id)
             if stat.status is not None and stat.status.value == "SUCCESS"
         }
-    wanted = last.asset_selection or {asset_key(name) for name in selected}
-    rest = [
-        name
-        for name in selected
-        if asset_key(name) in wanted and op_name(asset_key(name)) not in done
-    ]
+        plan = instance.get_execution_plan_snapshot(last.execution_plan_snapshot_id or "")
+    left = set(plan.step_keys_to_execute) - done
+    rest = [name for name in selected if op_name(asset_key(name)) in left]
     if not rest:
         raise SelectionError("the last run finished; there is nothing to go on with")
     return rest

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
 from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.located import WrittenFloat, WrittenInt
-from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
+from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
 
 
@@ -30,7 +30,7 @@ def open_project(
 
     local.load_environment()
     project = load_project(
-        pipeline or pipeline_here(),
+        pipeline_of(pipeline),
         config_file=config_file,
         environment=environment,
         variables=variables,
@@ -41,10 +41,25 @@ def open_project(
     return project
 
 
-def pipeline_here() -> Path:
-    """The pipeline that the current folder is in, else the one of this checkout."""
-    found = find_upwards(Path.cwd(), PIPELINE_FILES)
-    return found.parent if found else local.PIPELINE
+def pipelines_here() -> Path:
+    """The pipeline that the current folder is in, else the folder itself when its repository has
+    some below it, else the pipeline of this checkout."""
+    here = Path.cwd()
+    found = find_upwards(here, PIPELINE_FILES)
+    if found:
+        return found.parent
+    is_other = not here.is_relative_to(local.ROOT) and find_upwards(here, [".bruin.yml"])
+    return here if is_other and pipeline_folders(here) else local.PIPELINE
+
+
+def pipeline_of(folder: Path | None) -> Path:
+    """The pipeline that a folder (else the current one) is, or the only one that it holds."""
+    folder = folder or pipelines_here()
+    found = pipeline_folders(folder)
+    if len(found) > 1:
+        names = ", ".join(str(from_here(path)) for path in found)
+        raise click.UsageError(f"{folder} holds several pipelines; name one of {names}")
+    return found[0] if found else folder
 
 
 def readable_project(
@@ -58,7 +73,7 @@ def readable_project(
     folder, names = located([asset] if asset else [], options["pipeline"])
     log = ProblemLog()
     project = read_project(
-        folder or pipeline_here(),
+        pipeline_of(folder),
         log,
         config_file=options["config_file"],
         environment=options["environment"],
@@ -147,7 +162,7 @@ def located(assets: Sequence[str], pipeline: Path | None) -> tuple[Path | None, 
     first = Path(assets[0]) if len(assets) == 1 else None
     if first is not None and first.name in PIPELINE_FILES and first.is_file():
         return first.parent, ()
-    if first is not None and any((first / name).is_file() for name in PIPELINE_FILES):
+    if first is not None and first.is_dir() and pipeline_folders(first):
         return first, ()
     files = [Path(text).resolve() for text in assets if Path(text).is_file()]
     found = find_upwards(files[0].parent, PIPELINE_FILES) if files else None

@@ -293,7 +293,7 @@ def _require_distinct(names: Sequence[str]) -> None:
 def _tables(value: Any) -> Iterator[Any]:
     """Everything that was returned as Arrow tables: frames as they are, rows in batches."""
     rows: list[Mapping[Any, Any]] = []
-    for item in _items(value):
+    for item in _out_of_pages(_items(value)):
         if item is None:
             continue
         if isinstance(item, Mapping):
@@ -323,6 +323,15 @@ def _items(value: Any) -> Iterable[Any]:
     if inspect.iscoroutine(value):
         value.close()
     raise ResultError(f"materialize() returned {_described(value)}; {_EXPECTED}")
+
+
+def _out_of_pages(items: Iterable[Any]) -> Iterator[Any]:
+    """Items one by one. A generator may give them in pages, as APIs do: in lists."""
+    for item in items:
+        if isinstance(item, list):
+            yield from item
+        else:
+            yield item
 
 
 def _described(value: Any) -> str:

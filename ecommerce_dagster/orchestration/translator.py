@@ -24,7 +24,8 @@ from ecommerce_dagster.orchestration.places import code_references, place
 from ecommerce_dagster.orchestration.table_columns import table_schema
 from ecommerce_dagster.warehouse.checks import Check
 
-_EMAIL = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+# What Dagster takes for an address, or for a team.
+_OWNER = re.compile(r"\w[\w.%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:.+", re.ASCII)
 _TAG = re.compile(r"^[A-Za-z0-9_.-]{1,63}$")
 
 
@@ -99,10 +100,7 @@ def owners_of(asset: Asset, project: Project) -> list[str]:
     names = [owner] if owner else []
     if not names:
         names = [name for _, domain in domains_of(asset, project) for name in domain.owners]
-    return [
-        name if _EMAIL.match(name) or name.startswith("team:") else f"team:{name}"
-        for name in dict.fromkeys(names)
-    ]
+    return [name if _OWNER.fullmatch(name) else f"team:{name}" for name in dict.fromkeys(names)]
 
 
 def tags_of(asset: Asset, project: Project) -> dict[str, str]:

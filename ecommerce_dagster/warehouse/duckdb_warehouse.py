@@ -31,7 +31,7 @@ from ecommerce_dagster.warehouse.load import (
     load_table,
     refuse_outside,
 )
-from ecommerce_dagster.warehouse.publish import check_only, publish
+from ecommerce_dagster.warehouse.publish import check_only, publish, roll_back
 from ecommerce_dagster.warehouse.time_limit import time_limit
 
 QUERY = "_query"
@@ -50,16 +50,26 @@ class Attaching(Protocol):
 
 @dataclass(frozen=True)
 class DuckDBTarget:
-    """A DuckDB connection inside a transaction, as a Target."""
+    """A DuckDB connection inside a transaction, as a Target.
+
+    `apart`: scripts and hooks are no part of the transaction. What came before them is committed.
+    """
 
     connection: duckdb.DuckDBPyConnection
+    apart: bool = False
     errors = (duckdb.Error,)
 
     def said(self, error: Exception) -> str:
         return str(error).strip()
 
     def run_script(self, text: str) -> list[str]:
-        return script.run(self.connection, text)
+        if not self.apart:
+            return script.run(self.connection, text)
+        self.connection.execute("COMMIT")
+        done = script.run(self.connection, text, outside=True)
+        roll_back(self.connection)  # of a transaction that the script left open
+        self.connection.execute("BEGIN")
+        return done
 
     def create_view(self, asset: Asset, query: str) -> Loaded:
         ensure_schema(self.connection, asset.name)
@@ -148,7 +158,8 @@ class DuckDBWarehouse:
                 fill.prepare(connection)
                 cancel = fill.cancel
             with time_limit(connection, timeout, cancel):
-                return publish(connection, asset, on_duckdb(fill), checks, render)
+                apart = on_duckdb(fill, apart=True)
+                return publish(connection, asset, on_duckdb(fill), checks, render, apart)
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
@@ -174,6 +185,6 @@ class DuckDBWarehouse:
             }
 
 
-def on_duckdb(fill: Fill) -> Callable[[duckdb.DuckDBPyConnection], Loaded]:
+def on_duckdb(fill: Fill, *, apart: bool = False) -> Callable[[duckdb.DuckDBPyConnection], Loaded]:
     """The fill of a table in the database of a connection."""
-    return lambda connection: fill(DuckDBTarget(connection))
+    return lambda connection: fill(DuckDBTarget(connection, apart))

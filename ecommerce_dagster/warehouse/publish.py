@@ -22,6 +22,7 @@ from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.script import outgrows_transaction
 from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
 
 Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
@@ -33,12 +34,15 @@ def publish(
     fill: Fill,
     checks: Sequence[Check],
     render: Render,
+    apart: Fill | None = None,
 ) -> Published:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
     A check whose query fails while it runs ends DuckDB's transaction: the build is then repeated
     without that check, which counts as failed, so that every other check is still answered.
-    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
+    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does. So it
+    is when DuckDB refuses to do what the asset asks for in one transaction: it is then undone, and
+    done by `apart`, in several.
     """
     always = asset.is_always_published
     errors: dict[str, CheckResult] = {}
@@ -83,13 +87,15 @@ def publish(
                 facts=facts,
             )
         except CheckCannotRun as error:
-            _roll_back(connection)
+            roll_back(connection)
             one_by_one = True
             if error.check is not None:
                 errors[error.check.id] = failed_to_run(error.check, str(error))
-        except BaseException:
-            _roll_back(connection)
-            raise
+        except BaseException as error:
+            roll_back(connection)
+            if apart is None or not outgrows_transaction(error):
+                raise
+            fill, apart, always, loaded = apart, None, True, None
 
 
 def check_only(
@@ -127,7 +133,8 @@ def _with_changes(
     return replace(loaded, schema_changes=(*loaded.schema_changes, *changes))
 
 
-def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """End the transaction, if there is one."""
     # There is no transaction when BEGIN itself failed or the file is gone.
     with suppress(duckdb.Error):
         connection.execute("ROLLBACK")

@@ -13,6 +13,8 @@ import duckdb
 from ecommerce_dagster.warehouse.identifiers import quoted
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+_COMMENT = r"--[^\n]*\n|/\*.*?\*/"
+_ROLLBACK = re.compile(rf"(\s|{_COMMENT})*(ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
 
 
 class ScriptError(Exception):
@@ -23,23 +25,40 @@ class ScriptError(Exception):
         self.line = line
 
 
-def run(connection: duckdb.DuckDBPyConnection, script: str) -> list[str]:
+def run(connection: duckdb.DuckDBPyConnection, script: str, *, outside: bool = False) -> list[str]:
     """Run the statements of a script and return them. Raises ScriptError.
 
-    BEGIN, COMMIT and ROLLBACK are left out: whoever calls decides about the transaction.
+    BEGIN and COMMIT are left out, ROLLBACK is refused: whoever calls decides about the transaction.
+    Unless it says that the script runs outside of one.
     """
     done, skipped = [], 0
     found = _statements(connection, script)
     pivots = _has_pivot(found)
     for statement in found:
-        if statement.type != duckdb.StatementType.TRANSACTION:
-            try:
+        within = statement.type == duckdb.StatementType.TRANSACTION and not outside
+        try:
+            if within and _ROLLBACK.match(statement.query):
+                raise duckdb.TransactionException("ROLLBACK in a transaction that is not its own")
+            if not within:
                 connection.execute(statement if pivots else statement.query)
-            except duckdb.Error as error:
-                raise _located(error, skipped) from error
-            done.append(statement.query.strip())
+                done.append(statement.query.strip())
+        except duckdb.Error as error:
+            raise _located(error, skipped) from error
         skipped += statement.query.count("\n")
     return [script.strip()] if pivots else done
+
+
+def outgrows_transaction(error: BaseException) -> bool:
+    """Whether a build failed because DuckDB does not do all of it in one transaction: write to two
+    databases, detach one that was used, CHECKPOINT, index or alter what was just updated, ROLLBACK
+    to a BEGIN of its own."""
+    if isinstance(error, duckdb.TransactionException):
+        # From a COMMIT. It also fails when a disk is full.
+        return "has altered" in str(error)
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, duckdb.TransactionException):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
