@@ -77,8 +77,16 @@ class AssetRun:
         """The database of a connection of `.bruin.yml`."""
         resource = self.resource(name)
         if self.project.connections.get(name).platform == "postgres":
-            return PostgresWarehouse(resource.settings(), self.context.log.info)
+            return PostgresWarehouse(resource.settings(), self.context.log.info, self._views)
         return DuckDBWarehouse(resource.get_connection)
+
+    @property
+    def _views(self) -> list[str]:
+        """The views of the pipeline, as they are called in this environment."""
+        project = self.project
+        views = (asset for asset in project.assets if asset.materialization.type == "view")
+        prefix = project.connections.schema_prefix
+        return [prefixed_asset(asset, prefix, project.by_name).name for asset in views]
 
     @property
     def tags(self) -> dict[str, str]:

@@ -6,14 +6,16 @@ of the pipeline without their rows, and what it does there is written down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import duckdb
 
+from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, CustomCheck, Hook, Hooks
@@ -21,8 +23,11 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.ingestion.parameters import incremental_key_of, source_table_of, strategy_of
+from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.asset_types import sql_build
+from ecommerce_dagster.orchestration.asset_types import sql_build, unsupported
+from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.postgres_warehouse import preview
 from ecommerce_dagster.warehouse.binding import bind_project
 from ecommerce_dagster.warehouse.checks import Check, bad_rows_sql, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
@@ -60,17 +65,21 @@ def rendering_of(project: Project, asset: Asset, tags: Mapping[str, str]) -> Ren
     """What a run with these tags does for an asset. Raises AssetError."""
     dagster: Any = SimpleNamespace(run=SimpleNamespace(tags=dict(tags), run_id="render"))
     run = AssetRun.of(project, asset, dagster)
-    checks = tuple((check, _check_sql(run, run.here(check))) for check in checks_of(asset))
-    rendering = Rendering(run.asset, run.window or yesterday(), checks=checks)
-    kind = asset.type.rpartition(".")[2]
+    rendering = Rendering(run.asset, run.window or yesterday())
+    if project.platform(asset) == "postgres" and unsupported(project, asset) is None:
+        return _in_postgres(run, rendering)
+    rendering = replace(rendering, checks=_checks(run, bad_rows_sql))
     if asset.type == "duckdb.sql":
         return _of_query(project, run, rendering)
+    return _of_other_type(run, rendering)
+
+
+def _of_other_type(run: AssetRun, rendering: Rendering) -> Rendering:
+    project, asset = run.project, run.asset
+    kind = asset.type.rpartition(".")[2]
     if kind == "sql":
-        steps = (*_hooks(run, asset.hooks.pre), _body(run))
-        note = "what stands around the query depends on the columns that PostgreSQL finds in it"
-        return replace(
-            rendering, statements=(*steps, *_hooks(run, asset.hooks.post)), notes=(note,)
-        )
+        note = f"what stands around the query is not known: {unsupported(project, asset)}"
+        return replace(rendering, statements=_plain(run), notes=(note,))
     if asset.type.endswith(".sensor.query"):
         return replace(rendering, statements=(run.asset.parameter("query"),))
     if asset.type == "ingestr":
@@ -89,11 +98,55 @@ def _copied(run: AssetRun) -> str:
     )
 
 
-def _check_sql(run: AssetRun, check: Check) -> str:
-    """The rows that break a column check, or the query of a custom one."""
-    if isinstance(check.rule, CustomCheck):
-        return _rendered(run, check.rule.query, check.rule.text_at("query"))
-    return bad_rows_sql(run.asset, check) or ""
+def _in_postgres(run: AssetRun, rendering: Rendering) -> Rendering:
+    """What a run does in PostgreSQL, as far as that, or else the files, can tell."""
+    if run.asset.type != "pg.sql" and not checks_of(run.asset):
+        return _of_other_type(run, rendering)
+    connection = run.project.connections.by_name.get(run.project.connection_name(run.asset))
+    reason, schema = "there is no such connection", "public"
+    if connection is not None:
+        try:
+            settings = connection.postgres(variables_for(connection.path))
+            schema = settings.schema
+            with preview.asked(settings) as server:
+                return _witnessed(run, rendering, server)
+        except (SourceError, UnusableConnection, preview.UnknownColumns) as error:
+            reason = str(error)
+    note = f"{reason}; the columns are those that the files name"
+    files = preview.Files(schema)
+    try:
+        return _witnessed(run, replace(rendering, notes=(note,)), files)
+    except preview.UnknownColumns as error:
+        notes = (reason, f"what stands around the query is not known: {error}")
+        checks = _checks(run, partial(preview.check_sql, files))
+        return replace(rendering, statements=_plain(run), checks=checks, notes=notes)
+
+
+def _witnessed(run: AssetRun, rendering: Rendering, witness: preview.Witness) -> Rendering:
+    checks = _checks(run, partial(preview.check_sql, witness))
+    rendering = replace(rendering, checks=checks)
+    if run.asset.type != "pg.sql":
+        return _of_other_type(run, rendering)
+    return _with_statements(rendering, *preview.runs_of(sql_build(run), witness))
+
+
+def _checks(
+    run: AssetRun, bad_rows: Callable[[Asset, Check], str | None]
+) -> tuple[tuple[Check, str], ...]:
+    """The checks with the query for the rows that break them, or their own query."""
+
+    def sql_of(check: Check) -> str:
+        if isinstance(check.rule, CustomCheck):
+            return _rendered(run, check.rule.query, check.rule.text_at("query"))
+        return bad_rows(run.asset, run.here(check)) or ""
+
+    return tuple((check, sql_of(check)) for check in checks_of(run.declared))
+
+
+def _plain(run: AssetRun) -> tuple[str, ...]:
+    """The texts of the file."""
+    hooks = run.asset.hooks
+    return (*_hooks(run, hooks.pre), _body(run), *_hooks(run, hooks.post))
 
 
 def _hooks(run: AssetRun, hooks: Sequence[Hook]) -> tuple[str, ...]:
@@ -157,7 +210,7 @@ def _by_declaration(
     before, after = _hooks(run, asset.hooks.pre), _hooks(run, asset.hooks.post)
     types = {column.name: known_type(column.type) for column in asset.columns if column.type}
     note = f"the query does not bind without the warehouse ({reason.splitlines()[0]})"
-    plain = replace(rendering, statements=(*before, query, *after), notes=(note,))
+    plain = replace(rendering, statements=_plain(run), notes=(note,))
     if asset.materialization.type == "none" or not types or None in types.values():
         return plain
     cells = (f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in types.items())

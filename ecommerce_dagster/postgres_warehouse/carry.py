@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.postgres_warehouse.load import STAGE, STAGED
+from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
 from ecommerce_dagster.postgres_warehouse.session import Session, run
 from ecommerce_dagster.warehouse.database import described, open_warehouse
 from ecommerce_dagster.warehouse.identifiers import literal, quoted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, configure, run
 from ecommerce_dagster.warehouse.identifiers import quoted
@@ -30,6 +31,21 @@ class Table:
     def sql(self) -> str:
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+class Names(Protocol):
+    """Who knows what a file means by a name."""
+
+    def find(self, name: str) -> Table:
+        """What is called `name` ([schema.]table)."""
+        ...
+
+    def columns(self, relation: str) -> dict[str, str]:
+        """The types of the columns of a relation, which is SQL, by their names and in order."""
+        ...
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -47,11 +63,8 @@ class Catalog:
         return catalog
 
     def find(self, name: str) -> Table:
-        """What is called `name` ([schema.]table)."""
-        *schemas, table = name.split(".")
-        if len(schemas) > 1:
-            raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
-        schema = self.actual_schema(schemas[0] if schemas else self.schema)
+        schema, table = parts(name, self.schema)
+        schema = self.actual_schema(schema)
         found = ask(
             self.session,
             "SELECT relname, relkind::text FROM pg_class WHERE lower(relname) = lower(%s)"
@@ -75,7 +88,6 @@ class Catalog:
         return str(found[0][0]) if found else name.lower()
 
     def columns(self, relation: str) -> dict[str, str]:
-        """The types of the columns of a relation, which is SQL, by their names and in order."""
         rows = ask(
             self.session,
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
@@ -84,11 +96,23 @@ class Catalog:
         )
         return {str(name): str(kind) for name, kind in rows}
 
+    def has_schema(self, name: str) -> bool:
+        """Whether there is a schema of exactly this name."""
+        ((found,),) = ask(self.session, "SELECT to_regnamespace(%s) IS NOT NULL", quoted(name))
+        return bool(found)
+
     def ensure_schema(self, table: Table) -> None:
         """Create the schema of a table. Who may not create one can use one that is there."""
-        if not ask(self.session, "SELECT to_regnamespace(%s) WHERE to_regnamespace(%s) IS NOT NULL",
-                   quoted(table.schema), quoted(table.schema)):  # fmt: skip
+        if not self.has_schema(table.schema):
             run(self.session, f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
+
+
+def parts(name: str, schema: str) -> tuple[str, str]:
+    """The schema, which is `schema` when none is said, and the table of a name."""
+    *schemas, table = name.split(".")
+    if len(schemas) > 1:
+        raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
+    return schemas[0] if schemas else schema, table
 
 
 def actual(name: str, columns: Mapping[str, object]) -> str:

@@ -5,18 +5,17 @@ Each check runs in a savepoint: one that fails while it runs takes no other with
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isfinite
 from typing import Any
 
 import psycopg
 
-from ecommerce_dagster.bruin.models import Column, ColumnCheck, CustomCheck, Scalar
+from ecommerce_dagster.bruin.models import CustomCheck
 from ecommerce_dagster.bruin.templates import RenderError
-from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
+from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
 from ecommerce_dagster.postgres_warehouse.script import only_query
 from ecommerce_dagster.postgres_warehouse.session import ask, said
 from ecommerce_dagster.warehouse.checks import (
@@ -26,14 +25,10 @@ from ecommerce_dagster.warehouse.checks import (
     failed_to_run,
     whole,
 )
-from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.load import LoadError
-from ecommerce_dagster.warehouse.rules import RULES
 from ecommerce_dagster.warehouse.script import ScriptError
 
 Number = int | float | Decimal
-# Options stand at the very beginning of a regular expression.
-_OPTIONS = re.compile(r"\(\?[a-z]+\)")
 
 
 def evaluate(
@@ -43,23 +38,22 @@ def evaluate(
 
     A check that cannot be evaluated is a result with an error.
     """
-    rules = _ColumnRules(catalog, table, catalog.columns(table.sql))
-    results = rules.together([check for check in checks if check.column is not None])
+    columns = _ColumnChecks(catalog, ColumnRules(catalog, table, catalog.columns(table.sql)))
+    results = columns.together([check for check in checks if check.column is not None])
     for check in checks:
         if check.column is None:
             results[check.id] = _custom_result(catalog, check, render)
         elif check.id not in results:
-            results[check.id] = rules.alone(check)
+            results[check.id] = columns.alone(check)
     return tuple(results[check.id] for check in checks)
 
 
 @dataclass(frozen=True)
-class _ColumnRules:
-    """The column checks of one table, whose columns have these types."""
+class _ColumnChecks:
+    """The column checks of one table."""
 
     catalog: Catalog
-    table: Table
-    columns: Mapping[str, str]
+    rules: ColumnRules
 
     def together(self, checks: Sequence[Check]) -> dict[str, CheckResult]:
         """The results, by id, of checks that one scan can answer; none when one of them fails."""
@@ -68,8 +62,10 @@ class _ColumnRules:
             return {}
         try:
             with self.catalog.session.transaction():
-                filters = [f"count(*) FILTER (WHERE {self._broken(check)})" for check in shared]
-                query = f"SELECT count(*), {', '.join(filters)} FROM {self.table.sql}"
+                filters = [
+                    f"count(*) FILTER (WHERE {self.rules.broken(check)})" for check in shared
+                ]
+                query = f"SELECT count(*), {', '.join(filters)} FROM {self.rules.table.sql}"
                 ((total, *counts),) = ask(self.catalog.session, query)
         except psycopg.Error:
             # Which of them it was, each alone will tell.
@@ -82,96 +78,22 @@ class _ColumnRules:
     def alone(self, check: Check) -> CheckResult:
         try:
             with self.catalog.session.transaction():
-                ((total, count),) = ask(
-                    self.catalog.session,
-                    f"SELECT (SELECT count(*) FROM {self.table.sql}), ({self._count(check)})",
-                )
+                all_rows = f"SELECT count(*) FROM {self.rules.table.sql}"
+                query = f"SELECT ({all_rows}), ({self.rules.count(check)})"
+                ((total, count),) = ask(self.catalog.session, query)
         except psycopg.Error as error:
             return _failed(self.catalog, check, error)
         except LoadError as error:
             return failed_to_run(check, str(error))
         return self._result(check, int(count), total)
 
-    def _count(self, check: Check) -> str:
-        if check.rule.name != "unique":
-            return f"SELECT count(*) FROM {self.table.sql} WHERE {self._broken(check)}"
-        # Rows beyond the first of each value. NULLs are not values.
-        name = quoted(self._column(check).name)
-        return (
-            f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.table.sql}"
-            f" WHERE {name} IS NOT NULL GROUP BY {name}) AS groups"
-        )
-
     def _result(self, check: Check, count: int, total: int) -> CheckResult:
         if count == 0:
             return CheckResult(check, True, "passed", 0, total)
-        query = self._bad_rows(check)
+        query = self.rules.bad_rows(check)
         share = f"{count:,} of {total:,} rows break the rule: {check.words}"
         rows = sample(self.catalog, query)
         return CheckResult(check, False, share, count, total, query, rows)
-
-    def _bad_rows(self, check: Check) -> str:
-        if check.rule.name != "unique":
-            return f"SELECT * FROM {self.table.sql}\nWHERE {self._broken(check)}"
-        name = quoted(self._column(check).name)
-        return (
-            f"SELECT * FROM {self.table.sql}\nWHERE {name} IN (\n"
-            f"  SELECT {name} FROM {self.table.sql} GROUP BY {name} HAVING count(*) > 1\n)\n"
-            f"ORDER BY {name}"
-        )
-
-    def _broken(self, check: Check) -> str:
-        """The condition of a bad row."""
-        column, rule = self._column(check), check.rule
-        assert isinstance(rule, ColumnCheck)
-        if rule.name in {"pattern", "regex"}:
-            return _mismatched(column, rule)
-        if rule.name == "relationships":
-            return self._orphaned(column)
-        kind = self.columns.get(column.name, "")
-        return RULES[rule.name].broken(column, _comparable(rule, kind))
-
-    def _orphaned(self, column: Column) -> str:
-        """Not by NOT IN: PostgreSQL would go through a large parent again for every row."""
-        key = column.foreign_key
-        assert key is not None
-        parent = self.catalog.find(key.table)
-        child = f"{self.table.sql}.{quoted(column.name)}"
-        name = quoted(actual(key.column, self.catalog.columns(parent.sql)))
-        return (
-            f"{child} IS NOT NULL AND NOT EXISTS (\n"
-            f"  SELECT 1 FROM {parent.sql} AS parent WHERE parent.{name} = {child}\n)"
-        )
-
-    def _column(self, check: Check) -> Column:
-        """The column as the table calls it."""
-        assert check.column is not None
-        name = actual(check.column.name, self.columns)
-        return check.column.model_copy(update={"name": name})
-
-
-def _mismatched(column: Column, rule: ColumnCheck) -> str:
-    pattern = str(rule.pattern if rule.pattern is not None else rule.value)
-    found = _OPTIONS.match(pattern)
-    options = found.group() if found else ""
-    whole = f"{options}^(?:{pattern[len(options) :]})$"
-    return f"CAST({quoted(column.name)} AS text) !~ {literal(whole)}"
-
-
-def _comparable(rule: ColumnCheck, kind: str) -> ColumnCheck:
-    """The rule with bounds that PostgreSQL compares as what the column is.
-
-    A number beside a `real` would make both of them doubles, and the 0.1 of a column less exact
-    than that of the rule. Quoted it takes the type of the column, as do 'inf' and 'nan'.
-    """
-
-    def bound(value: Scalar | tuple[Scalar, ...] | None) -> Scalar | tuple[Scalar, ...] | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return value
-        return str(value) if kind == "real" or not isfinite(value) else value
-
-    bounds = {"value": bound(rule.value), "min": bound(rule.min), "max": bound(rule.max)}
-    return rule.model_copy(update=bounds)
 
 
 def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str]) -> CheckResult:

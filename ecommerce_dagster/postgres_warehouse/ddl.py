@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
 from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.postgres_warehouse.types import declared_types
+from ecommerce_dagster.warehouse.ddl import Declaration
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 
@@ -29,10 +30,30 @@ def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | 
     """Bring the table of `asset`, which has these columns, to what is declared. Runs inside the
     caller's transaction."""
     table = catalog.find(asset.name)
-    types = _types(catalog, asset)
+    types = declared_types(catalog.session, {declared_type(column) for column in asset.columns})
+    plan = declaration(table, asset, types, existing, _comments_of(catalog, table))
+    for name, query in plan.defaults.items():
+        try:
+            run(catalog.session, query)
+        except psycopg.Error as error:
+            raise LoadError(f"the default of the column {name}: {said(error)}") from error
+    for statement in plan.statements:
+        run(catalog.session, statement)
+    return Loaded(statements=plan.statements, schema_changes=plan.changes)
+
+
+def declaration(
+    table: Table,
+    asset: Asset,
+    known: Mapping[str, str],
+    existing: Mapping[str, str] | None,
+    comments: Mapping[str, str],
+) -> Declaration:
+    """What brings a table with the columns `existing`, if it exists, and these `comments` (by
+    column, "" is the table's) to what is declared. `known` are PostgreSQL's names of the types."""
+    types = _types(asset, known)
     current = existing or {}
     added = [c for c in asset.columns if actual(c.name, current) not in current]
-    _require_defaults(catalog, added, types)
     definitions = [_definition(column, types[column.name]) for column in added]
     if existing is None:
         keys = ", ".join(quoted(key) for key in asset.primary_key)
@@ -40,11 +61,6 @@ def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | 
         statements = [f"CREATE TABLE {table.sql} (\n  {lines}\n)"]
     else:
         statements = [f"ALTER TABLE {table.sql} ADD COLUMN {each}" for each in definitions]
-    for statement in statements:
-        run(catalog.session, statement)
-    comments = _comments(catalog, table, asset)
-    for comment in comments:
-        run(catalog.session, comment)
     changes = [f"added column {c.name} {types[c.name]}" for c in added if existing is not None]
     changes += [
         f"the column {name} is {current[actual(name, current)]} and is declared as {kind}; "
@@ -52,28 +68,31 @@ def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | 
         for name, kind in types.items()
         if current.get(actual(name, current), kind) != kind
     ]
-    return Loaded(statements=(*statements, *comments), schema_changes=tuple(changes))
+    return Declaration(
+        (*statements, *_comments(table, asset, current, comments)),
+        tuple(changes),
+        {c.name: f"SELECT CAST({_default(c)} AS {types[c.name]})" for c in added},
+    )
 
 
-def _types(catalog: Catalog, asset: Asset) -> dict[str, str]:
-    """The types of the columns by their declared names."""
-    found = declared_types(catalog.session, {_declared(column) for column in asset.columns})
-    for column in asset.columns:
-        if _declared(column) not in found:
-            raise LoadError(
-                f"the column '{column.name}' has the type '{_declared(column)}', "
-                "which PostgreSQL does not know"
-            )
-    return {column.name: found[_declared(column)] for column in asset.columns}
-
-
-def _declared(column: Column) -> str:
+def declared_type(column: Column) -> str:
     """The type as it is written, with the digits that stand in keys of their own."""
     if "(" in column.type:
         return column.type
     if column.precision is not None:
         return f"{column.type}({column.precision}, {column.scale or 0})"
     return column.type if column.length is None else f"{column.type}({column.length})"
+
+
+def _types(asset: Asset, known: Mapping[str, str]) -> dict[str, str]:
+    """The types of the columns by their declared names."""
+    for column in asset.columns:
+        if declared_type(column) not in known:
+            raise LoadError(
+                f"the column '{column.name}' has the type '{declared_type(column)}', "
+                "which PostgreSQL does not know"
+            )
+    return {column.name: known[declared_type(column)] for column in asset.columns}
 
 
 def _definition(column: Column, kind: str) -> str:
@@ -96,18 +115,9 @@ def _default(column: Column) -> str:
     return literal(value)
 
 
-def _require_defaults(catalog: Catalog, columns: list[Column], types: Mapping[str, str]) -> None:
-    for column in columns:
-        try:
-            run(catalog.session, f"SELECT CAST({_default(column)} AS {types[column.name]})")
-        except psycopg.Error as error:
-            raise LoadError(f"the default of the column {column.name}: {said(error)}") from error
-
-
-def _comments(catalog: Catalog, table: Table, asset: Asset) -> list[str]:
-    """The descriptions that are not yet comments."""
-    columns = catalog.columns(table.sql)
-    known = dict(
+def _comments_of(catalog: Catalog, table: Table) -> dict[str, str]:
+    """The comments of a table by column; its own is that of no name."""
+    return dict(
         ask(
             catalog.session,
             "SELECT coalesce(attname, ''), description FROM pg_description"
@@ -116,6 +126,12 @@ def _comments(catalog: Catalog, table: Table, asset: Asset) -> list[str]:
             table.sql,
         )
     )
+
+
+def _comments(
+    table: Table, asset: Asset, columns: Mapping[str, str], known: Mapping[str, str]
+) -> list[str]:
+    """The descriptions that are not yet comments."""
     comments = []
     if asset.description and known.get("") != asset.description:
         comments.append(f"COMMENT ON TABLE {table.sql} IS {literal(asset.description)}")

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.source import Source, describe
-from ecommerce_dagster.postgres_warehouse.load import STAGE, STAGED
+from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, opened, run, said
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.identifiers import quoted

@@ -53,14 +53,21 @@ def statements(script: str) -> list[Statement]:
 
 
 def run(connection: Session, script: str) -> list[str]:
-    """Run the statements of a script and return them. Raises ScriptError.
-
-    BEGIN, COMMIT and ROLLBACK are left out: whoever calls decides about the transaction.
-    """
-    done = [each for each in statements(script) if not _TRANSACTION.match(each.text)]
+    """Run the statements of a script that are runnable and return them. Raises ScriptError."""
+    done = _runnable(script)
     for statement in done:
         _run(connection, "", statement)
     return [statement.text for statement in done]
+
+
+def runnable(script: str) -> list[str]:
+    """The statements of a script without BEGIN, COMMIT and ROLLBACK: whoever calls decides about
+    the transaction. Raises ScriptError."""
+    return [statement.text for statement in _runnable(script)]
+
+
+def _runnable(script: str) -> list[Statement]:
+    return [each for each in statements(script) if not _TRANSACTION.match(each.text)]
 
 
 def create(connection: Session, beginning: str, query: str) -> str:

@@ -28,13 +28,18 @@ _LOCK_TIMEOUT = "60s"
 
 @contextmanager
 def opened(
-    connection: PostgresConnection, *, read_only: bool = False, timeout: float | None = None
+    connection: PostgresConnection,
+    *,
+    read_only: bool = False,
+    timeout: float | None = None,
+    patience: int | None = None,
 ) -> Iterator[Session]:
     """A session inside a transaction, which the caller commits; it ends without a trace otherwise.
 
-    `timeout` is in seconds. Raises SourceError, TimeLimitError.
+    All may take `timeout` seconds, the connection and each answer `patience`. Raises SourceError,
+    TimeLimitError.
     """
-    with connected(connection) as found:
+    with connected(connection, patience) as found:
         opened = cast(Session, found)
         opened.read_only = read_only
         if read_only:
@@ -68,6 +73,26 @@ def run(session: Session, statement: str) -> int:
 def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
     """The rows of a query; `values` are for its %s."""
     return session.execute(query.encode(), values or None).fetchall()
+
+
+def described(session: Session, query: str) -> dict[str, str]:
+    """The columns of a query and their types, without running it. Raises psycopg.Error."""
+    found = session.pgconn.prepare(b"", query.encode())
+    if found.status != psycopg.pq.ExecStatus.COMMAND_OK:
+        message = found.error_field(psycopg.pq.DiagnosticField.MESSAGE_PRIMARY) or b""
+        session.rollback()
+        raise psycopg.ProgrammingError(message.decode(errors="replace"))
+    columns = session.pgconn.describe_prepared(b"")
+    places = range(columns.nfields)
+    types = ask(
+        session,
+        "SELECT format_type(kind, modifier)"
+        " FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS given(kind, modifier, place)"
+        " ORDER BY place",
+        [columns.ftype(place) for place in places], [columns.fmod(place) for place in places],
+    )  # fmt: skip
+    names = [(columns.fname(place) or b"").decode() for place in places]
+    return {name: str(kind) for name, (kind,) in zip(names, types, strict=True)}
 
 
 def said(error: psycopg.Error) -> str:

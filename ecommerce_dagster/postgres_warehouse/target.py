@@ -14,13 +14,14 @@ from ecommerce_dagster.postgres_warehouse import script
 from ecommerce_dagster.postgres_warehouse.carry import scratch, stage
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
 from ecommerce_dagster.postgres_warehouse.ddl import declare_table
+from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.load import (
-    STAGE,
-    existing_columns,
     load_table,
+    place_for,
     refuse_outside,
     without_gone,
 )
+from ecommerce_dagster.postgres_warehouse.plan import STAGE
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, run, said
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.interface import Filling, Watermark, not_after, untold
@@ -33,6 +34,7 @@ class PostgresTarget:
     """A session of PostgreSQL inside a transaction, as a Target."""
 
     catalog: Catalog
+    dependents: Dependents
     # Not those that come from outside, like a lost connection.
     errors = (
         psycopg.DataError,
@@ -64,10 +66,18 @@ class PostgresTarget:
         run(session, "DROP VIEW pg_temp._query")
         if view.kind == "view" and same:
             return Loaded()
-        return Loaded(statements=tuple(_replace_view(session, view, query)))
+        return self._replace_view(view, query)
 
     def declare_table(self, asset: Asset) -> Loaded:
-        return declare_table(self.catalog, asset, existing_columns(self.catalog, asset))
+        table, changes = place_for(self.catalog, asset), list[str]()
+        if table.kind != "view":
+            return declare_table(
+                self.catalog, asset, self.columns(asset.name) if table.kind else None
+            )
+        with self.dependents.set_aside(table, changes):
+            run(self.catalog.session, f"DROP VIEW {table.sql}")
+            declared = declare_table(self.catalog, asset, None)
+        return replace(declared, schema_changes=(*declared.schema_changes, *changes))
 
     def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
         script.create(self.catalog.session, STAGE, query)
@@ -84,7 +94,7 @@ class PostgresTarget:
 
     def load_staged(self, asset: Asset, how: Filling) -> Loaded:
         """Fill the table from the rows that were staged."""
-        loaded = load_table(self.catalog, asset, how)
+        loaded = load_table(self.catalog, asset, how, self.dependents)
         if not how.complete:
             return loaded
         statement = without_gone(self.catalog, asset)
@@ -119,17 +129,19 @@ class PostgresTarget:
         )
         return Watermark(kind, is_text, largest, rows, without)
 
-
-def _replace_view(session: Session, view: Table, query: str) -> list[str]:
-    create = f"CREATE OR REPLACE VIEW {view.sql} AS"
-    if view.kind == "view":
-        # What depends on a view stays as long as its columns do.
-        with suppress(_OtherColumns), session.transaction():
-            return [_create_or_replace(session, create, query)]
-    dropped = [] if view.kind is None else [f"DROP {view.kind.upper()} {view.sql}"]
-    for statement in dropped:
-        run(session, statement)
-    return [*dropped, script.create(session, create, query)]
+    def _replace_view(self, view: Table, query: str) -> Loaded:
+        create, session = f"CREATE OR REPLACE VIEW {view.sql} AS", self.catalog.session
+        if view.kind == "view":
+            # What depends on a view stays as long as its columns do.
+            with suppress(_OtherColumns), session.transaction():
+                return Loaded(statements=(_create_or_replace(session, create, query),))
+        if view.kind is None:
+            return Loaded(statements=(script.create(session, create, query),))
+        drop, changes = f"DROP {view.kind.upper()} {view.sql}", list[str]()
+        with self.dependents.set_aside(view, changes):
+            run(session, drop)
+            created = script.create(session, create, query)
+        return Loaded(statements=(drop, created), schema_changes=tuple(changes))
 
 
 class _OtherColumns(Exception):

@@ -35,6 +35,14 @@ _SYNONYMS = {
     "timestamp_tz": "timestamptz", "timestamp_ltz": "timestamptz",
     "time without time zone": "time", "time with time zone": "timetz",
 }  # fmt: skip
+# The names in PostgreSQL's catalogue of types that it calls otherwise itself.
+_SHOWN = {
+    "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
+    "float8": "double precision", "bpchar": "character", "varchar": "character varying",
+    "bool": "boolean", "timestamp": "timestamp without time zone",
+    "timestamptz": "timestamp with time zone", "time": "time without time zone",
+    "timetz": "time with time zone",
+}  # fmt: skip
 _WRITTEN = re.compile(r"([^(\[]+?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?([^(\[]*?)((?:\[\])*)")
 
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
@@ -65,6 +73,20 @@ def declared_types(session: Session, written: Iterable[str]) -> dict[str, str]:
         for text, (name, modifier) in parsed.items()
         if name in known
     }
+
+
+def supposed_types(written: Iterable[str]) -> dict[str, str]:
+    """What `declared_types` says when all the types exist, for where no database can be asked."""
+    parsed = {text: found for text in written if text and (found := _parsed(text))}
+    return {
+        text: _with_modifier(_shown(name.replace('"', "")), modifier)
+        for text, (name, modifier) in parsed.items()
+    }
+
+
+def _shown(name: str) -> str:
+    plain = name.removesuffix("[]")
+    return _SHOWN.get(plain, plain) + name[len(plain) :]
 
 
 def _parsed(written: str) -> tuple[str, str] | None:

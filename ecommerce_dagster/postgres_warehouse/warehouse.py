@@ -4,7 +4,7 @@ seen. Until it is committed, all other sessions see the table as it was."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
 from ecommerce_dagster.postgres_warehouse.checks import evaluate, sample
+from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take_turn
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
@@ -27,10 +28,12 @@ from ecommerce_dagster.warehouse.table_facts import TableFacts
 
 @dataclass(frozen=True)
 class PostgresWarehouse:
-    """The PostgreSQL database of a connection. `on_wait` is told what a run waits for."""
+    """The PostgreSQL database of a connection. `on_wait` is told what a run waits for; `views` are
+    those that the pipeline makes there."""
 
     connection: PostgresConnection
     on_wait: Callable[[str], None] = lambda message: None
+    views: Collection[str] = ()
 
     def publish(
         self,
@@ -51,7 +54,7 @@ class PostgresWarehouse:
             with suppress(LoadError):
                 rows_before = _count(catalog, catalog.find(asset.name))
             started = time.perf_counter()
-            loaded = fill(PostgresTarget(catalog))
+            loaded = fill(PostgresTarget(catalog, self._dependents(catalog)))
             seconds = time.perf_counter() - started
             if asset.is_always_published:
                 catalog.session.commit()
@@ -84,6 +87,11 @@ class PostgresWarehouse:
             catalog = Catalog.of(session, self.connection.schema)
             found = {name: list(catalog.columns(catalog.find(name).sql)) for name in names}
         return {name: columns for name, columns in found.items() if columns}
+
+    def _dependents(self, catalog: Catalog) -> Dependents:
+        """Those of the database of `catalog`, where names without a schema are in its schema."""
+        names = (v if "." in v else f"{catalog.schema}.{v}" for v in self.views)
+        return Dependents(catalog, frozenset(name.lower() for name in names))
 
     @contextmanager
     def _working(

@@ -94,7 +94,7 @@ def load_table(
     written = 0
     for statement in steps:
         rows = _run(connection, statement)
-        written += rows if statement.startswith(("INSERT", "UPDATE")) else 0
+        written += rows if statement.startswith(("INSERT", "UPDATE", "MERGE")) else 0
     if create:
         written = _count(connection, load.table)
     moved = None if create else strategy.moved(load)

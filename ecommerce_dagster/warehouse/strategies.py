@@ -139,7 +139,8 @@ def _merge(load: Load) -> list[str]:
     """Known keys are updated where the file says so, new ones inserted; one row for each key.
 
     NULL is a key like any other. As in the original, a row of the table that the predicate leaves
-    out is not known. A row that would stay as it is is not written.
+    out is not known; what the table says before the merge decides. A row that would stay as it is
+    is not written.
     """
     same = " AND ".join(
         f"target.{quoted(key)} IS NOT DISTINCT FROM source.{quoted(key)}"
@@ -150,19 +151,20 @@ def _merge(load: Load) -> list[str]:
     updates = ", ".join(
         f"{quoted(column.name)} = {column.on_merge}" for column in load.columns if column.on_merge
     )
-    statements = [
+    values = ", ".join(f"source.{quoted(column.name)}" for column in load.columns)
+    merge = (
+        f"MERGE INTO {load.table} AS target\nUSING {_BATCH} AS source\nON {same}\n"
+        f"WHEN MATCHED{_and_differs(load)} THEN UPDATE SET {updates}\n"
+        f"WHEN NOT MATCHED THEN INSERT ({load.names}) VALUES ({values})"
+    )
+    insert = (
+        f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH} AS source\n"
+        f"WHERE NOT EXISTS (SELECT 1 FROM {load.table} AS target WHERE {same})"
+    )
+    return [
         _batch(load, load.select),
         _without_duplicates(load, _BATCH),
-    ]
-    if updates:
-        statements.append(
-            f"UPDATE {load.table} AS target SET {updates}\nFROM {_BATCH} AS source\n"
-            f"WHERE {same}{_and_differs(load)}"
-        )
-    return [
-        *statements,
-        f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH} AS source\n"
-        f"WHERE NOT EXISTS (SELECT 1 FROM {load.table} AS target WHERE {same})",
+        merge if updates else insert,
         f"DROP TABLE {_BATCH}",
     ]
 
@@ -175,7 +177,7 @@ def _and_differs(load: Load) -> str:
     cells = (
         f"target.{quoted(column.name)} IS DISTINCT FROM {column.on_merge}" for column in updated
     )
-    return f"\n  AND ({' OR '.join(cells)})"
+    return f" AND (\n  {' OR '.join(cells)}\n)"
 
 
 def _time_interval(load: Load) -> list[str]:

@@ -357,3 +357,48 @@ def test_of_a_source_without_checks_nobody_is_asked(mixed: Mixed) -> None:
     )
     mixed.asset("shop.orders", "pg.source")
     assert mixed.ran()["assets"]["shop.orders"]["status"] == "success"
+
+
+class TestRender:
+    """`ecommerce render` of tables in PostgreSQL."""
+
+    HEADER = (
+        f"{TABLE}\ncolumns: [{{name: id, type: int, checks: [{{name: pattern, value: '[0-9]'}}]}}]\n"
+        "hooks: {post: [{query: 'ANALYZE core.t'}]}"
+    )
+    CHECK = """-- core.t:id:pattern
+SELECT * FROM "core"."t"
+WHERE CAST("id" AS text) !~ '^(?:[0-9])$';
+"""
+
+    def test_the_statements_are_those_of_the_server(self, mixed: Mixed) -> None:
+        mixed.pg("CREATE TABLE src AS SELECT 1::bigint AS id, 'x' AS v")
+        mixed.asset("core.t", "pg.sql", self.HEADER, "SELECT * FROM src")
+        text = mixed.ecommerce("render", "core.t", "--start-date", "2024-01-05").stdout
+        assert text.startswith("-- core.t (pg.sql), 2024-01-05\n\nCREATE TEMP TABLE")
+        later, first = text.split("-- The first run, while there is no such table")
+        assert 'DELETE FROM "core"."t";\n' in later
+        assert 'INSERT INTO "core"."t" ("id", "v")' in later
+        assert 'CREATE TABLE "core"."t" AS\nSELECT "id", "v"' in first
+        assert first.count("ANALYZE core.t;") == later.count("ANALYZE core.t;") == 1
+        assert self.CHECK in later
+
+    def test_without_the_server_they_are_those_of_the_files(self, mixed: Mixed) -> None:
+        config = mixed.folder / ".bruin.yml"
+        config.write_text(config.read_text().replace(f"port: {mixed.server.port}", "port: 1"))
+        mixed.asset("core.t", "pg.sql", self.HEADER, "SELECT id, v FROM src")
+        text = mixed.ecommerce("render", "core.t").stdout
+        assert "cannot be reached" in text
+        assert "; the columns are those that the files name\n" in text
+        assert 'INSERT INTO "core"."t" ("id", "v")' in text
+        assert self.CHECK in text
+
+    def test_columns_that_nobody_knows_leave_the_query_alone(self, mixed: Mixed) -> None:
+        mixed.asset("core.t", "pg.sql", TABLE, "SELECT * FROM nope")
+        found = json.loads(mixed.ecommerce("render", "core.t", "--output", "json").stdout)
+        assert found["statements"] == ["SELECT * FROM nope"]
+        assert found["notes"] == [
+            'PostgreSQL: relation "nope" does not exist',
+            "what stands around the query is not known: neither the query nor the file names the "
+            "columns",
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,15 +69,16 @@ class Warehouse:
         full_refresh: bool = False,
         strict_window: bool = False,
         timeout: float | None = None,
+        views: Collection[str] = (),
     ) -> Published:
-        """Run the asset file with this header and SQL."""
+        """Run the asset file with this header and SQL, of a pipeline that makes these views."""
         asset = header if isinstance(header, Asset) else asset_of(header, sql)
         renderer = _renderer(asset, interval)
         fills: dict[str, Fill] = {
             "pg.sql": SqlBuild(asset, renderer, interval, full_refresh, strict_window),
             "pg.seed": Seed(asset, self.root),
         }
-        return PostgresWarehouse(connection or self.connection).publish(
+        return PostgresWarehouse(connection or self.connection, views=views).publish(
             asset, fills.get(asset.type, nothing), checks_of(asset), renderer, timeout
         )
 

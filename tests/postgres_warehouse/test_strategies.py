@@ -154,7 +154,7 @@ class TestCreateReplace:
     def test_what_depends_on_other_columns_is_named(self, w: Warehouse) -> None:
         w.run(REPLACE, "SELECT 1 AS n")
         w.sql("CREATE VIEW twice AS SELECT n * 2 AS n FROM mart.t")
-        with pytest.raises(AssetError, match="view twice depends on table mart.t"):
+        with pytest.raises(AssetError, match="the view public.twice needs mart.t as it was"):
             w.run(REPLACE, "SELECT 'x' AS n")
         assert w.rows() == [(1,)]
 
@@ -236,6 +236,14 @@ class TestMerge:
         w.run(header, values("id, v, open", "1, 'a', true", "2, 'b', false"))
         w.run(header, values("id, v, open", "1, 'A', true", "2, 'B', true"))
         assert w.rows() == [(1, "A", True), (2, "B", True), (2, "b", False)]
+
+    def test_a_row_that_the_merge_moves_out_of_the_predicate_was_known(self, w: Warehouse) -> None:
+        header = MERGE.replace("merge}", "merge, incremental_predicate: \"target.v < 'm'\"}")
+        w.run(header, values("id, v", "1, 'a'", "2, 'x'"))
+        w.run(header, values("id, v", "1, 'z'"))
+        assert w.rows() == [(1, "z"), (2, "x")]
+        w.run(header, values("id, v", "1, 'z'"))  # now it is out of it
+        assert w.rows() == [(1, "z"), (1, "z"), (2, "x")]
 
     @pytest.mark.parametrize(("names", "missing"), [("v", "id, ts"), ("id, v", "ts")])
     def test_its_keys_must_come(self, w: Warehouse, names: str, missing: str) -> None:
@@ -402,7 +410,7 @@ class TestView:
         w.sql("CREATE VIEW more AS SELECT a + 1 AS a FROM mart.t")
         w.run(VIEW, "SELECT 10 AS a")
         assert w.rows("more") == [(11,)]
-        with pytest.raises(AssetError, match="view more depends on view mart.t"):
+        with pytest.raises(AssetError, match="the view public.more needs mart.t as it was"):
             w.run(VIEW, "SELECT 'x' AS a")
         assert w.rows("more") == [(11,)]
 

@@ -233,6 +233,14 @@ class TestMerge:
         w.run(header, values("id, v, open", "1, 'A', true", "2, 'B', true"))
         assert w.rows() == [(1, "A", True), (2, "B", True), (2, "b", False)]
 
+    def test_a_row_that_the_merge_moves_out_of_the_predicate_was_known(self, w: Warehouse) -> None:
+        header = MERGE.replace("merge}", "merge, incremental_predicate: \"target.v < 'm'\"}")
+        w.run(header, values("id, v", "1, 'a'", "2, 'x'"))
+        w.run(header, values("id, v", "1, 'z'"))
+        assert w.rows() == [(1, "z"), (2, "x")]
+        w.run(header, values("id, v", "1, 'z'"))  # now it is out of it
+        assert w.rows() == [(1, "z"), (1, "z"), (2, "x")]
+
     @pytest.mark.parametrize(("names", "missing"), [("v", "id, ts"), ("id, v", "ts")])
     def test_its_keys_must_come(self, w: Warehouse, names: str, missing: str) -> None:
         header = MERGE.replace("merge}", "merge, incremental_key: ts}")

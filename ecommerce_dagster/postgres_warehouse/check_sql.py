@@ -1,0 +1,101 @@
+"""Column checks as SQL for PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from ecommerce_dagster.bruin.models import Column, ColumnCheck, Scalar
+from ecommerce_dagster.postgres_warehouse.catalog import Names, Table, actual
+from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.rules import RULES
+
+# Options stand at the very beginning of a regular expression.
+_OPTIONS = re.compile(r"\(\?[a-z]+\)")
+
+
+@dataclass(frozen=True)
+class ColumnRules:
+    """The column checks of one table, whose columns have these types."""
+
+    names: Names
+    table: Table
+    columns: Mapping[str, str]
+
+    def count(self, check: Check) -> str:
+        """The query for the number of bad rows."""
+        if check.rule.name != "unique":
+            return f"SELECT count(*) FROM {self.table.sql} WHERE {self.broken(check)}"
+        # Rows beyond the first of each value. NULLs are not values.
+        name = quoted(self._column(check).name)
+        return (
+            f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.table.sql}"
+            f" WHERE {name} IS NOT NULL GROUP BY {name}) AS groups"
+        )
+
+    def bad_rows(self, check: Check) -> str:
+        """The query for the bad rows."""
+        if check.rule.name != "unique":
+            return f"SELECT * FROM {self.table.sql}\nWHERE {self.broken(check)}"
+        name = quoted(self._column(check).name)
+        return (
+            f"SELECT * FROM {self.table.sql}\nWHERE {name} IN (\n"
+            f"  SELECT {name} FROM {self.table.sql} GROUP BY {name} HAVING count(*) > 1\n)\n"
+            f"ORDER BY {name}"
+        )
+
+    def broken(self, check: Check) -> str:
+        """The condition of a bad row."""
+        column, rule = self._column(check), check.rule
+        assert isinstance(rule, ColumnCheck)
+        if rule.name in {"pattern", "regex"}:
+            return _mismatched(column, rule)
+        if rule.name == "relationships":
+            return self._orphaned(column)
+        kind = self.columns.get(column.name, "")
+        return RULES[rule.name].broken(column, _comparable(rule, kind))
+
+    def _orphaned(self, column: Column) -> str:
+        """Not by NOT IN: PostgreSQL would go through a large parent again for every row."""
+        key = column.foreign_key
+        assert key is not None
+        parent = self.names.find(key.table)
+        child = f"{self.table.sql}.{quoted(column.name)}"
+        name = quoted(actual(key.column, self.names.columns(parent.sql)))
+        return (
+            f"{child} IS NOT NULL AND NOT EXISTS (\n"
+            f"  SELECT 1 FROM {parent.sql} AS parent WHERE parent.{name} = {child}\n)"
+        )
+
+    def _column(self, check: Check) -> Column:
+        """The column as the table calls it."""
+        assert check.column is not None
+        name = actual(check.column.name, self.columns)
+        return check.column.model_copy(update={"name": name})
+
+
+def _mismatched(column: Column, rule: ColumnCheck) -> str:
+    pattern = str(rule.pattern if rule.pattern is not None else rule.value)
+    found = _OPTIONS.match(pattern)
+    options = found.group() if found else ""
+    whole = f"{options}^(?:{pattern[len(options) :]})$"
+    return f"CAST({quoted(column.name)} AS text) !~ {literal(whole)}"
+
+
+def _comparable(rule: ColumnCheck, kind: str) -> ColumnCheck:
+    """The rule with bounds that PostgreSQL compares as what the column is.
+
+    A number beside a `real` would make both of them doubles, and the 0.1 of a column less exact
+    than that of the rule. Quoted it takes the type of the column, as do 'inf' and 'nan'.
+    """
+
+    def bound(value: Scalar | tuple[Scalar, ...] | None) -> Scalar | tuple[Scalar, ...] | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        return str(value) if kind == "real" or not isfinite(value) else value
+
+    bounds = {"value": bound(rule.value), "min": bound(rule.min), "max": bound(rule.max)}
+    return rule.model_copy(update=bounds)

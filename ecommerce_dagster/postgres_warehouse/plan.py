@@ -1,0 +1,244 @@
+"""What a load does to a table, worked out from columns alone: nothing here asks a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.postgres_warehouse import strategies
+from ecommerce_dagster.postgres_warehouse.catalog import Table, actual
+from ecommerce_dagster.postgres_warehouse.types import (
+    UNKNOWN,
+    converted,
+    is_time,
+    target_type,
+    widened,
+)
+from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.interface import Filling
+from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.strategies import STRATEGIES, Load, Strategy, TargetColumn
+
+# The incoming rows, stored: the query is read once, before anything of the table changes.
+STAGED = 'pg_temp."_query"'
+STAGE = 'CREATE TEMP TABLE "_query" ON COMMIT DROP AS'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The statements of one load.
+
+    `staging` gives the staged rows the names and types of the table. `reshaping` changes of the
+    table what a view can depend on, `filling` all else, and `moved`, last, removes the rows that
+    are found elsewhere now. `columns` are those to fill, in the order of the query's; `changes`
+    are for people.
+    """
+
+    columns: tuple[TargetColumn, ...]
+    staging: tuple[str, ...]
+    reshaping: tuple[str, ...]
+    filling: tuple[str, ...]
+    moved: str | None
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A load of staged rows into `table`, which has the columns `existing` (None: it has to be
+    made, in place of the view of its name when it is one). `declared` are the types of the
+    file as PostgreSQL calls them."""
+
+    asset: Asset
+    how: Filling
+    table: Table
+    existing: Mapping[str, str] | None
+    declared: Mapping[str, str]
+
+    @property
+    def needs(self) -> Strategy:
+        """What the strategy asks of an asset."""
+        return STRATEGIES[self.how.strategy]
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether the table gets its columns from the query, as on a first run."""
+        fresh = self.how.full_refresh and not self.asset.keeps_history
+        return self.existing is None or self.needs.rebuilds or fresh
+
+    @property
+    def kept(self) -> dict[str, str] | None:
+        """The columns of the table that the query has to fit; None when it is rebuilt."""
+        if self.rebuilds or self.existing is None:
+            return None
+        return {n: kind for n, kind in self.existing.items() if n not in self.needs.fills}
+
+    def plan(self, incoming: Mapping[str, str]) -> Plan:
+        """The plan for rows with these columns. Raises LoadError.
+
+        Column names are matched without case. A new column is added, a wider type widens the
+        table's, a column that no longer comes stays and is filled with NULL.
+        """
+        _require_names(incoming, self.needs)
+        self._require_fills()
+        columns: list[TargetColumn] = []
+        wider: list[str] = []
+        added: list[str] = []
+        changes: list[str] = []
+        kept = self.kept
+        for comes_as, kind in incoming.items():
+            column = self._declaration(comes_as)
+            promise = self.declared.get(column.type)
+            wanted = target_type(promise, kind)
+            name = actual(comes_as, kept or {})
+            if column.type and promise is None:
+                changes.append(f"{name} is {wanted}: PostgreSQL has no type '{column.type}'")
+            if kept is not None and name in kept:
+                has = kept[name]
+                wanted = _kept_type(self.asset, column, promise, has, kind)
+                if wanted != has:
+                    changes.append(f"widened column {name} from {has} to {wanted}")
+                    wider.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
+            elif kept is not None:
+                changes.append(f"added column {name} {wanted}")
+                added.append(f"ADD COLUMN {quoted(name)} {wanted}")
+            columns.append(TargetColumn(name, wanted, quoted(comes_as), self._on_merge(name)))
+        filled = {column.name for column in columns}
+        gone = [name for name in kept or {} if name not in filled]
+        changes += [f"the column {name} comes no more; it is filled with NULL" for name in gone]
+        load = self._load(columns)
+        _require_columns(load, self.needs)
+        reshaping, filling = self._steps(load, wider, added)
+        return Plan(
+            tuple(columns),
+            tuple(_retyping(incoming, columns)),
+            tuple(reshaping),
+            tuple(filling),
+            None if self.rebuilds else self.needs.moved(load),
+            tuple(changes),
+        )
+
+    def _require_fills(self) -> None:
+        if self.rebuilds:
+            return
+        missing = [name for name in self.needs.fills if name not in (self.existing or {})]
+        if missing:
+            raise LoadError(
+                f"{self.asset.name} has no column {', '.join(missing)}: another strategy made it; "
+                "run once with --full-refresh to rebuild the table"
+            )
+
+    def _steps(self, load: Load, wider: list[str], added: list[str]) -> tuple[list[str], list[str]]:
+        """A table that has the right columns already is emptied instead of made anew, so that
+        nobody has to wait to read it, and whatever depends on it stays."""
+        strategy = strategies.STRATEGIES[self.how.strategy]
+        if not self.rebuilds:
+            alter = f"ALTER TABLE {load.table}"
+            filling = [*(f"{alter} {change}" for change in added), *strategy.statements(load)]
+            return [f"{alter} {change}" for change in wider], filling
+        types = [(column.name, column.type) for column in load.columns]
+        if list((self.existing or {}).items()) == types and not self.needs.fills:
+            return [], strategy.refill(load)
+        kind = self.table.kind
+        return [f"DROP {kind.upper()} {load.table}"] if kind else [], strategy.create(load)
+
+    def _load(self, columns: list[TargetColumn]) -> Load:
+        asset, how = self.asset, self.asset.materialization
+        types = {column.name: column.type for column in columns}
+        key = self.how.incremental_key or how.incremental_key
+        return Load(
+            table=self.table.sql,
+            source=STAGED,
+            columns=tuple(columns),
+            primary_key=tuple(actual(key, types) for key in asset.primary_key),
+            incremental_key=actual(key, types) if key else None,
+            incremental_predicate=how.incremental_predicate,
+            window=self.how.window,
+            by_date=how.time_granularity == "date",
+            row="ctid",
+        )
+
+    def _declaration(self, name: str) -> Column:
+        """What the file says of a column."""
+        lower = name.lower()
+        found = (column for column in self.asset.columns if column.name.lower() == lower)
+        return next(found, Column(name=name))
+
+    def _on_merge(self, name: str) -> str | None:
+        column = self._declaration(name)
+        if name.lower() in {key.lower() for key in self.asset.primary_key}:
+            return None
+        if column.merge_sql:
+            return column.merge_sql
+        updated = self.how.update_all or column.update_on_merge
+        return f"source.{quoted(name)}" if updated else None
+
+
+def _require_names(incoming: Mapping[str, str], needs: Strategy) -> None:
+    taken = [name for name in incoming if name.lower() in needs.fills]
+    if taken:
+        raise LoadError(
+            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
+        )
+    lower = Counter(name.lower() for name in incoming)
+    twice = sorted(name for name in incoming if lower[name.lower()] > 1)
+    if twice:
+        raise LoadError(
+            f"the query returns columns with the same name but for case ({', '.join(twice)}); "
+            "rename one"
+        )
+
+
+def _kept_type(asset: Asset, column: Column, promise: str | None, has: str, comes: str) -> str:
+    """The type of a column that the table has already: its own, or a wider one."""
+    promised = target_type(promise, has)
+    if comes == UNKNOWN and promised == has:
+        return has
+    wider = widened(has, target_type(promise, comes))
+    if wider is not None and target_type(promise, wider) == wider:
+        return wider
+    rebuild = "run once with --full-refresh to rebuild the table"
+    if promised != has:
+        raise LoadError(
+            f"the column {column.name} of {asset.name} is {has} and is declared as {column.type}; "
+            f"{rebuild}"
+        )
+    raise LoadError(
+        f"the column {column.name} of {asset.name} is {has} and now comes as {comes}; "
+        f"cast it in the query, or {rebuild}"
+    )
+
+
+def _require_columns(load: Load, needs: Strategy) -> None:
+    needed = list(load.primary_key) if needs.needs_primary_key else []
+    if load.incremental_key and (needs.needs_incremental_key or needs.needs_primary_key):
+        needed.append(load.incremental_key)
+    types = {column.name: column.type for column in load.columns}
+    missing = [name for name in needed if name not in types]
+    if missing:
+        raise LoadError(
+            f"the query does not return {', '.join(missing)}, which the strategy needs; "
+            f"it returns {', '.join(types)}"
+        )
+    key = load.incremental_key or ""
+    if needs.needs_instants and not is_time(types[key]):
+        raise LoadError(
+            f"the column {key} is {types[key]}; as the incremental_key of this strategy it must "
+            "be a date, a timestamp or a timestamptz; cast it in the query"
+        )
+
+
+def _retyping(incoming: Mapping[str, str], columns: list[TargetColumn]) -> list[str]:
+    """The statements that give the staged rows the names and types of the table."""
+    found: list[str] = []
+    for (comes_as, kind), column in zip(incoming.items(), columns, strict=True):
+        if kind != column.type:
+            found.append(
+                f"ALTER TABLE {STAGED} ALTER COLUMN {quoted(comes_as)} TYPE {column.type}"
+                f" USING {converted(comes_as, kind, column.type)}"
+            )
+        if comes_as != column.name:
+            change = f"RENAME COLUMN {quoted(comes_as)} TO {quoted(column.name)}"
+            found.append(f"ALTER TABLE {STAGED} {change}")
+    return found
