@@ -58,6 +58,8 @@ def _as_text(rendering: Rendering) -> Iterator[str]:
     """A script with comments."""
     asset = rendering.asset
     title = [f"-- {asset.name} ({asset.type}), {rendering.interval}"]
+    if asset.type == "pg.sql":
+        title.append("-- All of it is one transaction: a temporary table ends with it.")
     yield "\n".join(title + [f"-- {note}" for note in rendering.notes])
     yield from map(_terminated, rendering.statements)
     if rendering.checks:
