@@ -14,6 +14,7 @@ import duckdb
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.ingestion.masks import DUCKDB_SHA256, without_column
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.selection import Key
 from ecommerce_dagster.ingestion.source import QUERY, one_statement
@@ -103,13 +104,19 @@ class DuckDBIngestion(Request):
             count=source.count,
             now=lambda: datetime.now(UTC).isoformat(),
         )
-        rows = f"SELECT {', '.join(map(quoted, columns))}\nFROM {source.relation}"
+        rows = f"SELECT {', '.join(map(self._cell, columns))}\nFROM {source.relation}"
         rows += f"\nWHERE {condition}" if condition else ""
         rows += f"\nLIMIT {self.limit}" if self.limit else ""
         with source.readable(rows) as readable:
             return target.fill_from_rows(
                 self.keyed, connection, f"(\n{readable}\n) AS incoming", self.filling(condition)
             )
+
+    def _cell(self, column: str) -> str:
+        name, mask = quoted(column), self.masks.get(column.lower())
+        if mask is None:
+            return name
+        return f"{mask.applied(f'CAST({name} AS VARCHAR)', DUCKDB_SHA256)} AS {name}"
 
     def _source(self, connection: duckdb.DuckDBPyConnection) -> _Source:
         """The table or the query."""
@@ -133,6 +140,8 @@ class DuckDBIngestion(Request):
                 f"the source has no {', '.join(sorted(unknown))} (sql_exclude_columns); "
                 f"it has {', '.join(columns)}"
             )
+        if unmasked := without_column(self.masks, columns):
+            raise LoadError(f"the source: {unmasked}")
         if excluded == columns.keys():
             raise LoadError("every column is excluded (sql_exclude_columns)")
         return {name: kind for name, kind in columns.items() if name not in excluded}

@@ -70,7 +70,7 @@ class Ingestion(Request):
     def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
         began = time.perf_counter()
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
-        source = describe(self.postgres, self.source_table, self.excluded)
+        source = describe(self.postgres, self.source_table, self.excluded, self.masks)
         settle(connection)
 
         def count(condition: str) -> int:

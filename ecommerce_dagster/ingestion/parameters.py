@@ -10,6 +10,7 @@ from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.models import Asset, as_text
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.ingestion.masks import Unmaskable, first_unmaskable
 from ecommerce_dagster.ingestion.source import QUERY
 from ecommerce_dagster.warehouse.identifiers import literal
 
@@ -83,17 +84,15 @@ def is_windowed(asset: Asset) -> bool:
     return strategy_of(asset) == "delete+insert" and incremental_key_of(asset) is not None
 
 
+def unmaskable(asset: Asset) -> Unmaskable | None:
+    """Why an ingestr asset cannot be loaded as masked as its file asks for; None when it can."""
+    return first_unmaskable(asset, incremental_key_of(asset))
+
+
 def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
     for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
         log.error(*asset.at("parameters", name), "valid-ingestr", message)
-    for column in asset.columns:
-        if column.mask:
-            message = (
-                f"'{column.name}' is loaded as it is: mask '{column.mask}' hides it on Dagster's "
-                "pages alone; mask it in a `query:` source"
-            )
-            log.warning(*column.at("mask"), "valid-ingestr", message)
     try:
         overlap_of(asset)
     except ValueError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.ingestion.masks import Mask, by_column
 from ecommerce_dagster.ingestion.parameters import (
     excluded_of,
     incremental_key_of,
@@ -75,6 +76,11 @@ class Request:
     def excluded(self) -> tuple[str, ...]:
         """Columns that are not loaded."""
         return excluded_of(self.asset)
+
+    @property
+    def masks(self) -> Mapping[str, Mask]:
+        """The masks of columns, by their names in lower case."""
+        return by_column(self.asset)
 
     @property
     def limit(self) -> int | None:

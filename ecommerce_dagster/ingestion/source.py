@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from types import MappingProxyType
 
 import duckdb
 import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.ingestion.columns import SourceColumn
+from ecommerce_dagster.ingestion.masks import POSTGRES_SHA256, Mask, without_column
 from ecommerce_dagster.ingestion.postgres import (
     ALIAS,
     SourceError,
@@ -40,12 +42,14 @@ ORDER BY position
 class Source:
     """Rows of a table (`schema.table`) or of a query (`query:SELECT ...`).
 
-    Only those that meet `condition` (SQL for PostgreSQL), and no more than `limit`.
+    Only those that meet `condition` (SQL for PostgreSQL), and no more than `limit`. The `masked`
+    columns, by name, leave it as these texts.
     """
 
     connection: PostgresConnection
     table: str
     columns: tuple[SourceColumn, ...] = ()
+    masked: Mapping[str, str] = field(default_factory=dict)
     condition: str | None = None
     limit: int | None = None
 
@@ -66,6 +70,15 @@ class Source:
 
     @property
     def _whole(self) -> str:
+        if not self.masked:
+            return self._unmasked
+        cells = (
+            f"{self.masked.get(c.name, quoted(c.name))} AS {quoted(c.name)}" for c in self.columns
+        )
+        return f"(\nSELECT {', '.join(cells)}\nFROM {self._unmasked}\n) AS masked"
+
+    @property
+    def _unmasked(self) -> str:
         if not self.is_query:
             return ".".join(map(quoted, self.path))
         # The line break ends a comment at the end of the query.
@@ -98,10 +111,15 @@ def path_of(table: str, schema: str) -> tuple[str, str]:
     return (_unquoted(own) if own else schema, _unquoted(name))
 
 
-def describe(connection: PostgresConnection, table: str, excluded: Collection[str] = ()) -> Source:
+def describe(
+    connection: PostgresConnection,
+    table: str,
+    excluded: Collection[str] = (),
+    masks: Mapping[str, Mask] = MappingProxyType({}),
+) -> Source:
     """The source with its columns, generated ones included. Raises SourceError."""
     with session(connection) as postgres:
-        return described_in(postgres, connection, table, excluded)
+        return described_in(postgres, connection, table, excluded, masks)
 
 
 def described_in(
@@ -109,6 +127,7 @@ def described_in(
     connection: PostgresConnection,
     table: str,
     excluded: Collection[str] = (),
+    masks: Mapping[str, Mask] = MappingProxyType({}),
 ) -> Source:
     """The same in a session that is open already."""
     source = Source(connection, table)
@@ -121,10 +140,24 @@ def described_in(
     given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
     types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
     columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
-    complaint = _complaint(names, excluded)
+    complaint = _complaint(names, excluded) or without_column(masks, names)
     if complaint:
         raise SourceError(f"{connection.address}: {source.name}: {complaint}")
-    return replace(source, columns=tuple(c for c in columns if c.name not in excluded))
+    kept = tuple(c for c in columns if c.name not in excluded)
+    return _masked(replace(source, columns=kept), masks)
+
+
+def _masked(source: Source, masks: Mapping[str, Mask]) -> Source:
+    """The source whose masked columns are texts."""
+    masked = {
+        column.name: masks[column.name.lower()].applied(f"{column.value}::text", POSTGRES_SHA256)
+        for column in source.columns
+        if column.name.lower() in masks
+    }
+    columns = tuple(
+        SourceColumn(c.name, "text", "text") if c.name in masked else c for c in source.columns
+    )
+    return replace(source, columns=columns, masked=masked)
 
 
 def _complaint(names: Sequence[str], excluded: Collection[str]) -> str | None:
@@ -167,7 +200,8 @@ def relation_of(duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[
     for ranges of pages, on several connections, under one snapshot. Everything else PostgreSQL
     prepares; a window it finds by its index, which ranges of pages would not let it use.
     """
-    if not source.is_query and source.condition is None and source.limit is None:
+    plain = not source.is_query and not source.masked
+    if plain and source.condition is None and source.limit is None:
         table = ".".join(map(quoted, (ALIAS, *source.path)))
         arriving = described(duck, table)
         if all(c.is_exact(arriving.get(c.name, ""), types[c.name]) for c in source.columns):

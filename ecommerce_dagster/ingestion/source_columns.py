@@ -13,6 +13,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
+from ecommerce_dagster.ingestion.masks import by_column
 from ecommerce_dagster.ingestion.parameters import excluded_of, source_table_of
 from ecommerce_dagster.ingestion.postgres import SourceError, session
 from ecommerce_dagster.ingestion.seed import Seed
@@ -68,8 +69,9 @@ class SourceColumns:
         if found is None or not table.strip():
             return None
         postgres, connection = found
+        masks = {name: mask for name, mask in by_column(asset).items() if mask.is_known}
         try:
-            source = described_in(postgres, connection, table, excluded_of(asset))
+            source = described_in(postgres, connection, table, excluded_of(asset), masks)
         except SourceError as error:
             self._log.warning(
                 *asset.at("parameters", "source_table"), "source-table-exists", str(error)

@@ -19,7 +19,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
 from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
 from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.ingestion.parameters import is_reconcilable, lint_ingestion
+from ecommerce_dagster.ingestion.parameters import is_reconcilable, lint_ingestion, unmaskable
 from ecommerce_dagster.ingestion.python_asset import (
     PythonLoad,
     environment_of,
@@ -244,7 +244,8 @@ def unsupported(project: Project, asset: Asset) -> str | None:
         if asset.type == "ingestr" and platform_said(asset) not in _BOTH:
             written = asset.parameter("destination")
             return f"its destination is {written}; supported: {', '.join(sorted(_BOTH))}"
-        return None
+        unmasked = unmaskable(asset) if asset.type == "ingestr" else None
+        return unmasked.message if unmasked else None
     if asset.type.split(".")[0] in _ELSEWHERE:
         return f"the type {asset.type} is for another platform"
     return None

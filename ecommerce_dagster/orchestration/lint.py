@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.models import Asset, Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts
@@ -33,7 +34,9 @@ def lint(project: Project, log: ProblemLog) -> None:
         reason = unsupported(project, asset)
         if reason is not None:
             message = f"'{asset.name}' is left out: {reason}"
-            log.warning(*asset.at("type"), "valid-task-type", message)
+            mask = unmaskable(asset)
+            at = mask.at if mask and mask.message == reason else asset.at("type")
+            log.warning(*at, "valid-task-type", message)
             continue
         _lint_type(asset, log)
         _lint_preview(asset, log)

@@ -42,7 +42,7 @@ class CopyIngestion(Request):
             raise self.failure(said(error)) from None
 
     def _load(self, target: PostgresTarget, session: Session) -> Loaded:
-        source = describe(self.postgres, self.source_table, self.excluded)
+        source = describe(self.postgres, self.source_table, self.excluded, self.masks)
         run(session, "SET TRANSACTION READ ONLY")
         # Whoever rewrites the table has to wait from here on: to an older look it would be empty.
         ask(session, f"{source.select('1')}\nLIMIT 0")

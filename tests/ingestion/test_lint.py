@@ -15,6 +15,7 @@ from ecommerce_dagster.ingestion.parameters import (
     lint_ingestion,
     primary_key_of,
     strategy_of,
+    unmaskable,
 )
 from ingestion.helpers import asset_of
 
@@ -26,13 +27,21 @@ def problems(asset: Asset) -> list[str]:
     return [problem.message for problem in log.errors]
 
 
-def test_a_mask_that_a_load_would_pass_over_is_told() -> None:
-    log = ProblemLog()
-    lint_ingestion(asset_of("", "columns: [{name: mail, mask: hash}, {name: id}]"), log)
-    assert [problem.message for problem in log.warnings] == [
-        "'mail' is loaded as it is: mask 'hash' hides it on Dagster's pages alone; "
-        "mask it in a `query:` source"
-    ]
+@pytest.mark.parametrize(
+    ("rest", "complaint"),
+    [
+        ("columns: [{name: mail, mask: scramble}]", "the column 'mail' has the mask 'scramble', "
+         "which is not one of hash, sha256, md5, redact, stars, fixed:TEXT"),
+        ("columns: [{name: mail, mask: hash}, {name: AT, mask: hash}]", "the column 'AT' has the "
+         "mask 'hash', and as the incremental_key it must be readable"),
+        ("columns: [{name: mail, mask: hash}, {name: x, mask: 'fixed:'}, {name: n}]", None),
+    ],
+)  # fmt: skip
+def test_a_mask_that_cannot_be_applied_keeps_the_asset_out(
+    rest: str, complaint: str | None
+) -> None:
+    found = unmaskable(asset_of("incremental_key: at", rest))
+    assert (found and found.message) == complaint
 
 
 @pytest.mark.parametrize(
