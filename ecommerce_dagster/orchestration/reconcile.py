@@ -35,6 +35,10 @@ def reconciliation_of(project: Project) -> dg.Definitions:
         description="Deletes from merged tables the rows that are gone from their source.",
     )
     schedule = dg.ScheduleDefinition(
-        name=f"{job.name}_schedule", job=job, cron_schedule=_CRON, execution_timezone="UTC"
+        name=f"{job.name}_schedule",
+        job=job,
+        cron_schedule=_CRON,
+        execution_timezone="UTC",
+        description="Deletes what is gone from the source, and rebuilds what is below it.",
     )
     return dg.Definitions(jobs=[job], schedules=[schedule])

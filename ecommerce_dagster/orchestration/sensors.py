@@ -116,7 +116,7 @@ def _tick(
     moved = [a for a in watched if now.get(tables[a.name]) != cursor.counters.get(tables[a.name])]
     again = asked.failed if moved else asked.due
     if not moved and not again:
-        return dg.SkipReason("nothing changed")
+        return dg.SensorResult(skip_reason="nothing changed", cursor=cursor.text())
     work = Work()
     for asset in moved:
         work.add(_changes(project, asset, tables[asset.name], now, connection, cursor))

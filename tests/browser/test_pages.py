@@ -154,6 +154,29 @@ def test_the_marts_are_selected_by_their_tag_and_materialized_by_a_click(
     ).to_be_visible()
 
 
+def test_the_missing_days_of_a_range_are_filled_by_a_click(site: Site, page: Page) -> None:
+    page.goto(f"{site.address}/assets/raw/orders?view=partitions")
+    page.locator("button", has_text="Materialize").first.click()
+    page.get_by_text("Show all partitions").click()
+    chosen = page.get_by_role("dialog").locator("input[type=text]").first
+    chosen.fill("[2025-03-03...2025-03-07]")
+    chosen.press("Enter")
+    page.get_by_text("Backfill only failed and missing partitions within selection").click()
+    expect(page.get_by_text("Only 4 failed and missing partitions")).to_be_visible()
+    before = {run.run_id for run in site.runs()}
+    button(page, "Launch backfill").click()
+
+    def launched() -> list[dg.DagsterRun]:
+        return [run for run in site.runs() if run.run_id not in before]
+
+    assert eventually(lambda: len(launched()) == 2 and site.is_idle(), 120)
+    ranges = {run.tags["dagster/asset_partition_range_start"]: run for run in launched()}
+    assert set(ranges) == {"2025-03-03", "2025-03-06"}
+    assert all(run.is_success for run in ranges.values())
+    page.goto(f"{site.address}/assets/raw/orders?view=partitions")
+    expect(page.get_by_text("Materialized (5)")).to_be_visible()
+
+
 def test_a_marts_page_shows_where_its_columns_come_from_its_rows_and_its_file(
     site: Site, page: Page
 ) -> None:

@@ -31,6 +31,9 @@ ROOT = local.ROOT
 DAY = "2025-03-05"
 ONE_DAY = ("--starting-at", DAY, "--ending-at", f"{DAY}T23:59:59.999999")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# In a transaction: its rows are in the counters of PostgreSQL when COMMIT returns. Else they get
+# there some time after, at the latest when the session has ended, which nobody is told.
+COUNT_AT_ONCE = "SELECT pg_stat_force_next_flush()"
 # Settings of the machine that a test must not see. What names a database is emptied instead of
 # removed, so that a developer's `.env` does not bring it back.
 _FOREIGN = re.compile(r"^(POSTGRES_|PG|DUCKDB_|DAGSTER_|ECOMMERCE_|COLUMNS$|FORCE_COLOR$|TZ$)")
@@ -339,7 +342,7 @@ def dev(
             command, env=shop.environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        assert eventually(lambda: is_up(port) or process.poll() is not None, 60), log.read_text()
+        assert eventually(lambda: is_up(port) or process.poll() is not None, 180), log.read_text()
         assert process.poll() is None, log.read_text()
         yield process
     finally:

@@ -1,0 +1,137 @@
+"""Backfills as Dagster's pages ask for them, and runs that come from everywhere at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pytest
+from orchestration.helpers import (
+    NewShop,
+    Shop,
+    dev,
+    eventually,
+    free_port,
+    graphql,
+)
+
+HISTORY = ("--orders", "60", "--starting-at", "2025-03-03", "--ending-at", "2025-03-06")
+DAYS = [f"2025-03-0{day}" for day in range(1, 9)]
+PARTITIONED = [["raw", "orders"], ["stg", "orders"]]
+
+
+@dataclass(frozen=True)
+class Served:
+    shop: Shop
+    port: int
+
+    def ask(self, query: str) -> Any:
+        (answer,) = graphql(self.port, query).values()
+        assert not answer["__typename"].endswith("Error"), answer
+        return answer
+
+    def launch(self, assets: list[list[str]], partition: str | None = None) -> str:
+        """What 'Materialize' sends. The id of the run."""
+        keys = ", ".join(f"{{path: {json.dumps(path)}}}" for path in assets)
+        tags = f'{{key: "dagster/partition", value: "{partition}"}}' if partition else ""
+        answer = self.ask(f"""
+            mutation {{ launchRun(executionParams: {{
+                mode: "default", runConfigData: "{{}}", executionMetadata: {{tags: [{tags}]}},
+                selector: {{
+                    repositoryLocationName: "ecommerce_dagster.definitions",
+                    repositoryName: "__repository__",
+                    jobName: "__ASSET_JOB", assetSelection: [{keys}]
+                }}
+            }}) {{ __typename ... on PythonError {{ message }}
+                ... on LaunchRunSuccess {{ run {{ runId }} }} }} }}
+        """)
+        return str(answer["run"]["runId"])
+
+    def backfill(self, assets: list[list[str]], partitions: list[str]) -> str:
+        """What 'Launch backfill' sends. The id of the backfill."""
+        keys = ", ".join(f"{{path: {json.dumps(path)}}}" for path in assets)
+        answer = self.ask(f"""
+            mutation {{ launchPartitionBackfill(backfillParams: {{
+                assetSelection: [{keys}], partitionNames: {json.dumps(partitions)}
+            }}) {{ __typename ... on PythonError {{ message }}
+                ... on LaunchBackfillSuccess {{ backfillId }} }} }}
+        """)
+        return str(answer["backfillId"])
+
+    def state_of_backfill(self, backfill: str) -> str:
+        answer = self.ask(f"""
+            {{ partitionBackfillOrError(backfillId: "{backfill}") {{
+                __typename ... on PartitionBackfill {{ status }} }} }}
+        """)
+        return str(answer["status"])
+
+    def statuses(self, asset: list[str]) -> dict[str, str]:
+        """The partitions of an asset that are not missing, as its page shows them."""
+        answer = self.ask(f"""
+            {{ assetNodeOrError(assetKey: {{path: {json.dumps(asset)}}}) {{
+                __typename ... on AssetNode {{ assetPartitionStatuses {{
+                    ... on TimePartitionStatuses {{ ranges {{ status startKey endKey }} }}
+            }} }} }} }}
+        """)
+        return {
+            day: found["status"]
+            for found in answer["assetPartitionStatuses"]["ranges"]
+            for day in DAYS
+            if found["startKey"] <= day <= found["endKey"]
+        }
+
+    def runs(self, **tags: str) -> list[dg.DagsterRun]:
+        with self.shop.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(tags=tags)))
+
+    def is_idle(self) -> bool:
+        runs = self.runs()
+        return bool(runs) and all(run.is_finished for run in runs)
+
+
+@pytest.fixture(scope="module")
+def served(new_shop: NewShop) -> Iterator[Served]:
+    """A shop whose three days the sensor has had loaded."""
+    shop = new_shop()
+    shop.generate(*HISTORY)
+    with dev(shop, port := free_port()):
+        served = Served(shop, port)
+        assert eventually(served.is_idle, 180)
+        yield served
+
+
+def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
+    served: Served,
+) -> None:
+    loaded = served.runs()
+    served.shop.source("ALTER TABLE orders RENAME COLUMN order_date TO ordered")
+    failing = served.launch(PARTITIONED, "2025-03-07")
+    assert eventually(lambda: served.runs()[0].run_id == failing and served.is_idle(), 120)
+    served.shop.source("ALTER TABLE orders RENAME COLUMN ordered TO order_date")
+    statuses = served.statuses(["raw", "orders"])
+    assert statuses == {
+        **dict.fromkeys(["2025-03-03", "2025-03-04", "2025-03-05"], "MATERIALIZED"),
+        "2025-03-07": "FAILED",
+    }
+
+    wanted = [day for day in DAYS if statuses.get(day) != "MATERIALIZED"]
+    backfill = served.backfill(PARTITIONED, wanted)
+
+    assert eventually(lambda: served.state_of_backfill(backfill).startswith("COMPLETED"), 180)
+    assert served.state_of_backfill(backfill) == "COMPLETED_SUCCESS"
+    runs = served.runs(**{"dagster/backfill": backfill})
+    ends = [
+        [run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
+        for run in runs
+    ]
+    assert sorted(ends) == [["2025-03-01", "2025-03-02"], ["2025-03-06", "2025-03-08"]]
+    for asset in PARTITIONED:
+        assert served.statuses(asset) == dict.fromkeys(DAYS, "MATERIALIZED")
+    # Nobody else was asked for anything.
+    assert {run.run_id for run in served.runs()} == {
+        failing,
+        *(run.run_id for run in (*loaded, *runs)),
+    }

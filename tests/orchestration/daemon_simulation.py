@@ -1,0 +1,126 @@
+"""The same life of a shop, followed by `ecommerce dev`: Dagster's daemon, its queue, its processes.
+
+Their clock is that of the simulation. It runs as fast as the true one, but can be put forward: to
+the midnight at which the schedule ticks, and past the seconds that the sensor rests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+
+from orchestration.helpers import Shop
+from orchestration.simulation import SCHEDULE, SENSOR, Simulation, days_of
+
+_REST = timedelta(seconds=10)  # between two looks of the sensor
+_PATIENCE = 1800  # seconds for the runs of one round
+
+
+class Clock:
+    """A clock that can be put forward, for processes with its variables in their environment.
+
+    `library` is libfaketime, of a version that leaves the monotonic clock alone.
+    """
+
+    def __init__(self, library: Path, file: Path, now: datetime) -> None:
+        self._file = file
+        self._offset = now.timestamp() - time.time()
+        self.forward(timedelta())
+        self.variables = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time() + self._offset, UTC)
+
+    def forward(self, by: timedelta) -> None:
+        self._offset += by.total_seconds()
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{self._offset:+.3f}")
+        new.replace(self._file)
+
+
+class ByDaemon(Simulation):
+    """`ecommerce dev` must be running over the shop, by the clock, which says the shop's today."""
+
+    def __init__(self, shop: Shop, seed: int, instance: dg.DagsterInstance, clock: Clock) -> None:
+        super().__init__(shop, seed)
+        self.instance, self.clock = instance, clock
+        self._known: set[str] = set()
+        self._names = {"dagster/sensor_name": SENSOR, "dagster/schedule_name": SCHEDULE}
+
+    def day(self, rounds: int) -> None:
+        """As always, but the last change comes at midnight: sensor and schedule ask at once."""
+        for _ in range(rounds - 1):
+            self.life.change()
+            self.look()
+        self.life.change()
+        self.night()
+        self.look()
+
+    def sensor_runs(self) -> list[date]:
+        changed = self.clock.now
+        self._await(lambda: self._has_looked_since(changed), "the sensor")
+        return self._requested("dagster/sensor_name")
+
+    def schedule_runs(self, midnight: datetime) -> list[date]:
+        self.clock.forward(midnight + timedelta(seconds=5) - self.clock.now)
+        self._await(lambda: self._has_ticked_at(midnight), "the schedule")
+        return self._requested("dagster/schedule_name")
+
+    def _await(self, condition: Callable[[], bool], whom: str) -> None:
+        """Wait for a tick, and for all runs."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (condition() and self._is_idle()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{whom} and its runs did not come to an end")
+            time.sleep(0.5)
+            if self._is_idle():
+                self.clock.forward(_REST / 4)
+
+    def _is_idle(self) -> bool:
+        return all(run.is_finished for run in self.instance.get_runs(limit=50))
+
+    def _has_looked_since(self, moment: datetime) -> bool:
+        """Whether the sensor found nothing more to ask for."""
+        ticks = self._ticks(SENSOR)
+        return bool(ticks) and (
+            ticks[0].timestamp > moment.timestamp() and ticks[0].skip_reason == "nothing changed"
+        )
+
+    def _has_ticked_at(self, midnight: datetime) -> bool:
+        done = {TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE}
+        return any(
+            tick.timestamp == midnight.timestamp() and tick.status in done
+            for tick in self._ticks(SCHEDULE)
+        )
+
+    def _ticks(self, name: str) -> list[InstigatorTick]:
+        for state in self.instance.all_instigator_state():
+            if state.instigator_name == name:
+                ticks = self.instance.get_ticks(
+                    state.instigator_origin_id, state.selector_id, limit=2
+                )
+                return list(ticks)
+        return []
+
+    def _requested(self, tag: str) -> list[date]:
+        """The days of the runs with a tag that are new. All runs must have succeeded."""
+        days: list[date] = []
+        for run in self.instance.get_runs(dg.RunsFilter(tags={tag: self._names[tag]})):
+            if run.run_id not in self._known:
+                self._known.add(run.run_id)
+                self.figures.runs += 1
+                days += days_of(run.tags)
+                if not run.is_success:
+                    self.figures.surprises.append(f"{run.run_id} {run.status.value}: {run.tags}")
+        return days
