@@ -10,14 +10,13 @@ from functools import partial
 from ecommerce_dagster.bruin.interval import Interval, months_later
 
 _MODIFIER = re.compile(r"([+-]?[0-9]{1,18})\s*(ns|ms|s|m|h|d|M)")
-# Python's times end at microseconds.
-_UNITS = {
-    "ns": timedelta(0),
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
+_NANOSECONDS = {
+    "ns": 1,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86400 * 10**9,
 }
 
 
@@ -43,4 +42,5 @@ def shift_of(modifier: str) -> Callable[[datetime], datetime]:
     amount, unit = int(found[1]), found[2]
     if unit == "M":
         return partial(months_later, months=amount)
-    return lambda moment: moment + amount * _UNITS[unit]
+    # Python's times end at microseconds.
+    return lambda moment: moment + timedelta(microseconds=amount * _NANOSECONDS[unit] // 1000)
