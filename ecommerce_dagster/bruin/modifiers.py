@@ -43,4 +43,4 @@ def shift_of(modifier: str) -> Callable[[datetime], datetime]:
     if unit == "M":
         return partial(months_later, months=amount)
     # Python's times end at microseconds.
-    return lambda moment: moment + timedelta(microseconds=amount * _NANOSECONDS[unit] // 1000)
+    return lambda moment: moment + timedelta(microseconds=amount * _NANOSECONDS[unit]) / 1000
