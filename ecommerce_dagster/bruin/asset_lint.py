@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 from ecommerce_dagster.bruin.durations import seconds_in
+from ecommerce_dagster.bruin.interval import yesterday
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import shift_of
@@ -23,6 +24,7 @@ def lint_asset(asset: Asset, log: ProblemLog) -> None:
         _lint_columns,
         _lint_custom_checks,
         _lint_times,
+        _lint_window,
         _lint_tags,
         _lint_hooks,
     ):
@@ -89,7 +91,7 @@ def _lint_times(asset: Asset, log: ProblemLog) -> None:
     """Report what means no time. Templates are judged later."""
     how = asset.interval_modifiers
     written: list[tuple[str | None, Callable[[str], object], Position, str]] = [
-        (asset.timeout, seconds_in, asset.at("timeout"), "valid-timeout"),
+        (asset.timeout, _at_least_a_second, asset.at("timeout"), "valid-timeout"),
         (how.start, shift_of, how.at("start"), "valid-time-interval"),
         (how.end, shift_of, how.at("end"), "valid-time-interval"),
         (asset.start_date, _day, asset.at("start_date"), "valid-asset-start-date"),
@@ -100,6 +102,23 @@ def _lint_times(asset: Asset, log: ProblemLog) -> None:
                 meaning(text)
         except ValueError as error:
             log.error(*at, rule, str(error))
+
+
+def _lint_window(asset: Asset, log: ProblemLog) -> None:
+    """Report modifiers that leave nothing of a day."""
+    how = asset.interval_modifiers
+    try:
+        shifts = [shift_of(text)(yesterday().start) for text in (how.start, how.end)]
+    except (ValueError, OverflowError):
+        return  # reported already, or a template
+    if shifts[0] - shifts[1] >= timedelta(days=1):
+        message = "nothing is left of a day: the interval ends before it starts"
+        log.warning(*asset.at("interval_modifiers"), "valid-time-interval", message)
+
+
+def _at_least_a_second(text: str) -> None:
+    if seconds_in(text) < 1:
+        raise ValueError(f"the timeout '{text}' is shorter than a second")
 
 
 def _day(text: str) -> date:

@@ -37,6 +37,7 @@ Scalar = bool | int | float | str
 # Bruin takes these words in any case.
 _AnyCase = BeforeValidator(_lower)
 
+_Catchup = Literal["false", "true", "active", "all"]
 _RUNNERS = {"image", "instance", "notifications", "routing"}
 _WAREHOUSES = {"athena", "bigquery", "doris", "snowflake", "starrocks"}
 
@@ -264,7 +265,7 @@ class Pipeline(Node):
     name: Text = ""
     schedule: Text | None = None
     start_date: Text | None = None
-    catchup: Scalar | None = None
+    catchup: Annotated[_Catchup, _AnyCase, BeforeValidator(as_text)] | None = None
     default_connections: Settings = {}
     variables: Settings = {}
     variants: Settings = {}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ecommerce_dagster.bruin.models import Asset, Pipeline
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.parameters import unmaskable
@@ -77,7 +77,8 @@ def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
             continue
         key = "/".join(key_parts(asset.name))
         message = (
-            f"'{asset.name}' has the asset key {key}, as '{first.name}' in {first.path}; rename one"
+            f"'{asset.name}' has the asset key {key}, as '{first.name}' in "
+            f"{from_here(first.path)}; rename one"
         )
         log.error(*asset.at("name"), "asset-key-unique", message)
 

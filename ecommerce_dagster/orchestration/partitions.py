@@ -88,9 +88,11 @@ def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
             "yearly or a cron expression"
         )
         log.error(*pipeline.at("schedule"), "valid-pipeline-schedule", message)
-        return
     try:
-        partitions_of(pipeline)
+        if pipeline.start_date:
+            datetime.fromisoformat(pipeline.start_date)
+        if cron is None or _is_cron(cron):
+            partitions_of(pipeline)
     except ValueError:
         message = f"the start_date '{pipeline.start_date}' is no date; write 2026-01-31"
         log.error(*pipeline.at("start_date"), "valid-pipeline-start-date", message)

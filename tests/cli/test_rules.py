@@ -108,7 +108,10 @@ RULES: dict[str, list[Broken]] = {
         yaml(f"{INGESTR}  destination: duckdb".replace("parameters:", "parameters: <<<"),
              said="source_table"),
     ],
-    "valid-pipeline-start-date": [pipeline("schedule: daily\nstart_date: 2025-02-30 <<<")],
+    "valid-pipeline-start-date": [
+        pipeline("schedule: daily\nstart_date: 2025-02-30 <<<"),
+        pipeline("start_date: 01/02/2025 <<<"),
+    ],
     "valid-asset-start-date": [Broken(sql("start_date: yesterday <<<\n"))],
     "valid-entity-references": [
         Broken(sql("columns:\n  - extends: Custmer.Email <<<\n"), said="'Customer'"),
@@ -146,7 +149,10 @@ RULES: dict[str, list[Broken]] = {
         warned(sql("hooks:\n  pre:\n    - query: SELECT 1\n      applicable_type: [duckdb.sql] <<<\n"))
     ],
     "valid-asset-tier": [Broken(sql("tier: 7 <<<\n"))],
-    "valid-timeout": [Broken(sql("timeout: soon <<<\n"))],
+    "valid-timeout": [
+        Broken(sql("timeout: soon <<<\n")),
+        Broken(sql("timeout: 500ms <<<\n")),
+    ],
     "plain-yaml-files": [warned("name: x <<<", "assets/x.yml")],
     "valid-variables": [
         pipeline("variables:\n  v: {type: string} <<<", said="needs a default"),
@@ -163,7 +169,10 @@ RULES: dict[str, list[Broken]] = {
         warned(sql("colour: red <<<\n"), said="is ignored"),
     ],
     "cross-pipeline-uri-dependencies": [warned(sql("depends:\n  - uri: shop2 <<<\n"))],
-    "valid-time-interval": [Broken(sql("interval_modifiers:\n  start: -2x <<<\n"))],
+    "valid-time-interval": [
+        Broken(sql("interval_modifiers:\n  start: -2x <<<\n")),
+        Broken(sql("interval_modifiers: {start: 13h, end: -11h} <<<\n"), severity="warning"),
+    ],
     "used-tables": [warned(sql(query=f"{PEOPLE} <<<"), said="'raw.people' is used")],
     "assets-seed-validation": [
         yaml("name: s.s\ntype: duckdb.seed\nparameters:\n  path: gone.csv <<<")
