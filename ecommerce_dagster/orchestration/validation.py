@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ecommerce_dagster.bruin.policy import lint_policy
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
+from ecommerce_dagster.ingestion.databases import Databases
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.lint import lint
 
@@ -44,19 +46,20 @@ def validated(
         )
         if project is not None:
             lint(project, found)
-            lint_policy(project, found, {} if fast else _bound(project, found, note))
+            lint_policy(project, found, {} if fast else _bound(project, found, databases))
         return project
 
-    own = ProblemLog()
-    first = judged(variant, own)
-    projects = [first] if first is not None else []
     in_variants: dict[Problem, list[str]] = {}
-    for name in first.pipeline.variants if first is not None and variant is None else ():
-        of_variant = ProblemLog()
-        project = judged(name, of_variant)
-        projects += [project] if project is not None else []
-        for problem in of_variant.problems:
-            in_variants.setdefault(problem, []).append(name)
+    with Databases(note) as databases:
+        own = ProblemLog()
+        first = judged(variant, own)
+        projects = [first] if first is not None else []
+        for name in first.pipeline.variants if first is not None and variant is None else ():
+            of_variant = ProblemLog()
+            project = judged(name, of_variant)
+            projects += [project] if project is not None else []
+            for problem in of_variant.problems:
+                in_variants.setdefault(problem, []).append(name)
     log.problems += _with_variants(own.problems, in_variants)
     return projects
 
@@ -78,12 +81,19 @@ def _with_variants(
 
 
 def _bound(
-    project: Project, log: ProblemLog, note: Callable[[str], None]
+    project: Project, log: ProblemLog, databases: Databases
 ) -> Mapping[str, Collection[str]]:
     """Bind every query. The columns that each returns."""
     from ecommerce_dagster.ingestion.source_columns import SourceColumns
+    from ecommerce_dagster.postgres_warehouse.binding import PostgresBinding
     from ecommerce_dagster.warehouse.binding import bind_project
 
     known = variables_for(project.connections.path)
-    with SourceColumns(project, known, log, note) as columns:
-        return bind_project(project, log, source_columns=columns, variables=known)
+    ask = partial(databases.session, project.connections.by_name, known)
+    return bind_project(
+        project,
+        log,
+        source_columns=SourceColumns(project, ask, log),
+        other_warehouse=PostgresBinding(project, ask, known, log),
+        variables=known,
+    )

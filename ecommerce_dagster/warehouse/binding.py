@@ -8,7 +8,7 @@ declares, and perhaps more: what depends on those is left alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
@@ -30,6 +30,13 @@ from ecommerce_dagster.warehouse.used_tables import Use, key_of
 from ecommerce_dagster.warehouse.verdicts import Suspicion
 
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
+OtherWarehouse = Callable[
+    [Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None
+]
+
+
+def _nobody(asset: Asset, texts: Sequence[SqlText], source: Mapping[str, str] | None) -> None:
+    """For a warehouse that cannot be asked."""
 
 
 def bind_project(
@@ -37,6 +44,7 @@ def bind_project(
     log: ProblemLog,
     *,
     source_columns: SourceColumns,
+    other_warehouse: OtherWarehouse = _nobody,
     variables: Mapping[str, str] = os.environ,
     then: Callable[[EmptyWarehouse], None] = lambda empty: None,
 ) -> Mapping[str, Collection[str]]:
@@ -44,11 +52,12 @@ def bind_project(
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
-    the source of an asset has; None when it cannot be asked. `variables` are what `${VAR}` in
+    the source of an asset has; None when it cannot be asked. `other_warehouse` binds the texts of
+    an asset that is not in DuckDB, with the columns of its source. `variables` are what `${VAR}` in
     .bruin.yml refers to. `then` gets the warehouse with all its tables. Returns the columns of each
     query, by the name of the asset, as far as they are known.
     """
-    binder = _Binder(project, log, source_columns, variables)
+    binder = _Binder(project, log, source_columns, other_warehouse, variables)
     binder.run(then)
     return binder.returned
 
@@ -76,9 +85,11 @@ class _Binder:
         project: Project,
         log: ProblemLog,
         source_columns: SourceColumns,
+        other_warehouse: OtherWarehouse,
         variables: Mapping[str, str],
     ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
+        self._other_warehouse = other_warehouse
         self._by_key = {key_of(asset.name): asset for asset in project.assets}
         self.returned: dict[str, Collection[str]] = {}
         self._suspicions: list[Suspicion] = []
@@ -124,18 +135,26 @@ class _Binder:
             lint_parameters(self._project, asset, self._log)
         if asset.type == "duckdb.sql":
             binding.bind(texts)
-        elif _is_in_duckdb(asset):
-            found = self._source_columns(asset)
-            if found is not None:
-                source = Schema(dict(found), complete=True)
-                lint_columns(asset, source, "the source", self._log)
+            returned: Collection[str] | None = binding.returned
+        else:
+            returned = self._bind_loaded(binding, asset, texts)
+        if returned is not None:
+            self.returned[asset.name] = returned
+        self._suspicions += binding.verdicts.suspicions
+
+    def _bind_loaded(
+        self, binding: AssetBinding, asset: Asset, texts: list[SqlText]
+    ) -> Collection[str] | None:
+        """An asset whose rows come from elsewhere, or that lives there."""
+        found = self._source_columns(asset) if _is_ours(asset) else None
+        if found is not None:
+            lint_columns(asset, Schema(dict(found), complete=True), "the source", self._log)
+        if _is_in_duckdb(self._project, asset):
             lint_types(asset, {}, lambda name: True, self._log)
             binding.load(loaded_schema(asset, found), texts)
-        else:
-            binding.load(declared_schema(asset), [])
-        if binding.returned is not None:
-            self.returned[asset.name] = binding.returned
-        self._suspicions += binding.verdicts.suspicions
+            return None
+        binding.load(declared_schema(asset), [])
+        return self._other_warehouse(asset, texts, found) if _is_ours(asset) else None
 
     def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
         """Report what does not exist, now that all that is made has been made."""
@@ -215,7 +234,7 @@ def _is_ours(asset: Asset) -> bool:
     return asset.type.split(".")[0] in {"duckdb", "empty", "ingestr", "pg", "python"}
 
 
-def _is_in_duckdb(asset: Asset) -> bool:
-    if asset.type == "ingestr":
-        return asset.parameter("destination") in {"", "duckdb"}
-    return asset.type in {"python", "empty"} or asset.type.split(".")[0] == "duckdb"
+def _is_in_duckdb(project: Project, asset: Asset) -> bool:
+    kind = asset.type.split(".")[0]
+    can_be = kind in {"empty", "ingestr", "python"} and project.platform(asset) == "duckdb"
+    return kind == "duckdb" or can_be

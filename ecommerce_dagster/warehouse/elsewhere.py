@@ -36,7 +36,11 @@ class Elsewhere:
 
     def has(self, name: str) -> bool:
         """Whether somebody else makes a table, or has made it."""
-        return key_of(name) in self._of_others or key_of(name) in (self._stored or ())
+        return self.is_of_other_pipeline(name) or key_of(name) in (self._stored or ())
+
+    def is_of_other_pipeline(self, name: str) -> bool:
+        """Whether another pipeline of the checkout makes a table of this name."""
+        return key_of(name) in self._of_others
 
     def is_surely_missing(self, name: str) -> bool:
         """Whether a table that nobody has cannot be somebody's else.

@@ -65,6 +65,11 @@ class TestDdl:
         w.sql("INSERT INTO mart.t (a) VALUES (1)")
         assert w.rows() == [(1, value)]
 
+    def test_serial_columns_count_by_themselves(self, w: Warehouse) -> None:
+        w.run(columns("name: a, type: bigserial", "name: b, type: int"))
+        w.sql("INSERT INTO mart.t (b) VALUES (5), (6)")
+        assert w.rows() == [(1, 5), (2, 6)]
+
     @pytest.mark.parametrize(
         ("column", "message"),
         [

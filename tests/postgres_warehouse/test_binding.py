@@ -1,0 +1,160 @@
+"""`ecommerce validate` asks PostgreSQL about the queries that will run there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+
+import psycopg
+import pytest
+import yaml
+
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.orchestration.validation import validated
+
+TABLE = "materialization: {type: table}"
+
+
+@pytest.fixture(scope="module")
+def place(server: PostgresServer) -> PostgresServer:
+    own = replace(server, database="bound")
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute('CREATE DATABASE "bound"')
+    with psycopg.connect(own.dsn, autocommit=True) as connection:
+        connection.execute(
+            "CREATE SCHEMA src; CREATE TABLE src.o (id int PRIMARY KEY, day date, price numeric);"
+            "CREATE SCHEMA m; CREATE TABLE m.old (id int, gone text, v int)"
+        )
+    return own
+
+
+class Files:
+    def __init__(self, folder: Path, server: PostgresServer) -> None:
+        self.folder = folder
+        settings = {
+            "host": server.host,
+            "port": server.port,
+            "username": server.user,
+            "password": server.password,
+            "database": server.database,
+        }
+        connections = {
+            "postgres": [{"name": "postgres-default", **settings}],
+            "duckdb": [{"name": "duckdb-default", "path": "w.duckdb"}],
+        }
+        self._write(
+            ".bruin.yml",
+            yaml.safe_dump({"environments": {"default": {"connections": connections}}}),
+        )
+        self._write("pipeline.yml", "name: p\n")
+        self.sql("m.o", "SELECT id, day, price AS p FROM src.o", TABLE, "depends: [src.o]")
+        self._write("assets/src.o.asset.yml", "name: src.o\ntype: pg.source\n")
+
+    def _write(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def sql(self, name: str, query: str, *header: str, kind: str = "pg.sql") -> None:
+        """An asset; its query begins two lines below its header."""
+        lines = [f"name: {name}", f"type: {kind}", *map(dedent, header)]
+        text = "\n".join(["/* @bruin", *lines, "@bruin */", query])
+        self._write(f"assets/{name}.sql", text)
+
+    def problems(self, **options: str) -> list[str]:
+        log, notes = ProblemLog(), list[str]()
+        validated(self.folder, log, note=notes.append, **options)  # type: ignore[arg-type]
+        assert notes == []
+        shown = (f"{p.path.name}:{p.line}: {p.message}" for p in (*log.errors, *log.warnings))
+        return [text for text in shown if "not in `depends`" not in text]
+
+
+@pytest.fixture
+def files(tmp_path: Path, place: PostgresServer) -> Files:
+    return Files(tmp_path, place)
+
+
+def test_tables_need_not_be_there_yet_and_are_as_they_will_be(
+    files: Files, place: PostgresServer
+) -> None:
+    keys = "columns: [{name: id, type: integer, primary_key: true}, {name: p, type: text}]"
+    files.sql(
+        "m.history",
+        "SELECT id, p FROM m.o",
+        "materialization: {type: table, strategy: scd2_by_column}",
+        keys,
+    )
+    files.sql("m.old", "SELECT id, 1.5 AS v, p::text AS more FROM m.o", TABLE, "depends: [m.o]")
+    files.sql(
+        "m.counted",
+        "",
+        "materialization: {type: table, strategy: ddl}",
+        "columns: [{name: n, type: bigserial}, {name: at, type: timestamptz}]",
+    )
+    files.sql(
+        "m.view",
+        "SELECT m.o.id, h.p || 'x' AS p, _valid_from - at AS since, more\n"
+        "FROM m.o, m.history AS h, m.counted, m.old WHERE h.id = m.o.id -- m.o\n;",
+        "materialization: {type: view}",
+        """\
+        custom_checks:
+          - {name: one, query: SELECT count(*) FROM m.view WHERE since > '1 day'}
+          - {name: many, query: 'SELECT *, f(id) FROM m.view;', count: 3}
+        hooks:
+          pre: [{query: CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT $1'}]""",
+    )
+    files.sql(
+        "m.again",
+        "SELECT id FROM m.o{% if not full_refresh %} WHERE id > (SELECT max(id) FROM {{ this }}){% endif %}",
+        "materialization: {type: table, strategy: append}",
+    )
+    files.sql("m.script", "CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); SELECT b FROM y")
+    assert files.problems() == []
+    with psycopg.connect(place.dsn) as connection:
+        found = connection.execute("SELECT relname FROM pg_class WHERE relname IN ('o', 'view')")
+        assert found.fetchall() == [("o",)]
+
+
+def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> None:
+    files.sql("m.column", "SELECT\n  o.id,\n  o.price\nFROM m.o", TABLE)
+    files.sql("m.type", "SELECT lower(id) AS x FROM m.o", TABLE)
+    files.sql("m.alias", "SELECT i.id FROM m.o", TABLE)
+    files.sql("m.missing", "SELECT 1 AS n FROM m.oo", TABLE)
+    files.sql("m.stranger", "SELECT 1 AS n FROM far.away", TABLE)
+    files.sql("m.syntax", "SELECT 1 FORM m.o", TABLE)
+    files.sql("m.script", "SELECT 1;\nINSRT INTO m.o VALUES (1)")
+    files.sql("m.real", "SELECT nope FROM src.o", TABLE)
+    files.sql("duck.t", "SELECT 1 AS n", TABLE, kind="duckdb.sql")
+    files.sql("m.duck", "SELECT n FROM duck.t", TABLE)
+    files.sql(
+        "m.checked",
+        "SELECT id FROM m.o",
+        TABLE,
+        "columns: [{name: idd, checks: [{name: unique}]}]",
+        "custom_checks: [{name: a, query: SELECT idd FROM m.checked}, {name: b, query: 'SELECT 1, 2'}]",
+    )
+    assert files.problems() == [
+        'm.alias.sql:6: the query does not bind: missing FROM-clause entry for table "i"',
+        "m.checked.sql:5: the query does not return the column 'idd'; did you mean 'id'?",
+        "m.checked.sql:6: the custom check 'a' does not bind: column \"idd\" does not exist; "
+        'Perhaps you meant to reference the column "checked.id".',
+        "m.checked.sql:6: the custom check 'b' must return one column; its query returns 2",
+        "m.column.sql:8: the query does not bind: column o.price does not exist",
+        "m.duck.sql:6: the query does not bind: the table 'duck.t' is in another database, that of "
+        "'duckdb-default'",
+        "m.missing.sql:6: the query does not bind: the table 'm.oo' is not in the database; "
+        "did you mean 'm.o'?",
+        'm.real.sql:6: the query does not bind: column "nope" does not exist',
+        'm.script.sql:6: the query does not parse: syntax error at or near "INSRT"',
+        'm.syntax.sql:6: the query does not parse: syntax error at or near "m"',
+        "m.type.sql:6: the query does not bind: function lower(integer) does not exist",
+        "m.stranger.sql:6: the query does not bind: the table 'far.away' is not in the database; "
+        "nothing in this pipeline makes it",
+    ]
+
+
+def test_fast_asks_nobody(files: Files) -> None:
+    files.sql("m.column", "SELECT price FROM m.o", TABLE)
+    assert files.problems(fast="yes") == []
