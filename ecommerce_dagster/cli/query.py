@@ -6,9 +6,12 @@ import csv
 import json
 import math
 import sys
+from collections.abc import Generator
+from contextlib import closing
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 import duckdb
 import psycopg
@@ -21,8 +24,8 @@ from ecommerce_dagster.bruin.connections import Connection, default_connection_n
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called
-from ecommerce_dagster.ingestion.postgres import session
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
+from ecommerce_dagster.postgres_warehouse.session import described, opened
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.published_copy import open_copy
@@ -119,13 +122,22 @@ def _require_reading(duck: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _from_postgres(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
-    with session(connection.postgres(variables_for(connection.path))) as postgres:
+    """One statement, so that none can end the transaction which keeps it from writing; no more rows
+    than are needed leave the server."""
+    settings = connection.postgres(variables_for(connection.path))
+    with opened(settings, read_only=True) as postgres:
         try:
-            cursor = postgres.execute(sql.encode())
-            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
+            names = [name for name, _ in described(postgres, sql)]
+            if not names:
+                raise QueryError("the statement returns no rows; this command is read-only")
+            # To close the stream is to cancel the statement.
+            stream = cast(Generator[tuple[Any, ...]], postgres.cursor().stream(sql.encode()))
+            with closing(stream) as rows:
+                return names, list(islice(rows, None if limit is None else limit + 1))
         except psycopg.Error as error:
-            raise QueryError(error.diag.message_primary or str(error)) from None
-        return [column.name for column in cursor.description or []], rows
+            message = error.diag.message_primary or str(error)
+            several = "multiple commands" in message
+            raise QueryError("one statement is needed here" if several else message) from None
 
 
 def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:
