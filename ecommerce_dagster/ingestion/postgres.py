@@ -29,6 +29,14 @@ _CANCEL = """
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 WHERE application_name = %s AND state = 'active' AND pid <> pg_backend_pid()
 """
+_END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = %s AND application_name = current_setting('application_name')
+"""
+# How often PostgreSQL looks, while it works, whether anybody still waits for the answer: it would
+# go on for a process that was killed.
+_LOOK = "2s"
+_LOOKS_SINCE = 140_000
 
 # Values that travel as text read the same whatever the server, the database or the role prefers.
 _SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
@@ -128,6 +136,7 @@ def session(
         raise unreachable(connection, error) from None
     try:
         with opened as found:
+            _notice_when_gone(found)
             found.read_only = True
             if patience is not None:
                 found.execute(f"SET SESSION statement_timeout = {patience * 1000}".encode())
@@ -137,11 +146,27 @@ def session(
         raise SourceError(f"PostgreSQL at {connection.address}: {reason(error)}") from error
 
 
+def _notice_when_gone(opened: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Let PostgreSQL end what it does for this process when that is gone."""
+    if opened.info.server_version >= _LOOKS_SINCE:
+        # Some systems cannot tell.
+        with suppress(psycopg.NotSupportedError, psycopg.DataError), opened.transaction():
+            opened.execute(
+                "SELECT set_config('client_connection_check_interval', %s, false)", [_LOOK]
+            )
+
+
 def cancel(connection: PostgresConnection) -> None:
     """End what PostgreSQL is doing for this process: DuckDB, while it waits for an answer, hears no
     interrupt. A server that does not answer is left alone."""
     with suppress(SourceError), session(connection, _PATIENCE) as other:
         other.execute(_CANCEL, [_APPLICATION])
+
+
+def end(connection: PostgresConnection, process: int) -> None:
+    """End a session of this process, by the number that PostgreSQL gave it, if it is there."""
+    with suppress(SourceError), session(connection, _PATIENCE) as other:
+        other.execute(_END, [process])
 
 
 def reason(error: Exception) -> str:

@@ -243,7 +243,7 @@ def _written_down(session: duckdb.DuckDBPyConnection, fill: SqlBuild) -> tuple[s
     """The statements of a build, in the order in which they are executed. Raises AssetError."""
     recorder = _Recorder(session)
     try:
-        with time_limit(session, _SECONDS):
+        with time_limit(session.interrupt, _SECONDS):
             loaded = on_duckdb(fill)(cast(duckdb.DuckDBPyConnection, recorder))
     except TimeLimitError:
         raise AssetError(f"it takes more than {_SECONDS:g} seconds without any row") from None

@@ -10,7 +10,7 @@ import psycopg
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.ingestion.postgres import SourceError
+from ecommerce_dagster.ingestion.postgres import SourceError, cancel
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.source import Source, describe
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
@@ -30,6 +30,10 @@ class CopyIngestion(Request):
     interval: Interval | None = None
     full_refresh: bool = False
     reconcile: bool = False
+
+    def cancel(self) -> None:
+        """End what PostgreSQL is doing for this process, from another thread."""
+        cancel(self.postgres)
 
     def __call__(self, target: Target) -> Loaded:
         assert isinstance(target, PostgresTarget)

@@ -73,7 +73,7 @@ class Server:
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
         try:
-            return described(self.catalog.session, query)
+            return dict(described(self.catalog.session, query))
         except psycopg.Error as error:
             raise UnknownColumns(f"PostgreSQL: {error}") from error
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Timer
 from typing import Any, cast
 
 import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.ingestion.postgres import end
 from ecommerce_dagster.ingestion.postgres import session as connected
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError
+from ecommerce_dagster.warehouse.time_limit import time_limit
 
 Session = psycopg.Connection[tuple[Any, ...]]
 
@@ -32,12 +32,13 @@ def opened(
     *,
     read_only: bool = False,
     timeout: float | None = None,
+    cancel: Callable[[], None] = lambda: None,
     patience: int | None = None,
 ) -> Iterator[Session]:
     """A session inside a transaction, which the caller commits; it ends without a trace otherwise.
 
-    All may take `timeout` seconds, the connection and each answer `patience`. Raises SourceError,
-    TimeLimitError.
+    All may take `timeout` seconds, the connection and each answer `patience`. When the time is
+    over, `cancel` ends what is going on elsewhere. Raises SourceError, TimeLimitError.
     """
     with connected(connection, patience) as found:
         opened = cast(Session, found)
@@ -47,7 +48,13 @@ def opened(
             opened.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         for name, value in _SETTINGS.items():
             configure(opened, name, value)
-        with _limited(opened, connection, timeout):
+
+        def interrupt() -> None:
+            # To cancel a statement would leave the session the next.
+            end(connection, opened.info.backend_pid)
+            cancel()
+
+        with time_limit(interrupt, timeout):
             yield opened
 
 
@@ -75,8 +82,8 @@ def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
     return session.execute(query.encode(), values or None).fetchall()
 
 
-def described(session: Session, query: str) -> dict[str, str]:
-    """The columns of a query and their types, without running it. Raises psycopg.Error."""
+def described(session: Session, query: str) -> list[tuple[str, str]]:
+    """The columns of one statement and their types, without running it. Raises psycopg.Error."""
     found = session.pgconn.prepare(b"", query.encode())
     if found.status != psycopg.pq.ExecStatus.COMMAND_OK:
         message = found.error_field(psycopg.pq.DiagnosticField.MESSAGE_PRIMARY) or b""
@@ -92,7 +99,7 @@ def described(session: Session, query: str) -> dict[str, str]:
         [columns.ftype(place) for place in places], [columns.fmod(place) for place in places],
     )  # fmt: skip
     names = [(columns.fname(place) or b"").decode() for place in places]
-    return {name: str(kind) for name, (kind,) in zip(names, types, strict=True)}
+    return [(name, str(kind)) for name, (kind,) in zip(names, types, strict=True)]
 
 
 def said(error: psycopg.Error) -> str:
@@ -105,31 +112,3 @@ def said(error: psycopg.Error) -> str:
 def configure(session: Session, name: str, value: str) -> None:
     """Set a setting of the session."""
     session.execute("SELECT set_config(%s, %s, false)", [name, value])
-
-
-@contextmanager
-def _limited(
-    session: Session, connection: PostgresConnection, seconds: float | None
-) -> Iterator[None]:
-    """End the session after so many seconds: to cancel what it does would leave it the next."""
-    if seconds is None:
-        yield
-        return
-    over, process = Event(), session.info.backend_pid
-
-    def end() -> None:
-        over.set()
-        with connected(connection) as other:
-            other.execute("SELECT pg_terminate_backend(%s)", [process])
-
-    timer = Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except Exception:
-        if over.is_set():
-            raise TimeLimitError from None
-        raise
-    finally:
-        timer.cancel()

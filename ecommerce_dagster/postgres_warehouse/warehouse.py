@@ -20,7 +20,7 @@ from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
-from ecommerce_dagster.warehouse.interface import Fill, Published, Render, nothing
+from ecommerce_dagster.warehouse.interface import Cancellable, Fill, Published, Render, nothing
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouse.table_facts import TableFacts
@@ -46,7 +46,8 @@ class PostgresWarehouse:
         """With `meta: {publish: always}` the table is committed before it is checked, as Bruin
         does."""
         only_checked = fill is nothing
-        with self._working(asset, read_only=only_checked, timeout=timeout) as catalog:
+        cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
+        with self._working(asset, only_checked, timeout, cancel) as catalog:
             if not only_checked:
                 take_turn(catalog.session, asset.name, self.on_wait)
             rows_before = None
@@ -64,7 +65,7 @@ class PostgresWarehouse:
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
     ) -> tuple[CheckResult, ...]:
-        with self._working(asset, read_only=True, timeout=timeout) as catalog:
+        with self._working(asset, True, timeout) as catalog:
             missing = catalog.find(asset.name).kind is None
             if missing and any(check.column for check in checks):
                 return without_table(asset, checks)
@@ -95,12 +96,18 @@ class PostgresWarehouse:
 
     @contextmanager
     def _working(
-        self, asset: Asset, *, read_only: bool = False, timeout: float | None = None
+        self,
+        asset: Asset,
+        read_only: bool,
+        timeout: float | None,
+        cancel: Callable[[], None] = lambda: None,
     ) -> Iterator[Catalog]:
         """A session for the asset. What PostgreSQL refuses is an error of the asset."""
         at = f"{asset.path}:{asset.line}"
         try:
-            with opened(self.connection, read_only=read_only, timeout=timeout) as session:
+            with opened(
+                self.connection, read_only=read_only, timeout=timeout, cancel=cancel
+            ) as session:
                 yield Catalog.of(session, self.connection.schema)
         except psycopg.OperationalError as error:
             raise OutsideError(f"{at}: {said(error)}") from error

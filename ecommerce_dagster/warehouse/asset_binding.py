@@ -51,14 +51,14 @@ class AssetBinding:
     def bind(self, texts: list[SqlText]) -> None:
         """Try out a SQL asset."""
         try:
-            with time_limit(self._trial.session, _SECONDS):
+            with time_limit(self._trial.session.interrupt, _SECONDS):
                 self._run(texts)
         except TimeLimitError:
             self._warehouse.make(self._trial.session, self._asset.name, self._declared)
 
     def load(self, schema: Schema, texts: list[SqlText]) -> None:
         """Make the table of an asset without a query, and try out its checks."""
-        with suppress(TimeLimitError), time_limit(self._trial.session, _SECONDS):
+        with suppress(TimeLimitError), time_limit(self._trial.session.interrupt, _SECONDS):
             self._warehouse.make(self._trial.session, self._asset.name, schema)
             self._checks.run(texts)
 

@@ -16,6 +16,7 @@ from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.history import same
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.interface import (
+    Cancellable,
     Fill,
     Filling,
     Published,
@@ -42,10 +43,6 @@ class Attaching(Protocol):
     """A fill that reads another database, which is attached before the transaction begins."""
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[object]: ...
-
-    def cancel(self) -> None:
-        """End what the other database is doing for this process; called from another thread."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -152,19 +149,23 @@ class DuckDBWarehouse:
         timeout: float | None = None,
     ) -> Published:
         with self.open() as connection:
-            cancel = None
             if isinstance(fill, Attaching):
                 # What it attaches is let go with the connection.
                 fill.prepare(connection)
-                cancel = fill.cancel
-            with time_limit(connection, timeout, cancel):
+
+            def interrupt() -> None:
+                connection.interrupt()
+                if isinstance(fill, Cancellable):
+                    fill.cancel()
+
+            with time_limit(interrupt, timeout):
                 apart = on_duckdb(fill, apart=True)
                 return publish(connection, asset, on_duckdb(fill), checks, render, apart)
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
     ) -> tuple[CheckResult, ...]:
-        with self.open() as connection, time_limit(connection, timeout):
+        with self.open() as connection, time_limit(connection.interrupt, timeout):
             return check_only(connection, asset, checks, render)
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import duckdb
 
@@ -109,6 +109,15 @@ class Target(Protocol):
 
 
 Fill = Callable[[Target], Loaded]
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """A fill that waits for another database."""
+
+    def cancel(self) -> None:
+        """End what that does for it, from another thread; nothing when it does nothing."""
+        ...
 
 
 def nothing(target: Target) -> Loaded:

@@ -1,12 +1,10 @@
-"""A limit for the time that statements of a connection may take together."""
+"""A limit for the time that the statements of one asset may take together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-
-import duckdb
 
 _AGAIN = 1.0  # seconds: an interrupt that comes between two statements is lost
 
@@ -16,15 +14,9 @@ class TimeLimitError(Exception):
 
 
 @contextmanager
-def time_limit(
-    connection: duckdb.DuckDBPyConnection,
-    seconds: float | None,
-    cancel: Callable[[], None] | None = None,
-) -> Iterator[None]:
-    """Interrupt the connection after so many seconds. Raises TimeLimitError then.
-
-    `cancel` ends what the connection may be waiting for elsewhere.
-    """
+def time_limit(interrupt: Callable[[], None], seconds: float | None) -> Iterator[None]:
+    """Interrupt what is done after so many seconds, and again until it ends. Raises TimeLimitError
+    then."""
     if seconds is None:
         yield
         return
@@ -33,9 +25,7 @@ def time_limit(
     def watch(patience: float) -> None:
         while not done.wait(patience):
             over.set()
-            connection.interrupt()
-            if cancel:
-                cancel()
+            interrupt()
             patience = _AGAIN
 
     watcher = Thread(target=watch, args=[seconds], daemon=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import psycopg
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from orchestration.helpers import Tiny, run_all
+from orchestration.helpers import Tiny, clean_environment, eventually, run_all, script
 
 _numbers = itertools.count(1)
 CONFIG = """
@@ -403,3 +405,141 @@ WHERE CAST("id" AS text) !~ '^(?:[0-9])$';
             "what stands around the query is not known: neither the query nor the file names the "
             "columns",
         ]
+
+
+class TestQuery:
+    """`ecommerce query` of a connection to PostgreSQL."""
+
+    ENDLESS = "SELECT generate_series(1, 1000000000000) AS n"
+
+    def test_no_more_rows_are_made_than_are_shown(self, mixed: Mixed) -> None:
+        outcome = mixed.ecommerce(
+            "query", "-c", "pg-default", "-q", self.ENDLESS, "--limit", "2", "--output", "csv"
+        )
+        assert outcome.stdout.split() == ["n", "1", "2"]
+        assert "more than 2 rows" in outcome.stderr
+        active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT generate_series%'"
+        assert eventually(lambda: mixed.pg(f"{active} AND state = 'active'") == [(0,)])
+
+    @pytest.mark.parametrize(
+        ("sql", "printed"),
+        [
+            ("SELECT 1 AS a, 2 AS a WHERE false", ["a,a"]),
+            ("SELECT '100%' AS p, '%s' AS q;", ["p,q", "100%,%s"]),
+            ("SHOW TimeZone", ["TimeZone", "UTC"]),
+        ],
+    )
+    def test_any_statement_with_rows_is_answered(
+        self, mixed: Mixed, sql: str, printed: list[str]
+    ) -> None:
+        found = mixed.ecommerce("query", "-c", "pg-default", "-q", sql, "--output", "csv")
+        assert found.stdout.splitlines() == printed
+
+    @pytest.mark.parametrize(
+        ("sql", "error"),
+        [
+            ("CREATE TABLE evil()", "returns no rows; this command is read-only"),
+            ("CREATE TABLE evil AS SELECT 1", "read-only"),
+            ("INSERT INTO kept VALUES (1) RETURNING n", "cannot execute INSERT in a read-only"),
+            ("COMMIT; CREATE TABLE evil()", "one statement is needed here"),
+            ("SELECT set_config('transaction_read_only', 'off', true)", "must be set before any"),
+            ("DO $$ BEGIN COMMIT; CREATE TABLE evil(); END $$", "returns no rows"),
+            ("COMMIT", "returns no rows"),
+        ],
+    )
+    def test_nothing_can_be_changed(self, mixed: Mixed, sql: str, error: str) -> None:
+        mixed.pg("CREATE TABLE kept (n int)")
+        outcome = mixed.ecommerce("query", "-c", "pg-default", "-q", sql)
+        assert (outcome.code, outcome.stdout) == (1, "")
+        assert error in outcome.stderr
+        assert mixed.pg("SELECT to_regclass('evil')") == [(None,)]
+
+
+class TestTime:
+    """What ends with a run that takes too long, is killed or is interrupted."""
+
+    BUSY = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'active' AND pid <> pg_backend_pid()"
+    )
+    SLOW = "SELECT pg_sleep(600)::text AS n"
+
+    def busy(self, mixed: Mixed) -> bool:
+        return mixed.pg(self.BUSY) != [(0,)]
+
+    def started(self, mixed: Mixed, *names: str) -> subprocess.Popen[str]:
+        """`ecommerce run` in a process, at work in PostgreSQL."""
+        process = subprocess.Popen(
+            [script("ecommerce"), "run", *names, "--pipeline", str(mixed.directory)],
+            env=clean_environment(ECOMMERCE_HOME=str(mixed.folder / "state")),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert eventually(lambda: self.busy(mixed) or process.poll() is not None, 60)
+        return process
+
+    @pytest.mark.parametrize("why", ["a lock", "a slow query"])
+    def test_a_source_that_hangs_is_let_go_when_the_time_is_over(
+        self, mixed: Mixed, why: str
+    ) -> None:
+        mixed.pg("CREATE TABLE src AS SELECT 'x' AS n")
+        table = "src" if why == "a lock" else f"query:{self.SLOW}"
+        mixed.asset(
+            "core.t", "ingestr",
+            "timeout: 1s\nparameters: {source_connection: pg-default, destination: postgres, "
+            f'source_table: "{table}"}}',
+        )  # fmt: skip
+        with psycopg.connect(mixed.server.dsn) as other:
+            other.execute("LOCK TABLE src" if why == "a lock" else "SELECT 1")
+            message = 'core.t.asset.yml:1: asset "core.t" timed out after 1s'
+            assert mixed.error("core.t") == message
+        assert eventually(lambda: not self.busy(mixed))
+
+    def test_ctrl_c_ends_the_query_and_the_table_keeps_its_rows(self, mixed: Mixed) -> None:
+        mixed.pg("CREATE SCHEMA core", "CREATE TABLE core.t AS SELECT 'old' AS n")
+        mixed.asset("core.t", "pg.sql", TABLE, self.SLOW)
+        process = self.started(mixed)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stdout + stderr
+        assert "Traceback" not in stdout + stderr
+        assert stderr.splitlines()[-1].startswith("Interrupted. ")
+        assert not self.busy(mixed)
+        assert mixed.pg("SELECT n FROM core.t") == [("old",)]
+
+    def test_kill_9_ends_the_query_too(self, mixed: Mixed) -> None:
+        mixed.pg("CREATE SCHEMA core", "CREATE TABLE core.t AS SELECT 'old' AS n")
+        mixed.asset("core.t", "pg.sql", TABLE, self.SLOW)
+        process = self.started(mixed)
+        process.kill()
+        process.communicate()
+        assert eventually(lambda: not self.busy(mixed), 30)
+        assert mixed.pg("SELECT n FROM core.t") == [("old",)]
+
+    def test_two_runs_at_once_on_one_table_both_count(self, mixed: Mixed) -> None:
+        append = "materialization: {type: table, strategy: append}"
+        mixed.asset("core.t", "pg.sql", append, "SELECT 1 AS n, pg_sleep(1)::text AS s")
+        first, second = self.started(mixed), self.started(mixed)
+        for process in (first, second):
+            stdout, stderr = process.communicate(timeout=120)
+            assert process.returncode == 0, stdout + stderr
+        assert mixed.pg("SELECT n FROM core.t") == [(1,), (1,)]
+
+
+def test_names_with_capitals_dashes_and_quotes_stay_what_they_are(mixed: Mixed) -> None:
+    source = '"My-Schema"."Src ""q"""'
+    mixed.pg('CREATE SCHEMA "My-Schema"', f'CREATE TABLE {source} AS SELECT 1 AS "Id",'
+             """'x' AS "a ""b"" c", 2 AS "select" """)  # fmt: skip
+    merge = (
+        "materialization: {type: table, strategy: merge}\ncolumns:\n"
+        "  - {name: Id, primary_key: true, checks: [{name: unique}, {name: positive}]}\n"
+        "  - {name: 'a \"b\" c', update_on_merge: true, checks: [{name: not_null}]}\n"
+        "  - {name: select, checks: [{name: max, value: 2}]}"
+    )
+    mixed.asset("My-Schema.The-Table", "pg.sql", merge, f"SELECT * FROM {source}")
+    for _ in range(2):
+        found = mixed.ran()
+        assert [check["status"] for check in found["checks"]] == ["passed"] * 4
+    mixed.pg(f"""UPDATE {source} SET "a ""b"" c" = 'y'""")
+    mixed.ran()
+    assert mixed.pg('SELECT * FROM "My-Schema"."the-table"') == [(1, "y", 2)]

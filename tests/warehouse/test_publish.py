@@ -185,7 +185,7 @@ class TestTimeLimit:
             return Loaded()
 
         asset = asset_of(f"{VIEW}\n{more}")
-        with pytest.raises(TimeLimitError), time_limit(w.connection, 0.2):
+        with pytest.raises(TimeLimitError), time_limit(w.connection.interrupt, 0.2):
             publish(w.connection, asset, fill, checks_of(asset), str)
         assert (builds, w.kind()) == ([1], None)
 
