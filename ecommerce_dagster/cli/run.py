@@ -6,7 +6,7 @@ import json
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import dagster as dg
@@ -16,6 +16,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded, unanswered
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
@@ -38,7 +39,6 @@ from ecommerce_dagster.warehouse.database import WAITING
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INTERRUPTED = "DagsterExecutionInterruptedError"
-_PIPELINE_TAG = "bruin/pipeline"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunRequest:
     """What to run, and how.
 
     `only` leaves out the checks ("main") or everything else ("checks"); `single_check` is the id of
-    the one check to run. `proceed` leaves out what the last run finished.
+    the one check to run. `proceed` does what the last run did not finish, as that was to be done.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -67,7 +67,11 @@ def run_and_report(
     single check that was asked for could not be answered."""
     request = request or RunRequest()
     console = console_of(sys.stderr if output == "json" else sys.stdout)
+    unfinished = last_run(project) if request.proceed else None
     selected = _selected(project, request)
+    if unfinished is not None:
+        selected = unfinished.assets(selected)
+        request = _continued(request, unfinished)
     reporter = Reporter(console, selected, request.interval)
     outcomes = run(project, selected, request, reporter)
     ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
@@ -90,7 +94,18 @@ def _selected(project: Project, request: RunRequest) -> list[str]:
     ]
     if not selected:
         raise SelectionError("none of the selected assets can run here")
-    return _without_done(project, selected) if request.proceed else selected
+    return selected
+
+
+def _continued(request: RunRequest, last: Unfinished) -> RunRequest:
+    """A request about the days of the run that it goes on with, unless it names others."""
+    return replace(
+        request,
+        interval=request.interval or last.interval,
+        full_refresh=request.full_refresh or last.full_refresh,
+        reconcile=request.reconcile or last.reconcile,
+        apply_modifiers=request.apply_modifiers or last.apply_modifiers,
+    )
 
 
 def _check_called(project: Project, id: str) -> Check:
@@ -159,7 +174,7 @@ def _tell_blocked(
             continue
         outcome.status = "upstream_failed"
         above = [outcomes[d.asset] for d in asset.depends if d.asset in outcomes]
-        causes = ((one.name,) if one.error else one.blocked_by for one in above)
+        causes = ((one.name,) if one.status == "failed" else one.blocked_by for one in above)
         outcome.blocked_by = tuple(dict.fromkeys(name for cause in causes for name in cause))
 
 
@@ -190,7 +205,7 @@ def _expected(
 def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
     """What a Dagster run is told about the time and the way it runs."""
     tags = {
-        _PIPELINE_TAG: project.pipeline.name,
+        PIPELINE_TAG: project.pipeline.name,
         SENSOR_MODE_TAG: request.sensor_mode,
         MODIFIERS_TAG: str(request.apply_modifiers).lower(),
     }
@@ -203,27 +218,6 @@ def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> 
     if request.reconcile:
         tags[RECONCILE_TAG] = "true"
     return tags
-
-
-def _without_done(project: Project, selected: Sequence[str]) -> list[str]:
-    """The assets that the last run of this pipeline did not finish. Raises SelectionError."""
-    with local.dagster_instance() as instance:
-        filters = dg.RunsFilter(tags={_PIPELINE_TAG: project.pipeline.name})
-        records = instance.get_run_records(filters, limit=1)
-        if not records:
-            raise SelectionError("there is no earlier run to go on with")
-        last = records[0].dagster_run
-        done = {
-            str(stat.step_key)
-            for stat in instance.get_run_step_stats(last.run_id)
-            if stat.status is not None and stat.status.value == "SUCCESS"
-        }
-        plan = instance.get_execution_plan_snapshot(last.execution_plan_snapshot_id or "")
-    left = set(plan.step_keys_to_execute) - done
-    rest = [name for name in selected if op_name(asset_key(name)) in left]
-    if not rest:
-        raise SelectionError("the last run finished; there is nothing to go on with")
-    return rest
 
 
 class RunInterrupted(KeyboardInterrupt):
