@@ -25,7 +25,8 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
-from ecommerce_dagster.postgres_warehouse.session import described, opened
+from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
+from ecommerce_dagster.postgres_warehouse.session import opened
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.published_copy import open_copy
@@ -127,17 +128,19 @@ def _from_postgres(connection: Connection, sql: str, limit: int | None) -> tuple
     settings = connection.postgres(variables_for(connection.path))
     with opened(settings, read_only=True) as postgres:
         try:
-            names = [name for name, _ in described(postgres, sql)]
-            if not names:
+            columns = columns_or_refusal(postgres, sql)
+            if isinstance(columns, Refusal):
+                several = columns.is_syntax and "multiple commands" in columns.message
+                raise QueryError("one statement is needed here" if several else columns.message)
+            if not columns:
                 raise QueryError("the statement returns no rows; this command is read-only")
             # To close the stream is to cancel the statement.
             stream = cast(Generator[tuple[Any, ...]], postgres.cursor().stream(sql.encode()))
             with closing(stream) as rows:
+                names = [name for name, _ in columns]
                 return names, list(islice(rows, None if limit is None else limit + 1))
         except psycopg.Error as error:
-            message = error.diag.message_primary or str(error)
-            several = "multiple commands" in message
-            raise QueryError("one statement is needed here" if several else message) from None
+            raise QueryError(error.diag.message_primary or str(error)) from None
 
 
 def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:

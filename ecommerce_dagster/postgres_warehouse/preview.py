@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 import duckdb
-import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.models import Asset
@@ -21,8 +20,9 @@ from ecommerce_dagster.postgres_warehouse import script
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Names, Table, parts
 from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
 from ecommerce_dagster.postgres_warehouse.ddl import declaration, declared_type
+from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED, Job
-from ecommerce_dagster.postgres_warehouse.session import described, opened
+from ecommerce_dagster.postgres_warehouse.session import opened
 from ecommerce_dagster.postgres_warehouse.types import declared_types, supposed_types
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.identifiers import quoted
@@ -72,10 +72,10 @@ class Server:
         return declared_types(self.catalog.session, map(declared_type, asset.columns))
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
-        try:
-            return dict(described(self.catalog.session, query))
-        except psycopg.Error as error:
-            raise UnknownColumns(f"PostgreSQL: {error}") from error
+        found = columns_or_refusal(self.catalog.session, query)
+        if isinstance(found, Refusal):
+            raise UnknownColumns(f"PostgreSQL: {found.message}")
+        return dict(found)
 
 
 @dataclass(frozen=True)

@@ -82,26 +82,6 @@ def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
     return session.execute(query.encode(), values or None).fetchall()
 
 
-def described(session: Session, query: str) -> list[tuple[str, str]]:
-    """The columns of one statement and their types, without running it. Raises psycopg.Error."""
-    found = session.pgconn.prepare(b"", query.encode())
-    if found.status != psycopg.pq.ExecStatus.COMMAND_OK:
-        message = found.error_field(psycopg.pq.DiagnosticField.MESSAGE_PRIMARY) or b""
-        session.rollback()
-        raise psycopg.ProgrammingError(message.decode(errors="replace"))
-    columns = session.pgconn.describe_prepared(b"")
-    places = range(columns.nfields)
-    types = ask(
-        session,
-        "SELECT format_type(kind, modifier)"
-        " FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS given(kind, modifier, place)"
-        " ORDER BY place",
-        [columns.ftype(place) for place in places], [columns.fmod(place) for place in places],
-    )  # fmt: skip
-    names = [(columns.fname(place) or b"").decode() for place in places]
-    return [(name, str(kind)) for name, (kind,) in zip(names, types, strict=True)]
-
-
 def said(error: psycopg.Error) -> str:
     """What PostgreSQL says, in one line."""
     found = error.diag
