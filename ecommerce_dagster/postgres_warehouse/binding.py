@@ -18,6 +18,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_name, prefixed_sql
 from ecommerce_dagster.ingestion.databases import Ask
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog
+from ecommerce_dagster.postgres_warehouse.check_binding import lint_column_checks
 from ecommerce_dagster.postgres_warehouse.expected import ExpectedTables, filled, loaded
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.script import Statement, only_query, statements
@@ -114,7 +115,9 @@ class _Trial:
         if asset.type != "pg.source" and ".sensor." not in asset.type:
             name = asset.name if "." in asset.name else f"{self.catalog.schema}.{asset.name}"
             there = loaded(self.catalog, asset, source)
-            self.tables.make(name, filled(self.catalog, asset, bound) if bound else there)
+            schema = filled(self.catalog, asset, bound) if bound else there
+            self.tables.make(name, schema)
+            lint_column_checks(self.catalog, asset, schema, _rows(schema), self.log)
         for text in texts:
             if text.part in {"check", "sensor"}:
                 self._question(text)
@@ -182,7 +185,7 @@ class _Trial:
                 found = self.tables.find(self.catalog, f"{schema}.{parts[-1]}")
                 if found is not None:
                     reads.append((parts, found))
-                    return f"SELECT {', '.join(map(_cell, found.columns.items()))}"
+                    return _rows(found)
             return None
 
         try:
@@ -192,6 +195,9 @@ class _Trial:
         return Asked(text, query.skipped, reads)
 
 
-def _cell(column: tuple[str, str | None]) -> str:
-    name, kind = column
-    return f"CAST(NULL AS {kind or 'text'}) AS {quoted(name)}"
+def _rows(schema: Schema) -> str:
+    """What stands for a table."""
+    cells = (
+        f"CAST(NULL AS {kind or 'text'}) AS {quoted(name)}" for name, kind in schema.columns.items()
+    )
+    return f"SELECT {', '.join(cells)}"

@@ -125,6 +125,16 @@ def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> No
     files.sql("m.stranger", "SELECT 1 AS n FROM far.away", TABLE)
     files.sql("m.syntax", "SELECT 1 FORM m.o", TABLE)
     files.sql("m.script", "SELECT 1;\nINSRT INTO m.o VALUES (1)")
+    files.sql(
+        "m.unfit",
+        "SELECT 'x' AS t, id, day FROM m.o",
+        TABLE,
+        """\
+        columns:
+          - {name: t, checks: [{name: unique}, {name: pattern, value: x}, {name: positive}]}
+          - {name: id, checks: [{name: min, value: 1}, {name: max, value: many}]}
+          - {name: day, checks: [{name: min, value: "2024-01-01"}, {name: not_null}]}""",
+    )
     files.sql("m.real", "SELECT nope FROM src.o", TABLE)
     files.sql("duck.t", "SELECT 1 AS n", TABLE, kind="duckdb.sql")
     files.sql("m.duck", "SELECT n FROM duck.t", TABLE)
@@ -150,6 +160,10 @@ def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> No
         'm.script.sql:6: the query does not parse: syntax error at or near "INSRT"',
         'm.syntax.sql:6: the query does not parse: syntax error at or near "m"',
         "m.type.sql:6: the query does not bind: function lower(integer) does not exist",
+        "m.unfit.sql:6: the check 'positive' of 't' cannot be answered: operator does not exist: "
+        "text <= integer",
+        "m.unfit.sql:7: the check 'max' of 'id' cannot be answered: invalid input syntax for type "
+        'integer: "many"',
         "m.stranger.sql:6: the query does not bind: the table 'far.away' is not in the database; "
         "nothing in this pipeline makes it",
     ]

@@ -1,0 +1,46 @@
+"""Whether the columns of a table, as it will be, can answer their checks."""
+
+from __future__ import annotations
+
+from ecommerce_dagster.bruin.models import Asset, ColumnCheck
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog
+from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
+from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouse.checks import Check, checks_of
+from ecommerce_dagster.warehouse.empty import Schema
+from ecommerce_dagster.warehouse.fit import place_of
+from ecommerce_dagster.warehouse.rules import RULES
+
+# Any column can answer the one; the other asks another table.
+_ELSEWHERE = {"unique", "relationships"}
+
+
+def lint_column_checks(
+    catalog: Catalog, asset: Asset, schema: Schema, rows: str, log: ProblemLog
+) -> None:
+    """Report the checks that a table cannot answer that has `schema`; `rows` stands for it."""
+    kinds = {name: kind for name, kind in schema.columns.items() if kind is not None}
+    rules = ColumnRules(catalog, catalog.find(asset.name), kinds)
+    for check in checks_of(asset):
+        condition = _condition(rules, check)
+        if condition is None or check.column is None or not schema.type_of(check.column.name):
+            continue
+        query = f"SELECT count(*) FILTER (WHERE {condition}) FROM ({rows}) AS checked"
+        found = columns_or_refusal(catalog.session, query)
+        if isinstance(found, Refusal) and found.is_about_text:
+            rule, column = check.rule, check.column
+            at = rule.at() if rule.path == asset.path else place_of(column, asset)
+            what = f"the check '{rule.name}' of '{column.name}' cannot be answered"
+            log.error(*at, "check-fits-column", f"{what}: {found.message}")
+
+
+def _condition(rules: ColumnRules, check: Check) -> str | None:
+    """What a bad row is, unless the check is reported already, or counts in its own way."""
+    rule = check.rule
+    if not isinstance(rule, ColumnCheck) or rule.name in _ELSEWHERE or rule.name not in RULES:
+        return None
+    try:
+        return rules.broken(check)
+    except (AssertionError, AttributeError, TypeError, ValueError):
+        return None
