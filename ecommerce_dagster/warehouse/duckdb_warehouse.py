@@ -32,6 +32,7 @@ from ecommerce_dagster.warehouse.load import (
     load_table,
     refuse_outside,
 )
+from ecommerce_dagster.warehouse.position import by_position
 from ecommerce_dagster.warehouse.publish import check_only, publish, roll_back
 from ecommerce_dagster.warehouse.time_limit import time_limit
 
@@ -81,6 +82,8 @@ class DuckDBTarget:
 
     def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
         rows = script.stage(self.connection, QUERY, query)
+        if asset.keeps_history or not how.full_refresh:
+            rows = by_position(self.connection, asset, rows, how.strategy)
         loaded = self.fill_from_rows(asset, self.connection, rows, how)
         if how.only_window and how.window is not None:
             written = loaded.rows_written or 0
