@@ -109,6 +109,7 @@ def _restyled(text: str) -> str:
     yaml.Resolver = AsWritten
     yaml.preserve_quotes = True
     yaml.width = 1_000_000
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     written = StringIO()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,23 @@ from ecommerce_dagster.warehouse.types import known_type
 Row = Mapping[str, Any]
 Inputs = dict[str, Sequence[Row]]
 
+# How values of a CSV file are written, the narrowest type first.
+_KINDS = {
+    "BIGINT": re.compile(r"-?(0|[1-9]\d{0,17})"),
+    "DECIMAL": re.compile(r"-?(0|[1-9]\d{0,18})(\.\d{1,18})?"),
+    "BOOLEAN": re.compile(r"true|false", re.IGNORECASE),
+    "DATE": re.compile(r"\d{4}-\d\d-\d\d"),
+    "TIMESTAMP": re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?"),
+}
 _FOLDER = "fixtures"
 _YAML = {".yml", ".yaml"}
 _SUFFIXES = {*_YAML, ".csv", ".json", ".jsonl"}
+
+
+class _Written(str):
+    """A value of a CSV file, which does not say its type."""
+
+    __slots__ = ()
 
 
 def inputs_of(project: Project, test: Mapping[str, Any]) -> Inputs:
@@ -101,7 +116,7 @@ def _read(path: Path) -> Inputs:
     content: Any = None
     if text is not None and path.suffix == ".csv":
         content = [
-            {key: value if value != "" else None for key, value in row.items()}
+            {key: _Written(value) if value else None for key, value in row.items()}
             for row in csv.DictReader(io.StringIO(text))
         ]
     elif text is not None and path.suffix in _YAML:
@@ -139,15 +154,27 @@ def _rows(project: Project, name: str, rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys([*declared, *(key for row in rows for key in row)]))
     if not names:
         raise ValueError(f"the input {name} has no rows and declares no columns")
+    kinds = {key: declared.get(key) or _kind_of([r.get(key) for r in rows]) for key in names}
     columns = ", ".join(
         f"CAST({quoted(key)} AS {kind}) AS {quoted(key)}" if kind else quoted(key)
-        for key, kind in ((key, declared.get(key)) for key in names)
+        for key, kind in kinds.items()
     )
     cells = [[_cell(row.get(key), bool(declared.get(key))) for key in names] for row in rows]
     values = ", ".join(f"({', '.join(row)})" for row in cells or [["NULL"] * len(names)])
     given = ", ".join(map(quoted, names))
     where = "" if rows else " WHERE FALSE"
     return f"SELECT {columns} FROM (VALUES {values}) AS given({given}){where}"
+
+
+def _kind_of(values: Sequence[Any]) -> str | None:
+    """The type that the values of a column of a CSV file have in common, as they are written."""
+    texts = [value for value in values if value is not None]
+    if not texts or not all(isinstance(text, _Written) for text in texts):
+        return None
+    kind = next((k for k, p in _KINDS.items() if all(map(p.fullmatch, texts))), None)
+    if kind == "DECIMAL":
+        return f"DECIMAL(38,{max(len(text.partition('.')[2]) for text in texts)})"
+    return kind
 
 
 def _cell(value: Any, is_declared: bool) -> str:

@@ -150,6 +150,11 @@ def test_a_yaml_asset_is_formatted_as_a_whole() -> None:
     assert canonical(text, Path("assets/a.asset.yml")) == "name: a\ntype: empty\n"
 
 
+def test_mappings_of_one_key_keep_their_braces() -> None:
+    text = "name: a.b\ncolumns:\n  - {name: id, checks: [{name: unique}]}\n"
+    assert formatted(text, Path("b.asset.yml"), ProblemLog()) == text
+
+
 def test_a_python_header_keeps_its_quotes() -> None:
     text = '"""  @bruin\ntype: python\nname: a\n@bruin"""\n\nx = 1\n'
     assert canonical(text) == '""" @bruin\nname: a\ntype: python\n@bruin """\n\nx = 1\n'

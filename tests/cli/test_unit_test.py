@@ -195,6 +195,21 @@ def test_fixtures_are_rows_that_tests_share(shop: Tiny, file: str, content: str)
     assert lines == ["- missing  n=1, amount=3", "+ surplus  n=0, amount=NULL"]
 
 
+def test_columns_of_a_csv_that_nobody_declares_are_what_their_values_are(shop: Tiny) -> None:
+    content = "day,n,price,ok,zip\n2024-01-31,1,0.10,true,007\n2024-01-01,,2.5,false,12\n"
+    shop.write("pipeline/fixtures/other.t.csv", content)
+    test = (
+        "    fixtures: [other.t]\n    expected:\n"
+        "      rows: [{next: 2024-02-01, n: 1, price: 2.60, ok: 1, zip: 007}]\n"
+    )
+    query = (
+        "SELECT max(day) + 1 AS next, sum(n + 0) AS n, sum(price) AS price,"
+        " count(*) FILTER (WHERE ok) AS ok, min(zip) AS zip FROM other.t"
+    )
+    outcome = outcome_of(shop, test, query=query)
+    assert outcome.succeeded, outcome.text
+
+
 @pytest.mark.parametrize(
     ("test", "line"),
     [
