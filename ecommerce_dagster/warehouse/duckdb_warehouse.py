@@ -172,11 +172,12 @@ class DuckDBWarehouse:
             return check_only(connection, asset, checks, render)
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:
-        name = quoted(column)
+        # A key may be text.
+        moment = f"TRY_CAST({quoted(column)} AS TIMESTAMP)"
         with self.open() as connection:
             rows = connection.execute(
-                f"SELECT DISTINCT epoch(date_trunc({literal(unit)}, {name})) FROM {relation(table)}"
-                f" WHERE isfinite({name})"
+                f"SELECT DISTINCT epoch(date_trunc({literal(unit)}, {moment}))"
+                f" FROM {relation(table)} WHERE isfinite({moment})"
             ).fetchall()
         return [float(row[0]) for row in rows]
 

@@ -213,7 +213,8 @@ def in_window(column: str, window: Interval, by_date: bool) -> str:
     key = quoted(column)
     if by_date:
         last_day = window.last.date() + timedelta(days=1)
-        return f"{key} >= DATE '{window.start.date()}' AND {key} < DATE '{last_day}'"
+        # Without a type the days are what the key is: dates, times, or text.
+        return f"{key} >= '{window.start.date()}' AND {key} < '{last_day}'"
     moment = f"CAST({key} AS TIMESTAMPTZ)"
     return f"{moment} >= {literal(window.start)} AND {moment} < {literal(window.end)}"
 
