@@ -6,11 +6,11 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, count, islice
 from typing import Any, cast
 
 import duckdb
@@ -33,6 +33,7 @@ from ecommerce_dagster.warehouse.published_copy import open_copy
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
+_ASCII = frozenset(range(0x20, 0x7F)) - {ord("\\")}
 _ELSEWHERE = {
     duckdb.StatementType.ATTACH,
     duckdb.StatementType.COPY,
@@ -56,9 +57,10 @@ def show_rows(
     if output == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerows(map(_text, row) for row in rows)
     elif output == "json":
-        records = [dict(zip(names, map(_plain, row), strict=True)) for row in rows]
+        keys = _distinct(names)
+        records = [dict(zip(keys, map(_plain, row), strict=True)) for row in rows]
         print(json.dumps(records, indent=2, ensure_ascii=False))
     else:
         Console().print(as_table(names, rows))
@@ -150,8 +152,31 @@ def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:
         numeric = any(isinstance(row[position], int | float | Decimal) for row in rows)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*(escape(_text(value)) for value in row))
     return table
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Keys for a record: a, a_1, ... where a query gives one name to several columns."""
+    keys: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        keys.append(next(key for key in chain([name], numbered) if key not in keys))
+    return keys
+
+
+def _text(value: Any) -> str:
+    """A value as SQL writes it, and lists and structs as JSON."""
+    if isinstance(value, bool | dict | list | tuple):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    return "" if value is None else str(_printable(value))
+
+
+def _printable(value: Any) -> Any:
+    """Bytes as DuckDB shows them; anything else as it is."""
+    if not isinstance(value, bytes):
+        return value
+    return "".join(chr(b) if b in _ASCII else f"\\x{b:02X}" for b in value)
 
 
 def _plain(value: Any) -> Any:
@@ -169,4 +194,4 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case date() | datetime() | time():
             return value.isoformat()
-    return str(value)
+    return str(_printable(value))

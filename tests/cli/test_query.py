@@ -40,6 +40,22 @@ class TestTheOutput:
         record = json.loads(day.invoke("query", sql, "--output", "json").stdout)
         assert record == [{"a": None, "b": "x,y"}]
 
+    def test_csv_and_json_say_every_value_and_column(self, day: Shop) -> None:
+        sql = "SELECT true AS a, 2 AS a, [NULL, 'x'] AS l, {'k': false} AS s, 'a\\xFF'::BLOB AS b"
+        csv_lines = day.invoke("query", sql, "--output", "csv").stdout.splitlines()
+        assert list(csv.reader(csv_lines)) == [
+            ["a", "a", "l", "s", "b"],
+            ["true", "2", '[null, "x"]', '{"k": false}', "a\\xFF"],
+        ]
+        [record] = json.loads(day.invoke("query", sql, "--output", "json").stdout)
+        assert record == {
+            "a": True,
+            "a_1": 2,
+            "l": [None, "x"],
+            "s": {"k": False},
+            "b": "a\\xFF",
+        }
+
     def test_times_are_shown_in_utc(self, day: Shop) -> None:
         sql = "SELECT TIMESTAMPTZ '2025-03-05 12:00:00+00' AS t"
         outcome = day.invoke("query", sql, "--output", "json", TZ="Asia/Tokyo")
