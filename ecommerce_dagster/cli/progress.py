@@ -131,7 +131,7 @@ class Reporter:
         for name in names:
             table.add_column(escape(name), overflow="fold")
         for record in sample.records:
-            table.add_row(*(escape(str(record.data.get(name))) for name in names))
+            table.add_row(*(escape(_shown(record.data.get(name))) for name in names))
         self._console.print(table, soft_wrap=not self._console.is_terminal)
 
     def _totals(self, outcomes: Sequence[AssetOutcome]) -> None:
@@ -157,3 +157,10 @@ class Reporter:
 def _in_words(check: CheckOutcome) -> str:
     kind = "" if check.check.blocking else " (does not block)"
     return f"[red]✗[/] {escape(check.check.label)}{kind}: {escape(check.message)}"
+
+
+def _shown(value: object) -> str:
+    """A value as SQL calls it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "NULL" if value is None else str(value)

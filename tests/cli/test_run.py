@@ -218,6 +218,12 @@ class TestAnotherPipeline:
         assert "2 assets: 2 succeeded; no checks;" in outcome.stdout
         assert tiny.query("FROM main.total") == [(6,)]
 
+    def test_rows_that_break_a_rule_are_shown_as_sql_calls_their_values(self, tiny: Tiny) -> None:
+        rule = "columns: [{name: n, checks: [{name: not_null}]}]"
+        tiny.sql("main.numbers", "SELECT NULL::INTEGER AS n, true AS b", rule)
+        shown = [line.split() for line in tiny.ecommerce("run").stdout.splitlines()]
+        assert ["NULL", "true"] in shown
+
     def test_no_embedded_postgres_is_started_for_it(self, tiny: Tiny) -> None:
         tiny.sql("main.numbers", "SELECT 1 AS n")
         tiny.ecommerce("run")
