@@ -17,7 +17,7 @@ from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.ingestion.masks import DUCKDB_SHA256, without_column
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.selection import Key
-from ecommerce_dagster.ingestion.source import QUERY, one_statement
+from ecommerce_dagster.ingestion.source import QUERY, one_statement, path_of
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.interface import Target
@@ -124,7 +124,7 @@ class DuckDBIngestion(Request):
         database = database if self._is_own(connection) else _ALIAS
         written = self.source_table
         if not written.startswith(QUERY):
-            table = written if "." in written else f"main.{written}"
+            table = ".".join(path_of(written, "main"))
             return _Source(connection, database, relation(f"{database}.{table}"), table)
         query = one_statement(written.removeprefix(QUERY))
         # The line break ends a comment at the end of the query.
