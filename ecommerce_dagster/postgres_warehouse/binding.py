@@ -114,8 +114,10 @@ class _Trial:
             lint_columns(asset, bound, "the query", self.log)
         if asset.type != "pg.source" and ".sensor." not in asset.type:
             name = asset.name if "." in asset.name else f"{self.catalog.schema}.{asset.name}"
-            there = loaded(self.catalog, asset, source)
-            schema = filled(self.catalog, asset, bound) if bound else there
+            if bound is not None:
+                schema = filled(self.catalog, asset, bound)
+            else:
+                schema = loaded(self.catalog, asset, source)
             self.tables.make(name, schema)
             lint_column_checks(self.catalog, asset, schema, _rows(schema), self.log)
         for text in texts:

@@ -22,14 +22,25 @@ def lint_column_checks(
     """Report the checks that a table cannot answer that has `schema`; `rows` stands for it."""
     kinds = {name: kind for name, kind in schema.columns.items() if kind is not None}
     rules = ColumnRules(catalog, catalog.find(asset.name), kinds)
-    for check in checks_of(asset):
-        condition = _condition(rules, check)
-        if condition is None or check.column is None or not schema.type_of(check.column.name):
-            continue
-        query = f"SELECT count(*) FILTER (WHERE {condition}) FROM ({rows}) AS checked"
-        found = columns_or_refusal(catalog.session, query)
-        if isinstance(found, Refusal) and found.is_about_text:
-            rule, column = check.rule, check.column
+    conditions = [
+        (check, condition)
+        for check in checks_of(asset)
+        if check.column is not None
+        and schema.type_of(check.column.name)
+        and (condition := _condition(rules, check))
+    ]
+
+    def refused(*broken: str) -> Refusal | None:
+        cells = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in broken)
+        found = columns_or_refusal(catalog.session, f"SELECT {cells} FROM ({rows}) AS checked")
+        return found if isinstance(found, Refusal) and found.is_about_text else None
+
+    # One by one when there is something to find.
+    if not conditions or not refused(*(condition for _, condition in conditions)):
+        return
+    for check, condition in conditions:
+        found, rule, column = refused(condition), check.rule, check.column
+        if found is not None and column is not None:
             at = rule.at() if rule.path == asset.path else place_of(column, asset)
             what = f"the check '{rule.name}' of '{column.name}' cannot be answered"
             log.error(*at, "check-fits-column", f"{what}: {found.message}")
