@@ -20,14 +20,15 @@ from ecommerce_dagster.warehouse.load import LoadError
 
 _VIEWS = """
 WITH RECURSIVE needing (oid, depth) AS (
-  SELECT to_regclass(%s)::oid, 0
+  SELECT %s::oid, 0
   UNION
   SELECT ev_class, depth + 1 FROM needing
   JOIN pg_depend ON refobjid = needing.oid AND refclassid = 'pg_class'::regclass
     AND classid = 'pg_rewrite'::regclass
   JOIN pg_rewrite ON pg_rewrite.oid = objid AND ev_class <> needing.oid
 )
-SELECT nspname, relname, pg_get_viewdef(view), coalesce(array_to_string(reloptions, ', '), ''),
+SELECT view, nspname, relname, pg_get_viewdef(view),
+  coalesce(array_to_string(reloptions, ', '), ''),
   pg_get_userbyid(relowner),
   EXISTS (SELECT FROM pg_rewrite WHERE ev_class = view AND rulename <> '_RETURN')
     OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = view)
@@ -44,18 +45,18 @@ SELECT format('GRANT %%s%%s ON %%s TO %%s%%s', privilege_type, column_name, %s::
   CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 FROM (
   SELECT '' AS column_name, relowner, (aclexplode(relacl)).*
-  FROM pg_class WHERE oid = to_regclass(%s)
+  FROM pg_class WHERE oid = %s::oid
   UNION ALL
   SELECT format(' (%%I)', attname), relowner, (aclexplode(attacl)).*
   FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-  WHERE attrelid = to_regclass(%s) AND NOT attisdropped
+  WHERE attrelid = %s::oid AND NOT attisdropped
 ) AS rights WHERE grantee <> relowner
 """
 _COMMENTS = """
 SELECT CASE objsubid WHEN 0 THEN format('COMMENT ON VIEW %%s IS %%L', %s::text, description)
   ELSE format('COMMENT ON COLUMN %%s.%%I IS %%L', %s::text, attname, description) END
 FROM pg_description LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid
-WHERE objoid = to_regclass(%s) AND classoid = 'pg_class'::regclass
+WHERE objoid = %s::oid AND classoid = 'pg_class'::regclass
 """
 
 
@@ -83,10 +84,10 @@ class Dependents:
         Raises LoadError when something that depends on it cannot be kept.
         """
         session = self.catalog.session
-        views, rights = self._views(table), self._rights(table.sql)
+        ((table_oid,),) = ask(session, "SELECT to_regclass(%s)::oid", table.sql)
+        views, rights = self._views(table, table_oid), self._rights(table.sql, table_oid)
         try:
-            for view in reversed(views):
-                run(session, f"DROP VIEW {view.sql}")
+            self._drop(table, views)
             yield
         except psycopg.errors.DependentObjectsStillExist as error:
             raise LoadError(
@@ -94,19 +95,22 @@ class Dependents:
                 f"{' '.join((error.diag.message_detail or said(error)).split())}; "
                 "drop that first, and make it again afterwards"
             ) from error
-        except psycopg.errors.InsufficientPrivilege as error:
-            if not views:
-                raise
-            names = ", ".join(view.name for view in views)
-            raise LoadError(
-                f"{table} cannot get other columns while views need it ({names}): {said(error)}"
-            ) from error
         for view in views:
             self._restore(table, view, changes)
         for statement in rights:
             # What a right was about may be gone.
             with suppress(psycopg.errors.UndefinedColumn), session.transaction():
                 run(session, statement)
+
+    def _drop(self, table: Table, views: list[_View]) -> None:
+        for view in reversed(views):
+            try:
+                run(self.catalog.session, f"DROP VIEW {view.sql}")
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise LoadError(
+                    f"{table} cannot get other columns while the view {view.name} needs it: "
+                    f"{said(error)}"
+                ) from error
 
     def _restore(self, table: Table, view: _View, changes: list[str]) -> None:
         try:
@@ -124,14 +128,11 @@ class Dependents:
             message = f"the view {view.name} does not fit any more ({said(error)}); it is dropped"
             changes.append(f"{message} until its asset runs")
 
-    def _views(self, table: Table) -> list[_View]:
+    def _views(self, table: Table, table_oid: int | None) -> list[_View]:
         """The views that need a table, each after those that it needs itself."""
-        if table.kind is None:
-            return []
         found: list[_View] = []
-        for schema, name, query, options, owner, special in ask(
-            self.catalog.session, _VIEWS, table.sql
-        ):
+        views = ask(self.catalog.session, _VIEWS, table_oid)
+        for oid, schema, name, query, options, owner, special in views:
             sql = f"{quoted(schema)}.{quoted(name)}"
             if special:
                 raise LoadError(
@@ -139,16 +140,16 @@ class Dependents:
                     "it, which has rules, triggers or defaults of its own; drop it first"
                 )
             with_options = f" WITH ({options})" if options else ""
-            comments = ask(self.catalog.session, _COMMENTS, sql, sql, sql)
+            comments = ask(self.catalog.session, _COMMENTS, sql, sql, oid)
             statements = (
                 f"CREATE VIEW {sql}{with_options} AS\n{query.rstrip().rstrip(';')}",
                 *(row[0] for row in comments),
-                *self._rights(sql),
+                *self._rights(sql, oid),
                 f"ALTER VIEW {sql} OWNER TO {quoted(owner)}",
             )
             found.append(_View(f"{schema}.{name}", sql, statements))
         return found
 
-    def _rights(self, relation: str) -> list[str]:
-        found = ask(self.catalog.session, _RIGHTS, relation, relation, relation)
+    def _rights(self, relation: str, oid: int | None) -> list[str]:
+        found = ask(self.catalog.session, _RIGHTS, relation, oid, oid)
         return [row[0] for row in found]

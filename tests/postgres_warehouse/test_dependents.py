@@ -105,6 +105,23 @@ class TestViews:
             "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'The view'"
         ) == [("BI tool",)]
 
+    def test_one_of_somebody_else_is_named(self, w: Warehouse) -> None:
+        w.sql("CREATE ROLE builder LOGIN PASSWORD 'b'", "CREATE SCHEMA mart AUTHORIZATION builder",
+              "GRANT USAGE ON SCHEMA public TO builder")  # fmt: skip
+        try:
+            builder = w.away(user="builder", password="b")
+            w.run(TABLE, "SELECT 1 AS a", connection=builder)
+            w.sql("CREATE VIEW theirs AS SELECT a FROM mart.t")
+            with pytest.raises(AssetError) as error:
+                w.run(TABLE, "SELECT 1 AS a, 2 AS b", connection=builder)
+            assert str(error.value) == (
+                "assets/mart/t.sql:10: mart.t cannot get other columns while the view "
+                "public.theirs needs it: must be owner of view theirs"
+            )
+            assert w.rows("theirs") == [(1,)]
+        finally:
+            w.sql("DROP OWNED BY builder CASCADE", "DROP ROLE builder")
+
     def test_one_with_more_to_it_is_not_touched(self, viewed: Warehouse) -> None:
         viewed.sql("CREATE RULE r AS ON INSERT TO near DO INSTEAD NOTHING")
         with pytest.raises(AssetError, match=r"the view public\.near needs it, which has rules"):
