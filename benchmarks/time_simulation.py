@@ -7,9 +7,9 @@ Real ticks and real runs against a PostgreSQL of its own, which is restarted in 
 column is added. Prints how many days changed and how many were run, and ends with exit code 1 when
 they differ, or when a staging table or a mart is not as a rebuild of everything makes it.
 
-With `--clock` (libfaketime, in the package of that name on PyPI) it is `ecommerce dev` that
-follows, by a clock that is put forward: its daemon, its queue and a process for each run. Else
-ticks and runs are called in this process. Either is quicker in memory: TMPDIR=/dev/shm.
+With `--clock` (libfaketime, in the package of that name on PyPI) it is Dagster's daemon that
+follows, by a clock that is put forward, with its queue and a process for each run. Else ticks and
+runs are called in this process. Either is quicker in memory: TMPDIR=/dev/shm.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pathlib import Path
 import dagster as dg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from orchestration.daemon_simulation import ByDaemon, Clock
-from orchestration.helpers import Shop, dev, free_port
+from orchestration.daemon_simulation import ByDaemon, Clock, daemon
+from orchestration.helpers import Shop
 from orchestration.simulation import InProcess, Simulation
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 
 TODAY = datetime(2025, 3, 7, 0, 1, tzinfo=UTC)  # the day after those with orders
-RESTART_AFTER = 10  # days, when there are as many
+RESTART_AFTER = 5  # days, when there are as many
 HISTORY = ("--orders", "40", "--starting-at", "2025-03-01", "--ending-at", "2025-03-07")
 
 
@@ -85,7 +85,7 @@ def followed(shop: Shop, seed: int, library: Path | None) -> Iterator[Simulation
     clock = Clock(library, shop.home / "clock", TODAY)
     true_time = dict(shop.environment)
     shop.environment |= clock.variables
-    with dev(shop, free_port()), shop.instance() as instance:
+    with daemon(shop) as instance:
         yield ByDaemon(shop, seed, instance, clock)
     shop.environment = true_time
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 from orchestration.helpers import (
     NewShop,
     Shop,
     dev,
+    ended,
     eventually,
     free_port,
     graphql,
@@ -87,6 +89,12 @@ class Served:
         with self.shop.instance() as instance:
             return list(instance.get_runs(dg.RunsFilter(tags=tags)))
 
+    def waits(self, run_id: str) -> bool:
+        """Whether a run has said that it waits for the warehouse."""
+        with self.shop.instance() as instance:
+            told = [entry.user_message for entry in instance.all_logs(run_id)]
+        return any(text.startswith("waiting for another run to finish") for text in told)
+
     def is_idle(self) -> bool:
         runs = self.runs()
         return bool(runs) and all(run.is_finished for run in runs)
@@ -135,3 +143,37 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
         failing,
         *(run.run_id for run in (*loaded, *runs)),
     }
+
+
+def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they_wait_for(
+    served: Served,
+) -> None:
+    shop = served.shop
+    before = {run.run_id for run in served.runs()}
+
+    def new() -> list[dg.DagsterRun]:
+        return [run for run in served.runs() if run.run_id not in before]
+
+    with FileLock(f"{shop.warehouse}.lock"):  # nobody gets on before all have been started
+        terminal = shop.start("ecommerce", "run", "mart.customers_by_age")
+        shop.source("UPDATE orders SET status = 'shipped' WHERE order_date::date = '2025-03-04'")
+        backfill = served.backfill([["stg", "orders"]], ["2025-03-01"])
+        click = served.launch([["mart", "sales_daily"]])
+        assert terminal.stdout is not None
+        assert "waiting for another run to finish" in terminal.stdout.readline()
+        assert eventually(lambda: len(new()) == 4, 60), new()
+        assert eventually(lambda: any(served.waits(run.run_id) for run in new()), 60)
+        # Dagster's own runs queue: one of them has begun.
+        assert [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 2
+    assert ended(terminal).succeeded
+    assert eventually(served.is_idle, 180)
+
+    runs = new()
+    assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 4
+    assert click in {run.run_id for run in runs}
+    assert {"dagster/sensor_name", "dagster/backfill", "bruin/pipeline"} <= {
+        tag for run in runs for tag in run.tags
+    }
+    assert eventually(lambda: served.state_of_backfill(backfill) == "COMPLETED_SUCCESS", 60)
+    shipped = "SELECT count(*) FROM {} WHERE status = 'shipped'"
+    assert shop.query(shipped.format("stg.orders")) == shop.source(shipped.format("orders"))

@@ -67,10 +67,17 @@ class TestWhileARunHoldsTheWarehouse:
         assert while_held.query.stderr == ""
 
 
-def test_the_very_first_runs_of_a_machine_can_be_at_once(tiny: Tiny, new_shop: NewShop) -> None:
+def test_the_very_first_runs_of_a_machine_can_be_eight_at_once(
+    tiny: Tiny, new_shop: NewShop
+) -> None:
     shop = new_shop()
     tiny.sql("main.one", "SELECT 1 AS n")
-    for outcome in at_once(shop, *[("main.one", "--pipeline", str(tiny.directory))] * 4):
+    tiny.sql("main.two", "SELECT n + 1 AS n FROM main.one", "depends: [main.one]")
+    tiny.sql("main.three", "SELECT n + 1 AS n FROM main.two", "depends: [main.two]")
+    pipeline = ("--pipeline", str(tiny.directory))
+    overlapping = [(), ("main.one", "--downstream"), ("main.one", "main.two"), ("--full-refresh",)]
+    for outcome in at_once(shop, *[(*given, *pipeline) for given in overlapping * 2]):
         assert outcome.succeeded, outcome.text
     with shop.instance() as instance:
-        assert [run.is_success for run in instance.get_runs()] == [True] * 4
+        assert [run.is_success for run in instance.get_runs()] == [True] * 8
+    assert tiny.query("SELECT * FROM main.one, main.two, main.three") == [(1, 2, 3)]

@@ -1,4 +1,4 @@
-"""The same life of a shop, followed by `ecommerce dev`: Dagster's daemon, its queue, its processes.
+"""The same life of a shop, followed by Dagster's daemon, with its queue and a process for each run.
 
 Their clock is that of the simulation. It runs as fast as the true one, but can be put forward: to
 the midnight at which the schedule ticks, and past the seconds that the sensor rests.
@@ -6,15 +6,18 @@ the midnight at which the schedule ticks, and past the seconds that the sensor r
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 
-from orchestration.helpers import Shop
+from orchestration.helpers import ROOT, Shop, eventually, free_port, script
 from orchestration.simulation import SCHEDULE, SENSOR, Simulation, days_of
 
 _REST = timedelta(seconds=10)  # between two looks of the sensor
@@ -49,8 +52,42 @@ class Clock:
         new.replace(self._file)
 
 
+@contextmanager
+def daemon(shop: Shop) -> Iterator[dg.DagsterInstance]:
+    """A daemon over a shop, and the server of its code. (That of `ecommerce dev` ends when nobody
+    gave a sign of life for twenty seconds, which is what a clock looks like that is put forward.)
+    """
+    home, port = shop.home / "dagster", str(free_port())
+    home.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home)
+    workspace = home / "workspace.yaml"
+    workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}}}}}]\n")
+    here = {"DAGSTER_HOME": str(home), "ECOMMERCE_WATCH": "1"}
+    code = ("-m", "ecommerce_dagster.definitions", "-h", "127.0.0.1", "-p", port)
+    with shop.instance() as instance, ExitStack() as stack:
+        for name, *arguments in (
+            ("dagster", "api", "grpc", *code),
+            ("dagster-daemon", "run", "-w", str(workspace)),
+        ):
+            log = stack.enter_context((shop.home / f"{name}.log").open("wb"))
+            process = subprocess.Popen(
+                [script(name), *arguments],
+                env={**shop.environment, **here},
+                cwd=home,
+                stdout=log,
+                stderr=log,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        # From here on no midnight is missed.
+        assert eventually(
+            lambda: SCHEDULE in {s.instigator_name for s in instance.all_instigator_state()}, 180
+        )
+        yield instance
+
+
 class ByDaemon(Simulation):
-    """`ecommerce dev` must be running over the shop, by the clock, which says the shop's today."""
+    """A daemon must be running over the shop, by the clock, which says the shop's today."""
 
     def __init__(self, shop: Shop, seed: int, instance: dg.DagsterInstance, clock: Clock) -> None:
         super().__init__(shop, seed)
