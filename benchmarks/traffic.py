@@ -140,6 +140,7 @@ def main() -> int:
         home = Path(folder, "home")
         os.environ["ECOMMERCE_HOME"], os.environ["DUCKDB_PATH"] = str(home), str(home / "w.duckdb")
         with postgres(home) as server:
+            ours = set(processes_of(home))
             generate(server.dsn, Options())
             traffic = Traffic(home, server.dsn)
             traffic.change()
@@ -167,7 +168,7 @@ def main() -> int:
             traffic.faults += settle(home)
             stop(dev)
             traffic.command("run")
-            if left := [process for process in processes_of(home) if "postgres" not in process]:
+            if left := [process for process in processes_of(home) if process not in ours]:
                 traffic.faults.append(f"processes are left: {left}")
             statuses = runs(home)
             traffic.faults += compare_with_new_warehouse(home)
