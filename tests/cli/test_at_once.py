@@ -164,7 +164,9 @@ def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they
         assert eventually(lambda: len(new()) == 4, 60), new()
         assert eventually(lambda: any(served.waits(run.run_id) for run in new()), 60)
         # Dagster's own runs queue: one of them has begun.
-        assert [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 2
+        assert eventually(
+            lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 2, 60
+        ), new()
     assert ended(terminal).succeeded
     assert eventually(served.is_idle, 180)
 
