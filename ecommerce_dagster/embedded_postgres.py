@@ -330,7 +330,7 @@ def _reachable(path: Path) -> bool:
 
 def _temporary(*key: object) -> Path:
     """A path that the account can reach, always the same one for the same key."""
-    folders = (Path(tempfile.gettempdir()).resolve(), Path("/tmp").resolve())  # noqa: S108
+    folders = (Path(tempfile.gettempdir()).resolve(), Path("/tmp").resolve())  # noqa: S108 - its folders are private
     name = f"ecommerce-postgres-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
     return next(filter(_reachable, folders), folders[0]) / name
 

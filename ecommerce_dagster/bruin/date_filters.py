@@ -21,8 +21,6 @@ _FORMATS = (
     "%Y-%m-%d %H:%M",
 )  # fmt: skip
 _CODE = re.compile(r"%([-_0^#:]*.)", re.DOTALL)
-_HOUR = {"minute": 0, "second": 0, "microsecond": 0}
-_DAY = {"hour": 0, **_HOUR}
 
 
 def written(moment: datetime, pattern: str) -> str:
@@ -99,12 +97,20 @@ def _date_format(text: Any, pattern: str) -> str:
     return written(_parsed(text)[0], str(pattern))
 
 
-def _truncate(**zeroed: int) -> Callable[[Any], str]:
+def _truncate(start_of: Callable[[datetime], datetime]) -> Callable[[Any], str]:
     def truncated(text: Any) -> str:
         moment, pattern = _parsed(text)
-        return written(moment.replace(**zeroed), pattern)  # type: ignore[arg-type]
+        return written(start_of(moment), pattern)
 
     return truncated
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _day(moment: datetime) -> datetime:
+    return _hour(moment).replace(hour=0)
 
 
 DATE_FILTERS: dict[str, Callable[..., str]] = {
@@ -117,8 +123,8 @@ DATE_FILTERS: dict[str, Callable[..., str]] = {
     "add_months": _add_months,
     "add_years": _add_years,
     "date_format": _date_format,
-    "truncate_hour": _truncate(**_HOUR),
-    "truncate_day": _truncate(**_DAY),
-    "truncate_month": _truncate(day=1, **_DAY),
-    "truncate_year": _truncate(month=1, day=1, **_DAY),
+    "truncate_hour": _truncate(_hour),
+    "truncate_day": _truncate(_day),
+    "truncate_month": _truncate(lambda moment: _day(moment).replace(day=1)),
+    "truncate_year": _truncate(lambda moment: _day(moment).replace(month=1, day=1)),
 }

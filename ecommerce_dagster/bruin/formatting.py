@@ -114,6 +114,7 @@ def _restyled(text: str) -> str:
     written = StringIO()
     try:
         yaml.dump(yaml.load(text), written)
+    # ruamel.yaml raises the others for YAML that it reads and cannot write, such as odd tags.
     except (YAMLError, AttributeError, NotImplementedError, TypeError) as error:
         raise ValueError("this YAML cannot be written again") from error
     return written.getvalue()

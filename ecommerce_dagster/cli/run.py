@@ -274,8 +274,10 @@ def _checked(outcome: AssetOutcome, evaluation: Any) -> None:
     found = outcome.checks[evaluation.check_name]
     found.metadata = {key: value.value for key, value in evaluation.metadata.items()}
     found.message = str(found.metadata.get("result", ""))
-    broken = "error" if "error" in found.metadata else "failed"
-    found.status = "passed" if evaluation.passed else broken  # type: ignore[assignment]
+    if evaluation.passed:
+        found.status = "passed"
+    else:
+        found.status = "error" if "error" in found.metadata else "failed"
 
 
 def _reason(error: Any) -> str:

@@ -20,7 +20,7 @@ from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.warehouse.identifiers import literal
 
 ALIAS = "_source"
-_SECRET = "_source_secret"  # noqa: S105
+_SECRET = "_source_secret"  # noqa: S105 - the name of one
 _CONNECT_SECONDS = 10
 # What the sessions of this process are called in pg_stat_activity: no others are.
 _APPLICATION = f"ecommerce_dagster-{uuid4().hex}"

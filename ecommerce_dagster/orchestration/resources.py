@@ -75,7 +75,7 @@ class WarehouseResource(DuckDBResource):
             yield connection
 
 
-class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
     """A PostgreSQL database, known by its name in `.bruin.yml`."""
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")

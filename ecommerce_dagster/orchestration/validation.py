@@ -68,13 +68,16 @@ def _with_variants(
     own: Sequence[Problem], in_variants: Mapping[Problem, Sequence[str]]
 ) -> Iterator[Problem]:
     """What is wrong in a pipeline, and in variants alone, which are named; each at its worst."""
-    known = {(p.path, p.line, p.message) for p in own}
-    worst = {(p.path, p.line, p.message) for p in in_variants if p.severity == "error"}
+
+    def what(problem: Problem) -> tuple[Path, int, str]:
+        return problem.path, problem.line, problem.message
+
+    known = set(map(what, own))
+    worst = {what(problem) for problem in in_variants if problem.severity == "error"}
     for problem in own:
-        is_worse = (problem.path, problem.line, problem.message) in worst
-        yield replace(problem, severity="error") if is_worse else problem
+        yield replace(problem, severity="error") if what(problem) in worst else problem
     for problem, names in in_variants.items():
-        if (problem.path, problem.line, problem.message) not in known:
+        if what(problem) not in known:
             listed = ", ".join(dict.fromkeys(names))
             word = "variant" if "," not in listed else "variants"
             yield replace(problem, message=f"{problem.message} ({word} {listed})")

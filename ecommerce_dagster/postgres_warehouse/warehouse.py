@@ -47,7 +47,7 @@ class PostgresWarehouse:
         does."""
         only_checked = fill is nothing
         cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
-        with self._working(asset, only_checked, timeout, cancel) as catalog:
+        with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
             if not only_checked:
                 take_turn(catalog.session, asset.name, self.on_wait)
             rows_before = None
@@ -65,7 +65,7 @@ class PostgresWarehouse:
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
     ) -> tuple[CheckResult, ...]:
-        with self._working(asset, True, timeout) as catalog:
+        with self._working(asset, timeout, read_only=True) as catalog:
             missing = catalog.find(asset.name).kind is None
             if missing and any(check.column for check in checks):
                 return without_table(asset, checks)
@@ -98,9 +98,10 @@ class PostgresWarehouse:
     def _working(
         self,
         asset: Asset,
-        read_only: bool,
         timeout: float | None,
         cancel: Callable[[], None] = lambda: None,
+        *,
+        read_only: bool,
     ) -> Iterator[Catalog]:
         """A session for the asset. What PostgreSQL refuses is an error of the asset."""
         at = f"{asset.path}:{asset.line}"
