@@ -32,14 +32,6 @@ class Site:
     shop: Shop
     address: str
 
-    def runs(self) -> list[dg.DagsterRun]:
-        with self.shop.instance() as instance:
-            return list(instance.get_runs())
-
-    def is_idle(self) -> bool:
-        runs = self.runs()
-        return bool(runs) and all(run.is_finished for run in runs)
-
 
 @pytest.fixture(scope="module")
 def site(new_shop: NewShop) -> Iterator[Site]:
@@ -49,7 +41,7 @@ def site(new_shop: NewShop) -> Iterator[Site]:
     port = free_port()
     with dev(shop, port):
         site = Site(shop, f"http://127.0.0.1:{port}")
-        assert eventually(site.is_idle, 120)
+        assert eventually(site.shop.is_idle, 120)
         yield site
 
 
@@ -73,7 +65,7 @@ def button(page: Page, text: str) -> Locator:
 
 
 def test_new_data_is_loaded_and_built_without_anybody_asking(site: Site) -> None:
-    [run] = site.runs()
+    [run] = site.shop.runs()
     assert run.is_success
     assert "dagster/sensor_name" in run.tags
     assert site.shop.query("SELECT orders_count, revenue::VARCHAR FROM mart.sales_daily") == [
@@ -112,11 +104,11 @@ def test_an_assets_page_shows_its_prose_its_query_and_its_columns(site: Site, pa
 def test_one_check_is_executed_from_its_page(site: Site, page: Page) -> None:
     page.goto(f"{site.address}/assets/stg/customers?view=checks&checkDetail=email__not_null")
     expect(page.get_by_text("Each email is present.").first).to_be_visible()
-    before = len(site.runs())
+    before = len(site.shop.runs())
     button(page, "Execute").click()
-    assert eventually(lambda: len(site.runs()) == before + 1, 20)
-    assert eventually(site.is_idle, 60)
-    run = site.runs()[0]
+    assert eventually(lambda: len(site.shop.runs()) == before + 1, 20)
+    assert eventually(site.shop.is_idle, 60)
+    run = site.shop.runs()[0]
     assert run.is_success
     assert run.asset_check_selection == {
         dg.AssetCheckKey(dg.AssetKey(["stg", "customers"]), "email__not_null")
@@ -127,7 +119,7 @@ def test_one_check_is_executed_from_its_page(site: Site, page: Page) -> None:
 
 
 def test_the_page_of_the_run_says_that_it_succeeded(site: Site, page: Page) -> None:
-    page.goto(f"{site.address}/runs/{site.runs()[-1].run_id}")
+    page.goto(f"{site.address}/runs/{site.shop.runs()[-1].run_id}")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
 
@@ -141,11 +133,11 @@ def test_the_marts_are_selected_by_their_tag_and_materialized_by_a_click(
     page.keyboard.press("Enter")
     expect(page.get_by_text("top_skus").first).to_be_visible()
     expect(page.get_by_text("product_variants", exact=True)).to_have_count(0)
-    before = len(site.runs())
+    before = len(site.shop.runs())
     button(page, "Materialize all").click()
-    assert eventually(lambda: len(site.runs()) == before + 1, 20)
-    assert eventually(site.is_idle, 60)
-    run = site.runs()[0]
+    assert eventually(lambda: len(site.shop.runs()) == before + 1, 20)
+    assert eventually(site.shop.is_idle, 60)
+    run = site.shop.runs()[0]
     assert run.is_success
     assert {key.path[0] for key in run.asset_selection or ()} == {"mart"}
     page.goto(f"{site.address}/assets/mart/top_skus")
@@ -163,13 +155,13 @@ def test_the_missing_days_of_a_range_are_filled_by_a_click(site: Site, page: Pag
     chosen.press("Enter")
     page.get_by_text("Backfill only failed and missing partitions within selection").click()
     expect(page.get_by_text("Only 4 failed and missing partitions")).to_be_visible()
-    before = {run.run_id for run in site.runs()}
+    before = {run.run_id for run in site.shop.runs()}
     button(page, "Launch backfill").click()
 
     def launched() -> list[dg.DagsterRun]:
-        return [run for run in site.runs() if run.run_id not in before]
+        return [run for run in site.shop.runs() if run.run_id not in before]
 
-    assert eventually(lambda: len(launched()) == 2 and site.is_idle(), 120)
+    assert eventually(lambda: len(launched()) == 2 and site.shop.is_idle(), 120)
     ranges = {run.tags["dagster/asset_partition_range_start"]: run for run in launched()}
     assert set(ranges) == {"2025-03-03", "2025-03-06"}
     assert all(run.is_success for run in ranges.values())
@@ -202,7 +194,7 @@ def test_a_column_shows_its_rules_and_its_word_in_the_glossary(site: Site, page:
 def chaos(site: Site) -> None:
     """A load with wrong sizes, which is noticed and run."""
     site.shop.generate(*ONE_DAY, "--chaos-percent", "5")
-    assert eventually(lambda: site.runs()[0].status == dg.DagsterRunStatus.FAILURE, 120)
+    assert eventually(lambda: site.shop.runs()[0].status == dg.DagsterRunStatus.FAILURE, 120)
 
 
 @pytest.mark.usefixtures("chaos")
@@ -238,7 +230,7 @@ class TestBadData:
         )
 
         def done() -> bool:
-            runs = [run for run in site.runs() if run.asset_check_selection == {wanted}]
+            runs = [run for run in site.shop.runs() if run.asset_check_selection == {wanted}]
             return bool(runs) and runs[0].is_success
 
         assert eventually(done, 60)

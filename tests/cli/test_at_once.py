@@ -85,19 +85,11 @@ class Served:
             if found["startKey"] <= day <= found["endKey"]
         }
 
-    def runs(self, **tags: str) -> list[dg.DagsterRun]:
-        with self.shop.instance() as instance:
-            return list(instance.get_runs(dg.RunsFilter(tags=tags)))
-
     def waits(self, run_id: str) -> bool:
         """Whether a run has said that it waits for the warehouse."""
         with self.shop.instance() as instance:
             told = [entry.user_message for entry in instance.all_logs(run_id)]
         return any(text.startswith("waiting for another run to finish") for text in told)
-
-    def is_idle(self) -> bool:
-        runs = self.runs()
-        return bool(runs) and all(run.is_finished for run in runs)
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +99,19 @@ def served(new_shop: NewShop) -> Iterator[Served]:
     shop.generate(*HISTORY)
     with dev(shop, port := free_port()):
         served = Served(shop, port)
-        assert eventually(served.is_idle, 180)
+        assert eventually(served.shop.is_idle, 180)
         yield served
 
 
 def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
     served: Served,
 ) -> None:
-    loaded = served.runs()
+    loaded = served.shop.runs()
     served.shop.source("ALTER TABLE orders RENAME COLUMN order_date TO ordered")
     failing = served.launch(PARTITIONED, "2025-03-07")
-    assert eventually(lambda: served.runs()[0].run_id == failing and served.is_idle(), 120)
+    assert eventually(
+        lambda: served.shop.runs()[0].run_id == failing and served.shop.is_idle(), 120
+    )
     served.shop.source("ALTER TABLE orders RENAME COLUMN ordered TO order_date")
     statuses = served.statuses(["raw", "orders"])
     assert statuses == {
@@ -130,7 +124,7 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
 
     assert eventually(lambda: served.state_of_backfill(backfill).startswith("COMPLETED"), 180)
     assert served.state_of_backfill(backfill) == "COMPLETED_SUCCESS"
-    runs = served.runs(**{"dagster/backfill": backfill})
+    runs = served.shop.runs(**{"dagster/backfill": backfill})
     ends = [
         [run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
         for run in runs
@@ -139,7 +133,7 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
     for asset in PARTITIONED:
         assert served.statuses(asset) == dict.fromkeys(DAYS, "MATERIALIZED")
     # Nobody else was asked for anything.
-    assert {run.run_id for run in served.runs()} == {
+    assert {run.run_id for run in served.shop.runs()} == {
         failing,
         *(run.run_id for run in (*loaded, *runs)),
     }
@@ -149,10 +143,10 @@ def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they
     served: Served,
 ) -> None:
     shop = served.shop
-    before = {run.run_id for run in served.runs()}
+    before = {run.run_id for run in served.shop.runs()}
 
     def new() -> list[dg.DagsterRun]:
-        return [run for run in served.runs() if run.run_id not in before]
+        return [run for run in served.shop.runs() if run.run_id not in before]
 
     with FileLock(f"{shop.warehouse}.lock"):  # nobody gets on before all have been started
         terminal = shop.start("ecommerce", "run", "mart.customers_by_age")
@@ -168,7 +162,7 @@ def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they
             lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 2, 60
         ), new()
     assert ended(terminal).succeeded
-    assert eventually(served.is_idle, 180)
+    assert eventually(served.shop.is_idle, 180)
 
     runs = new()
     assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 4

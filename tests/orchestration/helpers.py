@@ -140,6 +140,16 @@ class Shop:
         with dg.DagsterInstance.from_config(str(self.home / "dagster")) as instance:
             yield instance
 
+    def runs(self, **tags: str) -> list[dg.DagsterRun]:
+        """The runs with these tags, the latest first."""
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(tags=tags)))
+
+    def is_idle(self) -> bool:
+        """Whether there were runs, and all have ended."""
+        runs = self.runs()
+        return bool(runs) and all(run.is_finished for run in runs)
+
     def events(self, kind: dg.DagsterEventType, run_id: str | None = None) -> list[Any]:
         """The events of a kind that a run (the latest one) left in the instance."""
         with self.instance() as instance:

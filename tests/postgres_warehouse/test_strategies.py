@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
+from warehouse import test_strategies as in_duckdb
 from warehouse.helpers import day
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -231,26 +232,6 @@ class TestMerge:
         w.run(header, values("id, v, ts", "1, 'new2', 20", "1, 'old2', 10"))
         assert w.rows() == [(1, "new2", 9)]
 
-    def test_as_in_the_original_the_predicate_limits_what_is_known(self, w: Warehouse) -> None:
-        header = MERGE.replace("merge}", 'merge, incremental_predicate: "target.open"}')
-        w.run(header, values("id, v, open", "1, 'a', true", "2, 'b', false"))
-        w.run(header, values("id, v, open", "1, 'A', true", "2, 'B', true"))
-        assert w.rows() == [(1, "A", True), (2, "B", True), (2, "b", False)]
-
-    def test_a_row_that_the_merge_moves_out_of_the_predicate_was_known(self, w: Warehouse) -> None:
-        header = MERGE.replace("merge}", "merge, incremental_predicate: \"target.v < 'm'\"}")
-        w.run(header, values("id, v", "1, 'a'", "2, 'x'"))
-        w.run(header, values("id, v", "1, 'z'"))
-        assert w.rows() == [(1, "z"), (2, "x")]
-        w.run(header, values("id, v", "1, 'z'"))  # now it is out of it
-        assert w.rows() == [(1, "z"), (1, "z"), (2, "x")]
-
-    @pytest.mark.parametrize(("names", "missing"), [("v", "id, ts"), ("id, v", "ts")])
-    def test_its_keys_must_come(self, w: Warehouse, names: str, missing: str) -> None:
-        header = MERGE.replace("merge}", "merge, incremental_key: ts}")
-        with pytest.raises(AssetError, match=f"does not return {missing}, which the strategy"):
-            w.run(header, values(names, ", ".join("1" for _ in names.split(","))))
-
     @pytest.mark.parametrize(("strategy", "names"), [(MERGE, "id, v"), (DELETE, "d, v")])
     def test_many_rows_are_joined_by_hash(self, w: Warehouse, strategy: str, names: str) -> None:
         key = names[: names.index(",")]
@@ -266,6 +247,10 @@ HOURLY = (
 )
 FILTERED = """SELECT * FROM events
 WHERE ts >= '{{ start_timestamp }}' AND ts <= '{{ end_timestamp }}'"""
+
+
+class TestWhatAMergeKnows(in_duckdb.TestWhatAMergeKnows):
+    """The same in PostgreSQL."""
 
 
 class TestTimeInterval:

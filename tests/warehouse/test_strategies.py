@@ -227,26 +227,6 @@ class TestMerge:
             w.run(MERGE, values("id, v", "1, 'a'", "2, NULL"))
         assert w.rows() == [(1, "a"), (2, None)]
 
-    def test_as_in_the_original_the_predicate_limits_what_is_known(self, w: Warehouse) -> None:
-        header = MERGE.replace("merge}", 'merge, incremental_predicate: "target.open"}')
-        w.run(header, values("id, v, open", "1, 'a', true", "2, 'b', false"))
-        w.run(header, values("id, v, open", "1, 'A', true", "2, 'B', true"))
-        assert w.rows() == [(1, "A", True), (2, "B", True), (2, "b", False)]
-
-    def test_a_row_that_the_merge_moves_out_of_the_predicate_was_known(self, w: Warehouse) -> None:
-        header = MERGE.replace("merge}", "merge, incremental_predicate: \"target.v < 'm'\"}")
-        w.run(header, values("id, v", "1, 'a'", "2, 'x'"))
-        w.run(header, values("id, v", "1, 'z'"))
-        assert w.rows() == [(1, "z"), (2, "x")]
-        w.run(header, values("id, v", "1, 'z'"))  # now it is out of it
-        assert w.rows() == [(1, "z"), (1, "z"), (2, "x")]
-
-    @pytest.mark.parametrize(("names", "missing"), [("v", "id, ts"), ("id, v", "ts")])
-    def test_its_keys_must_come(self, w: Warehouse, names: str, missing: str) -> None:
-        header = MERGE.replace("merge}", "merge, incremental_key: ts}")
-        with pytest.raises(AssetError, match=f"does not return {missing}, which the strategy"):
-            w.run(header, values(names, ", ".join("1" for _ in names.split(","))))
-
     def test_only_rows_that_differ_are_written(self, w: Warehouse) -> None:
         w.run(MERGE, values("id, v", "1, 'a'", "2, NULL", "3, 'c'"))
         built = w.run(MERGE, values("id, v", "1, 'a'", "2, 'b'", "3, NULL", "4, 'd'"))
@@ -269,6 +249,28 @@ class TestMerge:
 FOUR = "SELECT TIMESTAMPTZ '2024-01-01' + INTERVAL (range * 6) HOUR AS ts FROM range(4)"
 FILTERED = """SELECT * FROM events
 WHERE ts >= '{{ start_timestamp }}' AND ts <= '{{ end_timestamp }}'"""
+
+
+class TestWhatAMergeKnows:
+    def test_as_in_the_original_the_predicate_limits_what_is_known(self, w: Warehouse) -> None:
+        header = MERGE.replace("merge}", 'merge, incremental_predicate: "target.open"}')
+        w.run(header, values("id, v, open", "1, 'a', true", "2, 'b', false"))
+        w.run(header, values("id, v, open", "1, 'A', true", "2, 'B', true"))
+        assert w.rows() == [(1, "A", True), (2, "B", True), (2, "b", False)]
+
+    def test_a_row_that_the_merge_moves_out_of_the_predicate_was_known(self, w: Warehouse) -> None:
+        header = MERGE.replace("merge}", "merge, incremental_predicate: \"target.v < 'm'\"}")
+        w.run(header, values("id, v", "1, 'a'", "2, 'x'"))
+        w.run(header, values("id, v", "1, 'z'"))
+        assert w.rows() == [(1, "z"), (2, "x")]
+        w.run(header, values("id, v", "1, 'z'"))  # now it is out of it
+        assert w.rows() == [(1, "z"), (1, "z"), (2, "x")]
+
+    @pytest.mark.parametrize(("names", "missing"), [("v", "id, ts"), ("id, v", "ts")])
+    def test_its_keys_must_come(self, w: Warehouse, names: str, missing: str) -> None:
+        header = MERGE.replace("merge}", "merge, incremental_key: ts}")
+        with pytest.raises(AssetError, match=f"does not return {missing}, which the strategy"):
+            w.run(header, values(names, ", ".join("1" for _ in names.split(","))))
 
 
 class TestTimeInterval:
