@@ -19,11 +19,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import duckdb
 import psycopg
 from filelock import FileLock
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from orchestration.helpers import processes_of
 
 from data_generator.load import generate
 from data_generator.options import Options
@@ -197,22 +201,8 @@ def postmaster(home: Path) -> int:
     return int((home / "postgres" / "pgdata" / "postmaster.pid").read_text().split()[0])
 
 
-def processes_of(home: Path) -> list[str]:
-    """Other processes that know this folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                if state != "Z" and str(home).encode() in told:
-                    found.append(f"{entry.name} {(entry / 'cmdline').read_bytes()[:80]!r}")
-    return found
-
-
 if __name__ == "__main__":
     # What every run needs, once: the forks share it.
-    import ecommerce_dagster.cli.run
-    import ecommerce_dagster.cli.workspace  # noqa: F401
-
+    for module in ("run", "workspace"):
+        import_module(f"ecommerce_dagster.cli.{module}")
     sys.exit(main())

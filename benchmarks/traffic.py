@@ -15,7 +15,6 @@ import argparse
 import os
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,10 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import psycopg
-from kills import compare_with_new_warehouse, postgres, processes_of
+from kills import compare_with_new_warehouse, postgres
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from orchestration.helpers import free_port, processes_of
 
 from data_generator.load import generate
 from data_generator.options import Options
@@ -168,7 +170,7 @@ def main() -> int:
             traffic.faults += settle(home)
             stop(dev)
             traffic.command("run")
-            if left := [process for process in processes_of(home) if process not in ours]:
+            if left := [told for pid, told in processes_of(home).items() if pid not in ours]:
                 traffic.faults.append(f"processes are left: {left}")
             statuses = runs(home)
             traffic.faults += compare_with_new_warehouse(home)
@@ -182,9 +184,7 @@ def main() -> int:
 
 def start_dev(home: Path) -> subprocess.Popen[bytes]:
     """`ecommerce dev` with its sensor."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (home / "dev.log").open("ab") as log:
         return subprocess.Popen(
             [COMMAND, "dev", "--port", str(port)], stdout=log, stderr=log, start_new_session=True
@@ -207,23 +207,11 @@ def stop(dev: subprocess.Popen[bytes]) -> None:
 
 def kill(home: Path, victim: str) -> int:
     """kill -9 of the processes of a kind. How many there were."""
-    found = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _is(entry, home, victim)
-    ]
+    found = [pid for pid, told in processes_of(home).items() if victim in told]
     for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return len(found)
-
-
-def _is(entry: Path, home: Path, victim: str) -> bool:
-    try:
-        words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        return victim in words and str(home).encode() in (entry / "environ").read_bytes()
-    except OSError:
-        return False
 
 
 def settle(home: Path) -> list[str]:
