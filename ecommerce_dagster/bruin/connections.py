@@ -16,6 +16,12 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field
 
+from ecommerce_dagster.bruin.lakehouse import (
+    CatalogFile,
+    Lakehouse,
+    lint_lakehouse,
+    read_lakehouse,
+)
 from ecommerce_dagster.bruin.located import YamlList, YamlMapping
 from ecommerce_dagster.bruin.models import Settings, Text, as_text
 from ecommerce_dagster.bruin.node import Node, filled
@@ -88,6 +94,18 @@ class PostgresConnection:
         return f"postgresql://{user}{secret}@{host}:{self.port}/{database}?sslmode={self.ssl_mode}"
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """For psycopg only: holds the password."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": self.ssl_mode,
+        }
+
+    @property
     def address(self) -> str:
         """For people: host, port and database."""
         return f"{self.host}:{self.port}/{self.database}"
@@ -95,10 +113,11 @@ class PostgresConnection:
 
 @dataclass(frozen=True)
 class DuckDBConnection:
-    """A DuckDB database file."""
+    """A DuckDB database: a file, MotherDuck (`md:`), or the DuckLake that is attached to it."""
 
     path: str
     read_only: bool = False
+    lakehouse: Lakehouse | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +130,16 @@ class Connection:
     path: Path
     line: int
 
-    def expanded(self, variables: Mapping[str, str]) -> dict[str, Any]:
-        """The settings with every `${VAR}` filled in. Raises UnusableConnection."""
+    @property
+    def is_lakehouse(self) -> bool:
+        """Whether its tables are those of a DuckLake."""
+        return self.settings.get("lakehouse") is not None
+
+    def expanded(self, variables: Mapping[str, str] | None) -> dict[str, Any]:
+        """The settings with every `${VAR}` filled in; None when they are already. Raises
+        UnusableConnection."""
+        if variables is None:
+            return dict(self.settings)
         expansion = _Expansion(variables)
         values = {key: expansion.of(value) for key, value in self.settings.items()}
         if expansion.missing:
@@ -125,7 +152,9 @@ class Connection:
 
     def postgres(self, variables: Mapping[str, str]) -> PostgresConnection:
         """This connection as a PostgreSQL database. Raises UnusableConnection."""
-        values = self._texts(variables, "host", "database", "username")
+        return self._postgres(self._texts(variables, "host", "database", "username"))
+
+    def _postgres(self, values: Mapping[str, str]) -> PostgresConnection:
         port = values.get("port") or "5432"
         if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise self._unusable(f"has the port '{port}'; expected a number from 1 to 65535")
@@ -144,23 +173,46 @@ class Connection:
             ssl_mode=ssl_mode,
         )
 
-    def duckdb(self, variables: Mapping[str, str]) -> DuckDBConnection:
-        """This connection as a DuckDB file; a relative path counts from `.bruin.yml`.
+    def duckdb(self, variables: Mapping[str, str] | None) -> DuckDBConnection:
+        """This connection as a DuckDB database; a relative path counts from `.bruin.yml`.
 
         Raises UnusableConnection.
         """
-        values = self._texts(variables, "path")
-        path, read_only = values["path"], values.get("read_only") or "false"
+        values = self._texts(variables, *(() if self.is_lakehouse else ("path",)))
+        path, read_only = values.get("path") or ":memory:", values.get("read_only") or "false"
         if read_only.lower() not in {"true", "false"}:
             raise self._unusable(f"is read_only: '{read_only}'; expected true or false")
         if path != ":memory:" and not path.startswith("md:"):
-            try:
-                path = str((self.path.parent / Path(path).expanduser()).resolve())
-            except (OSError, RuntimeError, ValueError):
-                raise self._unusable(f"has the path '{path}', which cannot be") from None
-        return DuckDBConnection(path, read_only.lower() == "true")
+            path = self._place(path)
+        lakehouse = self._lakehouse(variables) if self.is_lakehouse else None
+        return DuckDBConnection(path, read_only.lower() == "true", lakehouse)
 
-    def _texts(self, variables: Mapping[str, str], *required: str) -> dict[str, str]:
+    def _lakehouse(self, variables: Mapping[str, str] | None) -> Lakehouse:
+        settings, complaints = read_lakehouse(self.expanded(variables)["lakehouse"])
+        for _, complaint in complaints:
+            raise self._unusable(complaint)
+        catalog: PostgresConnection | CatalogFile
+        if settings["catalog.type"] == "postgres":
+            parts = (key.split(".") for key in settings if key.startswith("catalog."))
+            catalog = self._postgres({p[-1]: settings[".".join(p)] for p in parts})
+        else:
+            catalog = CatalogFile(settings["catalog.type"], self._place(settings["catalog.path"]))
+        path, store = settings["storage.path"], settings.store()
+        return Lakehouse(
+            catalog=catalog,
+            data_path=path if store else self._place(path),
+            schema=settings["catalog.metadata_schema"] or "public",
+            store=store,
+        )
+
+    def _place(self, path: str) -> str:
+        """The whole path of a file or a folder."""
+        try:
+            return str((self.path.parent / Path(path).expanduser()).resolve())
+        except (OSError, RuntimeError, ValueError):
+            raise self._unusable(f"has the path '{path}', which cannot be") from None
+
+    def _texts(self, variables: Mapping[str, str] | None, *required: str) -> dict[str, str]:
         """The settings as texts, those without a value left out."""
         values = self.expanded(variables)
         missing = [key for key in required if values.get(key) is None or values[key] == ""]
@@ -278,6 +330,8 @@ def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]
                 log.error(*entry_at, _RULE, message)
                 continue
             _lint_keys(entry, name, platform, log)
+            if platform == "duckdb":
+                lint_lakehouse(entry, name, log)
             yield Connection(name, platform, entry, *entry_at)
 
 

@@ -14,7 +14,8 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import as_table
 from ecommerce_dagster.ingestion.postgres import SourceError, session
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
+from ecommerce_dagster.warehouse.database import WarehouseError
+from ecommerce_dagster.warehouse.place import open_place
 
 
 def list_connections(project: Project, output: str) -> None:
@@ -55,10 +56,10 @@ def _problem(connection: Connection) -> str | None:
             with session(connection.postgres(variables)) as postgres:
                 postgres.execute("SELECT 1")
         elif connection.platform == "duckdb":
-            path = Path(connection.duckdb(variables).path)
+            place = connection.duckdb(variables)
             # A run makes the file; nothing here does.
-            if path.exists() or not path.parent.is_dir():
-                with open_warehouse(str(path), read_only=True) as duck:
+            if place.lakehouse or Path(place.path).exists() or not Path(place.path).parent.is_dir():
+                with open_place(place, read_only=True) as duck:
                     duck.execute("SELECT 1")
         else:
             return f"connections of type {connection.platform} are not supported"

@@ -27,9 +27,8 @@ from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.session import opened
-from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.published_copy import open_copy
+from ecommerce_dagster.warehouse.place import open_to_read
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
@@ -97,17 +96,12 @@ def fetch(
 
 def _from_duckdb(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
     variables = variables_for(connection.path)
-    path = connection.duckdb(variables).path
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr)
 
-    reading = (
-        open_copy(path, tell)
-        if publishes_copy(variables)
-        else open_warehouse(path, read_only=True, on_wait=tell)
-    )
-    with reading as duck:
+    place, copies = connection.duckdb(variables), publishes_copy(variables)
+    with open_to_read(place, copies=copies, on_wait=tell) as duck:
         try:
             _require_reading(duck, sql)
             cursor = duck.execute(sql)

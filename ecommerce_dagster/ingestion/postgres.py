@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
-from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouse.identifiers import literal
 
 ALIAS = "_source"
@@ -61,7 +60,10 @@ def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, sche
     itself it would show in duckdb_databases() and in error texts. Without `schema` DuckDB would
     look at every table of the database.
     """
-    load_extension(duck)
+    try:
+        load_extension(duck, "postgres_scanner")
+    except ExtensionError as error:
+        raise SourceError(str(error)) from None
     detach(duck)
     fields = {
         "HOST": connection.host,
@@ -122,12 +124,7 @@ def session(
     Raises SourceError."""
     try:
         opened = psycopg.connect(
-            host=connection.host,
-            port=connection.port,
-            dbname=connection.database,
-            user=connection.user,
-            password=connection.password,
-            sslmode=connection.ssl_mode,
+            **connection.parameters,
             connect_timeout=patience or _CONNECT_SECONDS,
             client_encoding="UTF8",
             application_name=_APPLICATION,
@@ -179,26 +176,3 @@ def reason(error: Exception) -> str:
 
 def unreachable(connection: PostgresConnection, error: Exception) -> SourceError:
     return SourceError(f"PostgreSQL at {connection.address} cannot be reached: {reason(error)}")
-
-
-def load_extension(duck: duckdb.DuckDBPyConnection) -> None:
-    """Load DuckDB's postgres extension from its wheel; without one, try to install it."""
-    try:
-        path = _extension_path()
-        duck.execute(f"LOAD {literal(str(path))}" if path else "INSTALL postgres; LOAD postgres")
-    except duckdb.Error as error:
-        raise SourceError(
-            "DuckDB's postgres extension cannot be loaded; install the package "
-            f"duckdb-extension-postgres-scanner=={duckdb.__version__} ({reason(error)})"
-        ) from None
-
-
-def _extension_path() -> Path | None:
-    found = find_spec("duckdb_extension_postgres_scanner")
-    for folder in (found.submodule_search_locations or []) if found else []:
-        path = Path(
-            folder, "extensions", f"v{duckdb.__version__}", "postgres_scanner.duckdb_extension"
-        )
-        if path.is_file():
-            return path
-    return None

@@ -22,12 +22,14 @@ from ecommerce_dagster.bruin.connections import (
     UnusableConnection,
     read_connections,
 )
+from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.run_launcher import sign_of_life
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
+from ecommerce_dagster.warehouse.ducklake import open_lake
 from ecommerce_dagster.warehouse.published_copy import publish_copy
 
 
@@ -75,6 +77,34 @@ class WarehouseResource(DuckDBResource):
             yield connection
 
 
+class DuckLakeResource(WarehouseResource):
+    """A DuckLake, known by its name in `.bruin.yml`. All runs may write to it at once.
+
+    Use it like dagster-duckdb's own; `database` is for people to read. There is no copy for
+    readers: they read the DuckLake itself, and wait for nobody.
+    """
+
+    connection: str = Field(description="The name of the connection in .bruin.yml.")
+    config_file: str = Field(description="The path of .bruin.yml.")
+    environment: str = Field(default="default", description="The environment in .bruin.yml.")
+    published_copy: bool = Field(default=False, description="Always false.")
+
+    def lakehouse(self) -> Lakehouse:
+        """Where the DuckLake is and who asks. Raises UnusableConnection."""
+        declared = declared_connection(self.config_file, self.environment, self.connection)
+        found = declared.duckdb(variables_for(Path(self.config_file))).lakehouse
+        assert found is not None
+        return found
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An open connection that may write."""
+        log = dg.get_dagster_logger()
+        settings: Mapping[str, Any] = self.connection_config or {}
+        with open_lake(self.lakehouse(), settings=settings, on_wait=log.info) as connection:
+            yield connection
+
+
 class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
     """A PostgreSQL database, known by its name in `.bruin.yml`."""
 
@@ -90,10 +120,16 @@ class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of
 
     def settings(self) -> PostgresConnection:
         """Where the database is and who asks. Raises UnusableConnection."""
-        path, log = Path(self.config_file), ProblemLog()
-        connections = read_connections(path, self.environment, log)
-        log.raise_errors()
-        return connections.get(self.connection).postgres(variables_for(path))
+        declared = declared_connection(self.config_file, self.environment, self.connection)
+        return declared.postgres(variables_for(Path(self.config_file)))
+
+
+def declared_connection(config_file: str, environment: str, name: str) -> Connection:
+    """A connection as `.bruin.yml` says. Raises UnusableConnection, ProjectError."""
+    log = ProblemLog()
+    connections = read_connections(Path(config_file), environment, log)
+    log.raise_errors()
+    return connections.get(name)
 
 
 @contextmanager
@@ -115,23 +151,28 @@ def resources_of(project: Project) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for connection in connections.by_name.values():
         key = resource_key(connection.name)
-        if connection.platform == "duckdb":
+        declared: dict[str, Any] = {
+            "connection": connection.name,
+            "config_file": str(connections.path),
+            "environment": connections.environment,
+        }
+        if connection.platform == "duckdb" and connection.is_lakehouse:
+            found[key] = DuckLakeResource(database=_database(connection, variables), **declared)
+        elif connection.platform == "duckdb":
             found[key] = WarehouseResource(
                 database=_database(connection, variables),
                 published_copy=publishes_copy(variables),
             )
         elif connection.platform == "postgres":
-            found[key] = PostgresResource(
-                connection=connection.name,
-                config_file=str(connections.path),
-                environment=connections.environment,
-            )
+            found[key] = PostgresResource(**declared)
     return found
 
 
 def _database(connection: Connection, variables: Mapping[str, str]) -> str:
-    """The path of the file; as written while a variable in it is not set."""
+    """The path of the file, the address of the DuckLake; what is written of either while a variable
+    in it is not set."""
     try:
-        return connection.duckdb(variables).path
+        place = connection.duckdb(variables)
     except UnusableConnection:
         return str(connection.settings.get("path"))
+    return f"ducklake: {place.lakehouse.address}" if place.lakehouse else place.path

@@ -12,9 +12,10 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_dagster.bruin.connections import Connection
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.orchestration.last_known import AssetState
-from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.place import open_place
 
 Row = Mapping[str, Any]
 
@@ -60,12 +61,15 @@ def source_from_environment(connection: str) -> Iterator[Source]:
     """The source of a report that runs as a Python asset.
 
     `connection` is the variable that its header injects the warehouse as
-    (`secrets: [{key: duckdb-default, inject_as: WAREHOUSE}]`). Raises WarehouseError.
+    (`secrets: [{key: duckdb-default, inject_as: WAREHOUSE}]`). Raises WarehouseError,
+    UnusableConnection.
     """
-    path = str(json.loads(os.environ[connection])["path"])
+    settings = json.loads(os.environ[connection])
+    # Its paths count from the folder of .bruin.yml, in which the file runs.
+    declared = Connection(connection, "duckdb", settings, Path.cwd() / ".bruin.yml", 1)
     told = os.environ.get("ECOMMERCE_UPSTREAM")
     states = json.loads(Path(told).read_text(encoding="utf-8")) if told else []
-    with open_warehouse(path, read_only=True, on_wait=print) as warehouse:
+    with open_place(declared.duckdb(None), read_only=True, on_wait=print) as warehouse:
         yield Source(
             warehouse,
             [AssetState.from_plain(state) for state in states],

@@ -54,7 +54,7 @@ def open_warehouse(
     except OSError as error:
         raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
     with (
-        _turn(path, on_wait),
+        turn(path, on_wait),
         connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection,
     ):
         yield connection
@@ -91,7 +91,8 @@ def _prepared(
 
 
 @contextmanager
-def _turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+def turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """The time in which this process alone has the file, among those of this project."""
     # By its real path, so that a link to the file is the same file. Not bound to a thread, so that
     # a generator that another thread closes frees it too.
     lock = FileLock(f"{Path(path).resolve()}.lock", thread_local=False)

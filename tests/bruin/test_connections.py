@@ -159,10 +159,8 @@ class TestDuckDB:
         )
 
     def test_variables_are_filled_in_at_every_depth(self, files: Files) -> None:
-        text = (
-            "duckdb:\n  - {name: x, path: p, lakehouse: {catalog: {path: '${P}', l: ['${P}']}}}\n"
-        )
-        assert connection(files, text).expanded({"P": "q"})["lakehouse"] == {
+        text = "generic:\n  - {name: x, value: {catalog: {path: '${P}', l: ['${P}']}}}\n"
+        assert connection(files, text).expanded({"P": "q"})["value"] == {
             "catalog": {"path": "q", "l": ["q"]}
         }
 

@@ -14,7 +14,7 @@ import pytest
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.ingestion import postgres
 from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse import duckdb_warehouse
+from ecommerce_dagster.warehouse import duckdb_warehouse, extensions
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.publish import publish
@@ -220,9 +220,9 @@ def test_a_source_may_be_read_again_and_attached_again(w: World) -> None:
 
 
 def test_a_missing_extension_is_explained(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "find_spec", lambda name: None)
+    monkeypatch.setattr(extensions, "find_spec", lambda name: None)
     with duckdb.connect(config={"extension_directory": "/nowhere"}) as connection:
         connection.execute("SET custom_extension_repository = '/nowhere'")
         with pytest.raises(postgres.SourceError) as failed:
-            postgres.load_extension(connection)
+            postgres.attach(connection, w.connection, "public")
     assert "install the package duckdb-extension-postgres-scanner==" in str(failed.value)

@@ -1,0 +1,164 @@
+"""A DuckLake as a warehouse: attached to a DuckDB of its own, which has nothing else in it.
+
+Whoever has it open may write: DuckLake decides at COMMIT. Passwords stand in secrets of DuckDB
+only; in the ATTACH itself they would show in duckdb_databases() and in error texts.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse, ObjectStore
+from ecommerce_dagster.warehouse.database import WarehouseError, connected, turn
+from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.lake_catalog import CONNECT_SECONDS, PostgresCatalog
+
+# The name of the database in a session: no schema is called so.
+LAKE = "_lake"
+_CATALOG_SECRET, _STORE_SECRET = "_lake_catalog", "_lake_store"
+_SCANNERS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
+_OTHER_PATH = re.compile(r'existing data path in the catalog "([^"]*)"')
+
+
+@contextmanager
+def open_lake(
+    lake: Lakehouse,
+    *,
+    read_only: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    on_wait: Callable[[str], None] = lambda message: None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in which the tables of the lake are those without a database; closed in every
+    case. Raises WarehouseError.
+
+    Whoever needs a catalogue that is a file takes turns, and `on_wait` is told what is waited for;
+    one in PostgreSQL takes all at once.
+    """
+    with ExitStack() as stack:
+        if isinstance(lake.catalog, CatalogFile):
+            _require_file(lake.catalog.path, read_only)
+            stack.enter_context(turn(lake.catalog.path, on_wait))
+        # What does not fit into memory would else be written to the current folder.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ducklake-"))
+        own = {"temp_directory": folder, **(settings or {})}
+        connection = stack.enter_context(connected(":memory:", settings=own))
+        _attach(connection, lake, read_only)
+        connection.execute(f"USE {LAKE}")
+        yield connection
+
+
+def _require_file(path: str, read_only: bool) -> None:
+    if read_only and not Path(path).exists():
+        raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, lake: Lakehouse, read_only: bool) -> None:
+    catalog = lake.catalog
+    options = {"DATA_PATH": lake.data_path}
+    try:
+        load_extension(connection, "ducklake")
+        if lake.store is not None:
+            load_extension(connection, "httpfs")
+        kind = catalog.kind if isinstance(catalog, CatalogFile) else "postgres"
+        if kind in _SCANNERS:
+            load_extension(connection, _SCANNERS[kind])
+    except ExtensionError as error:
+        raise WarehouseError(str(error)) from None
+    if isinstance(catalog, CatalogFile):
+        prefix = "" if catalog.kind == "duckdb" else f"{catalog.kind}:"
+        _attach_as(connection, lake, f"ducklake:{prefix}{catalog.path}", options, read_only)
+        return
+    options |= {"META_SECRET": _CATALOG_SECRET, "METADATA_SCHEMA": lake.schema}
+    with PostgresCatalog(catalog, lake.schema).ready(create=not read_only):
+        address = f"sslmode={catalog.ssl_mode} connect_timeout={CONNECT_SECONDS}"
+        _attach_as(connection, lake, f"ducklake:postgres:{address}", options, read_only)
+
+
+def _attach_as(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lakehouse,
+    address: str,
+    options: Mapping[str, str],
+    read_only: bool,
+) -> None:
+    written = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
+    mode = ", READ_ONLY" if read_only else ""
+    try:
+        if lake.store is not None:
+            _keep_secret(connection, _STORE_SECRET, _store_fields(lake.store, lake.data_path))
+        if isinstance(lake.catalog, PostgresConnection):
+            _keep_secret(connection, _CATALOG_SECRET, _catalog_fields(lake.catalog))
+        connection.execute(f"ATTACH {literal(address)} AS {LAKE} ({written}{mode})")
+    except duckdb.Error as error:
+        raise WarehouseError(_refusal(lake, str(error))) from None
+    finally:
+        # The session that the attaching opened goes on without it.
+        connection.execute(f"DROP SECRET IF EXISTS {_CATALOG_SECRET}")
+
+
+def _keep_secret(
+    connection: duckdb.DuckDBPyConnection, name: str, fields: Mapping[str, str | bool]
+) -> None:
+    """A secret of this session, in no file."""
+    kind, *others = fields.items()
+    written = ", ".join(
+        [f"TYPE {quoted(str(kind[1]))}", *(f"{key} {literal(v)}" for key, v in others if v != "")]
+    )
+    connection.execute(f"CREATE TEMPORARY SECRET {name} ({written})")
+
+
+def _catalog_fields(catalog: PostgresConnection) -> dict[str, str | bool]:
+    return {
+        "TYPE": "postgres",
+        "HOST": catalog.host,
+        "PORT": str(catalog.port),
+        "DATABASE": catalog.database,
+        "USER": catalog.user,
+        "PASSWORD": catalog.password,
+    }
+
+
+def _store_fields(store: ObjectStore, path: str) -> dict[str, str | bool]:
+    scheme, separator, host = store.endpoint.rpartition("://")
+    return {
+        "TYPE": store.kind,
+        "SCOPE": path,
+        "KEY_ID": store.access_key,
+        "SECRET": store.secret_key,
+        "SESSION_TOKEN": store.session_token,
+        "REGION": store.region,
+        "ENDPOINT": host.rstrip("/"),
+        "URL_STYLE": store.url_style,
+        **({"USE_SSL": scheme != "http"} if separator else {}),
+    }
+
+
+def _refusal(lake: Lakehouse, message: str) -> str:
+    """Why a lake cannot be opened. DuckDB repeats the address with the password in it."""
+    other = _OTHER_PATH.search(message)
+    if other:
+        return (
+            f"the catalogue of the DuckLake at {lake.address} is of rows in {other.group(1)}; "
+            "name that path, or another catalogue (metadata_schema)"
+        )
+    secret = lake.catalog.password if isinstance(lake.catalog, PostgresConnection) else ""
+    for hidden in filter(None, (secret, *_hidden(lake.store))):
+        message = message.replace(hidden, "***")
+    return f"the DuckLake at {lake.address} cannot be opened: {message.strip().splitlines()[0]}"
+
+
+def _hidden(store: ObjectStore | None) -> tuple[str, ...]:
+    return (store.secret_key, store.session_token) if store else ()
