@@ -11,6 +11,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.commit import commit_of
 from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
@@ -30,10 +31,12 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     whole_range,
 )
+from ecommerce_dagster.orchestration.resources import DuckLakeResource
 from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouse.checks import Check, Rows
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.interface import Warehouse
+from ecommerce_dagster.warehouse.lake_turns import LakeTurns
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import in_window
 
@@ -78,7 +81,18 @@ class AssetRun:
         resource = self.resource(name)
         if self.project.connections.get(name).platform == "postgres":
             return PostgresWarehouse(resource.settings(), self.context.log.info, self._views)
+        if isinstance(resource, DuckLakeResource):
+            return DuckDBWarehouse(resource.get_connection, self._turns(resource.lakehouse()))
         return DuckDBWarehouse(resource.get_connection)
+
+    def _turns(self, lake: Lakehouse) -> LakeTurns:
+        """Among all that build in a DuckLake. A snapshot says which run it is of, and which
+        partition."""
+        about = {"run_id": self.context.run.run_id, "pipeline": self.project.pipeline.name}
+        if self.interval is not None and is_partitioned(self.asset):
+            about["interval"] = str(self.interval)
+        window = self.window if self.fills_partitions else None
+        return LakeTurns(lake, about, window, self.context.log.info)
 
     @property
     def _views(self) -> list[str]:

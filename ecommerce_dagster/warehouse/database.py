@@ -26,7 +26,14 @@ _POLL = 0.05
 
 
 class WarehouseError(Exception):
-    """The warehouse cannot be opened; the text is for the user."""
+    """The warehouse cannot be opened or written; the text is for the user."""
+
+
+class MissingWarehouse(WarehouseError):
+    """There is no warehouse to read yet."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} does not exist yet; run the pipeline first")
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def open_warehouse(
             yield connection
         return
     if read_only and not Path(path).exists():
-        raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
+        raise MissingWarehouse(path)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

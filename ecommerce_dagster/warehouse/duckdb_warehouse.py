@@ -23,6 +23,7 @@ from ecommerce_dagster.warehouse.interface import (
     Render,
     Watermark,
     not_after,
+    nothing,
     untold,
 )
 from ecommerce_dagster.warehouse.load import (
@@ -35,6 +36,7 @@ from ecommerce_dagster.warehouse.load import (
 from ecommerce_dagster.warehouse.position import by_position
 from ecommerce_dagster.warehouse.publish import check_only, publish, roll_back
 from ecommerce_dagster.warehouse.time_limit import time_limit
+from ecommerce_dagster.warehouse.turns import Turns, at_any_time
 
 QUERY = "_query"
 
@@ -139,9 +141,10 @@ class DuckDBTarget:
 
 @dataclass(frozen=True)
 class DuckDBWarehouse:
-    """The DuckDB file that `open` gives a connection to."""
+    """The DuckDB that `open` gives a connection to, and that builds may write to in `turns`."""
 
     open: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+    turns: Turns = at_any_time
 
     def publish(
         self,
@@ -151,7 +154,8 @@ class DuckDBWarehouse:
         render: Render,
         timeout: float | None = None,
     ) -> Published:
-        with self.open() as connection:
+        turns = at_any_time if fill is nothing else self.turns
+        with turns(asset) as turn, self.open() as connection:
             if isinstance(fill, Attaching):
                 # What it attaches is let go with the connection.
                 fill.prepare(connection)
@@ -163,7 +167,7 @@ class DuckDBWarehouse:
 
             with time_limit(interrupt, timeout):
                 apart = on_duckdb(fill, apart=True)
-                return publish(connection, asset, on_duckdb(fill), checks, render, apart)
+                return publish(connection, asset, on_duckdb(fill), checks, render, apart, turn)
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None

@@ -6,6 +6,7 @@ only; in the ATTACH itself they would show in duckdb_databases() and in error te
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +18,14 @@ import duckdb
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse, ObjectStore
-from ecommerce_dagster.warehouse.database import WarehouseError, connected, turn
+from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, connected, turn
 from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.lake_catalog import CONNECT_SECONDS, PostgresCatalog
 
 # The name of the database in a session: no schema is called so.
 LAKE = "_lake"
+AUTHOR = "ecommerce_dagster"
 _CATALOG_SECRET, _STORE_SECRET = "_lake_catalog", "_lake_store"
 _SCANNERS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
 _OTHER_PATH = re.compile(r'existing data path in the catalog "([^"]*)"')
@@ -56,9 +58,25 @@ def open_lake(
         yield connection
 
 
+def say(connection: duckdb.DuckDBPyConnection, message: str, about: Mapping[str, str]) -> None:
+    """Note in the snapshot that this transaction makes what it is for, and `about` as JSON."""
+    connection.execute(
+        f"CALL {LAKE}.set_commit_message({literal(AUTHOR)}, {literal(message)}, "
+        f"extra_info => {literal(json.dumps(dict(about)))})"
+    )
+
+
+def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the tables of a connection are those of a DuckLake."""
+    row = connection.execute(
+        "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    ).fetchone()
+    return row is not None and row[0] == "ducklake"
+
+
 def _require_file(path: str, read_only: bool) -> None:
     if read_only and not Path(path).exists():
-        raise WarehouseError(f"{path} does not exist yet; run the pipeline first")
+        raise MissingWarehouse(path)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

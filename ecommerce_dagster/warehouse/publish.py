@@ -24,6 +24,7 @@ from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.script import outgrows_transaction
 from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
+from ecommerce_dagster.warehouse.turns import Turn
 
 Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
 
@@ -35,6 +36,7 @@ def publish(
     checks: Sequence[Check],
     render: Render,
     apart: Fill | None = None,
+    turn: Turn | None = None,
 ) -> Published:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
@@ -42,11 +44,11 @@ def publish(
     without that check, which counts as failed, so that every other check is still answered.
     With `meta: {publish: always}` the table is committed before it is checked, as Bruin does. So it
     is when DuckDB refuses to do what the asset asks for in one transaction: it is then undone, and
-    done by `apart`, in several.
+    done by `apart`, in several. `turn` is the time in which this build may write.
     """
-    always = asset.is_always_published
+    always, turn = asset.is_always_published, turn or Turn()
     errors: dict[str, CheckResult] = {}
-    one_by_one = False
+    one_by_one = is_committed = False
     loaded: Loaded | None = None
     build_seconds = 0.0
     # Before the transaction: to look for a table in DuckDB's catalogue begins a transaction in each
@@ -61,7 +63,9 @@ def publish(
                 build_seconds = time.perf_counter() - started
                 loaded = _with_changes(connection, asset, loaded, before)
                 if always:
+                    turn.before_commit(connection)
                     connection.execute("COMMIT")
+                    is_committed = True
                     connection.execute("BEGIN")
             rows, columns = _shape(connection, asset)
             started = time.perf_counter()
@@ -70,6 +74,8 @@ def publish(
             by_id = {result.check.id: result for result in found} | errors
             results = tuple(by_id[check.id] for check in checks)
             rejected = any(result.rejects for result in results) and not always
+            if not (rejected or is_committed):
+                turn.before_commit(connection)
             connection.execute("ROLLBACK" if rejected else "COMMIT")
             check_seconds = time.perf_counter() - started
             # The rows of a view may take long.
@@ -93,9 +99,13 @@ def publish(
                 errors[error.check.id] = failed_to_run(error.check, str(error))
         except BaseException as error:
             roll_back(connection)
+            if not is_committed and turn.tries_again(error):
+                loaded = None
+                continue
             if apart is None or not outgrows_transaction(error):
                 raise
-            fill, apart, always, loaded = apart, None, True, None
+            # It may commit at any time, and is not done twice.
+            fill, apart, always, loaded, is_committed = apart, None, True, None, True
 
 
 def check_only(

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.warehouse import lake_turns
+from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.ducklake import open_lake
+from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
+from ecommerce_dagster.warehouse.interface import Published
+from ecommerce_dagster.warehouse.lake_turns import LakeTurns, locks_for
+from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+from warehouse.helpers import TABLE, asset_of, day
 
+BY_TIME = """
+materialization:
+  {type: table, strategy: time_interval, incremental_key: ts, time_granularity: timestamp}
+"""
+MERGE = """
+materialization: {type: table, strategy: merge}
+columns:
+  - {name: id, primary_key: true}
+  - {name: v, update_on_merge: true}
+"""
 _numbers = itertools.count(1)
 
 
@@ -88,6 +112,137 @@ class TestSecrets:
         assert "the catalogue of the DuckLake at 127.0.0.1:" in message
         assert lake.catalog.password not in message
         assert "hunter2" not in message
+
+
+class TestManyWriters:
+    def test_partitions_of_one_table_are_filled_at_once_by_processes(self, lake: Lakehouse) -> None:
+        """Each day twice, so that each is deleted while others are inserted."""
+        days = [f"2024-01-{number:02}" for number in range(1, 7)]
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            pool.map(_fill_days, [(lake, days), (lake, days[::-1])])
+        with open_lake(lake, read_only=True) as connection:
+            rows = connection.execute("SELECT ts::DATE::VARCHAR, count(*) FROM mart.t GROUP BY 1")
+            assert sorted(rows.fetchall()) == [(day, 24) for day in days]
+            last = connection.execute(
+                f"SELECT author, commit_message, commit_extra_info FROM {LAKE}.snapshots()"
+                " ORDER BY snapshot_id DESC LIMIT 1"
+            ).fetchall()
+        author, message, about = last[0]
+        assert (author, message) == ("ecommerce_dagster", "build mart.t")
+        assert json.loads(about) == {"asset": "mart.t", "run_id": "r1"}
+
+    def test_a_key_that_two_merge_at_once_is_there_once(
+        self, lake: Lakehouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """DuckLake sees no conflict in two inserts."""
+        query = "SELECT range AS id, range AS v FROM range({})"
+        build(lake, MERGE, query.format(0))
+        monkeypatch.setattr(lake_turns, "say", lambda *about: time.sleep(0.5))
+        _at_once(lambda n: build(lake, MERGE, query.format(50)), 2)
+        with open_lake(lake, read_only=True) as connection:
+            assert connection.execute("SELECT count(*) FROM mart.t").fetchall() == [(50,)]
+
+    def test_tables_of_a_new_schema_are_made_at_once(self, lake: Lakehouse) -> None:
+        _at_once(lambda n: build(lake, f"name: mart.t{n}\n{TABLE}", "SELECT 1 AS n"), 3)
+        with open_lake(lake, read_only=True) as connection:
+            assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(3,)]
+
+    def test_a_conflict_is_tried_again_from_the_beginning(
+        self, lake: Lakehouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody who takes no turns alters the table during the first try."""
+        build(lake, TABLE, "SELECT 1 AS n")
+        header = "materialization: {type: table, strategy: append}"
+        tried: list[int] = []
+
+        def disturb(connection: duckdb.DuckDBPyConnection, *args: Any) -> None:
+            tried.append(1)
+            if len(tried) == 1:
+                with open_lake(lake) as other:
+                    other.execute("DELETE FROM mart.t; INSERT INTO mart.t VALUES (7)")
+
+        monkeypatch.setattr(lake_turns, "say", disturb)
+        query = "SELECT max(n) + 1 AS n FROM mart.t"
+        assert build(lake, header, query).published
+        assert len(tried) == 2
+        with open_lake(lake, read_only=True) as connection:
+            assert connection.execute("FROM mart.t ORDER BY n").fetchall() == [(7,), (8,)]
+
+    def test_who_waits_for_the_same_table_is_told(self, lake: Lakehouse) -> None:
+        told: list[str] = []
+        turns = LakeTurns(lake, on_wait=told.append)
+        asset = asset_of(TABLE)
+        with turns(asset):
+            other = threading.Thread(target=lambda: turns(asset).__enter__())
+            other.start()
+            while not told:
+                time.sleep(0.01)
+            assert told == ["waiting for another run to finish with mart.t"]
+        other.join()
+
+    def test_a_build_that_lost_its_turn_is_not_published(
+        self, lake: Lakehouse, server: PostgresServer
+    ) -> None:
+        """Somebody else may have it by now."""
+
+        def end_sessions(template: str) -> str:
+            with psycopg.connect(server.dsn, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                )
+            return template
+
+        with pytest.raises(WarehouseError, match="the catalogue of the DuckLake .* be reached"):
+            build(lake, TABLE, "SELECT 1 AS n", render=end_sessions)
+        with open_lake(lake, read_only=True) as connection:
+            assert connection.execute("FROM duckdb_tables()").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        (None, None, True),
+        (None, day("2024-01-01"), True),
+        (day("2024-01-01"), day("2024-01-01"), True),
+        (day("2024-01-01"), day("2024-01-02"), False),
+        (day("2024-01-01", 7), day("2024-01-07"), True),
+        (day("2024-01-01", 7), day("2024-01-08", 20), False),
+        (day("2024-01-01", 400), day("2024-01-08"), True),
+        (day("2024-01-01", 400), day("2026-01-08"), True),
+    ],
+)
+def test_who_waits_for_whom(one: Interval | None, other: Interval | None, meet: bool) -> None:
+    mine, theirs = ({lock.name: lock for lock in locks_for("T", w)} for w in (one, other))
+    both = mine.keys() & theirs.keys()
+    assert any(not (mine[name].shared and theirs[name].shared) for name in both) is meet
+
+
+def build(
+    lake: Lakehouse,
+    header: str,
+    sql: str,
+    interval: Interval | None = None,
+    render: Callable[[str], str] = str,
+) -> Published:
+    """Build one asset as a run does, by its interval when there is one."""
+    asset = asset_of(header, sql)
+    turns = LakeTurns(lake, {"run_id": "r1"}, interval)
+    fill = SqlBuild(asset, render, interval, strict_window=interval is not None)
+    warehouse = DuckDBWarehouse(lambda: open_lake(lake), turns)
+    return warehouse.publish(asset, fill, checks_of(asset), render)
+
+
+def _at_once(work: Callable[[int], object], times: int) -> None:
+    with ThreadPoolExecutor(times) as pool:
+        list(pool.map(work, range(times)))
+
+
+def _fill_days(job: tuple[Lakehouse, list[str]]) -> None:
+    lake, days = job
+    query = "SELECT range AS ts, '{}' AS told FROM range('{}'::TIMESTAMP, '{}'::TIMESTAMP, INTERVAL 1 HOUR)"
+    for text in days:
+        window = day(text)
+        build(lake, BY_TIME, query.format(text, window.start.date(), window.end.date()), window)
 
 
 def _make_a_table(job: tuple[Lakehouse, int]) -> None:

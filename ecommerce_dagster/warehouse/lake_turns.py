@@ -1,0 +1,106 @@
+"""When a build may write to a DuckLake: at any time, but for those who write the same rows.
+
+DuckLake refuses a COMMIT when another one deleted or altered what it is based on; such a build is
+done again from its beginning. It does not see that two builds insert the same row: those who may do
+that take turns, by locks in PostgreSQL, which frees them when their holder dies.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import duckdb
+
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.warehouse.database import WAITING, WarehouseError
+from ecommerce_dagster.warehouse.ducklake import say
+from ecommerce_dagster.warehouse.lake_catalog import Lock, PostgresCatalog
+from ecommerce_dagster.warehouse.turns import Turn
+
+_MOST_TRIES = 20
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds
+_DAY_LOCKS = 61
+
+
+@dataclass(frozen=True)
+class LakeTurns:
+    """The turns of builds that one run does: those who write to the same table take turns, except
+    that each may fill a `window` of its own. `about` is what a snapshot says of its run."""
+
+    lake: Lakehouse
+    about: Mapping[str, str] = field(default_factory=dict)
+    window: Interval | None = None
+    on_wait: Callable[[str], None] = lambda message: None
+
+    @contextmanager
+    def __call__(self, asset: Asset) -> Iterator[Turn]:
+        catalog, about = self.lake.catalog, {"asset": asset.name, **self.about}
+        if isinstance(catalog, CatalogFile):
+            # Who has it open is alone.
+            yield LakeTurn(about)
+            return
+
+        def told() -> None:
+            self.on_wait(f"{WAITING}another run to finish with {asset.name}")
+
+        locks = locks_for(asset.name, self.window)
+        with PostgresCatalog(catalog, self.lake.schema).holding(locks, told) as require:
+            yield LakeTurn(about, require)
+
+
+def locks_for(table: str, window: Interval | None) -> list[Lock]:
+    """The locks of a build that writes a table, or only a window of it.
+
+    A window has one for each of its days, of which there are few: days far from each other share
+    one, and so many that they need all of them are the table.
+    """
+    name = table.lower()
+    first = window.start.date().toordinal() if window else 0
+    days = window.last.date().toordinal() - first + 1 if window else _DAY_LOCKS
+    if days >= _DAY_LOCKS:
+        return [Lock(name)]
+    return [
+        Lock(name, shared=True),
+        *(Lock(f"{name} {day}") for day in sorted((first + n) % _DAY_LOCKS for n in range(days))),
+    ]
+
+
+@dataclass
+class LakeTurn(Turn):
+    """The time in which nobody else writes the same rows, as `require` makes sure."""
+
+    about: Mapping[str, str]
+    require: Callable[[], None] = lambda: None
+    _tries: int = 0
+
+    def before_commit(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.require()
+        say(connection, f"build {self.about['asset']}", self.about)
+
+    def tries_again(self, error: BaseException) -> bool:
+        if not is_conflict(error):
+            return False
+        self._tries += 1
+        if self._tries == _MOST_TRIES:
+            raise WarehouseError(
+                f"{self.about['asset']}: other runs changed the table at the same time, "
+                f"{_MOST_TRIES} times in a row; run it again"
+            ) from error
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._tries)
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not to meet again, no secret
+        return True
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Whether another transaction was there first."""
+    while error is not None:
+        if isinstance(error, duckdb.TransactionException) and "onflict" in str(error):
+            return True
+        error = error.__cause__
+    return False
