@@ -22,6 +22,10 @@ dev: install ## Start Dagster's web UI at http://127.0.0.1:3000.
 test: install ## Set up and run the tests.
 	pytest --numprocesses auto --dist loadfile
 
+.PHONY: test-deploy
+test-deploy: install ## Test the deployment: the processes of docker-compose.yml, without Docker.
+	pytest tests/deploy
+
 .PHONY: lint
 lint: install ## Style, types and the direction of imports.
 	ruff check .
@@ -72,7 +76,7 @@ mart-list: install ## List the marts and their sizes.
 
 .PHONY: docker-up
 docker-up: ## Start the source database in Docker (POSTGRES_PASSWORD in .env).
-	docker compose up --detach --wait
+	docker compose up --detach --wait postgres
 
 .PHONY: docker-down
 docker-down: ## Stop it; its data stays.
@@ -91,6 +95,9 @@ install: .venv/installed ## Install everything into .venv.
 lock: ## Resolve the dependencies anew and pin them.
 	scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
+	scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra celery --extra k8s --extra report \
+		--constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 .PHONY: licences
 licences: install ## List the licences of the dependencies in docs/licences.md.

@@ -4,11 +4,14 @@
 `asset_specs/assets/` is an asset; to add one, add a file.
 """
 
+import os
+
 import dagster as dg
 
 from ecommerce_dagster import local
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
+from ecommerce_dagster.orchestration.executor_choice import SETTING, chosen
 
 
 @dg.definitions
@@ -16,6 +19,13 @@ def defs() -> dg.Definitions:
     """The assets and checks, the job with its schedule, the sensor, and the connections."""
     local.load_environment()
     if local.brings_own_postgres():
-        return build_defs(local.PIPELINE, watch=local.watches())
+        return build_defs(local.PIPELINE, environment=local.environment(), watch=local.watches())
+    if (executor := chosen(os.environ)) != "in_process":
+        raise ValueError(
+            f"{SETTING} is {executor}: the PostgreSQL that comes with this project would end with "
+            "the step that started it; set POSTGRES_HOST"
+        )
     source = EmbeddedPostgresResource.for_folder(local.postgres_data())
-    return build_defs(local.PIPELINE, resources={"pg_default": source})
+    return build_defs(
+        local.PIPELINE, environment=local.environment(), resources={"pg_default": source}
+    )

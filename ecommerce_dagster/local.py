@@ -57,6 +57,11 @@ def brings_own_postgres() -> bool:
     return bool(os.environ.get("POSTGRES_HOST"))
 
 
+def environment() -> str | None:
+    """The environment of `.bruin.yml` that is chosen here; None for its default one."""
+    return os.environ.get("ECOMMERCE_ENVIRONMENT") or None
+
+
 def watches() -> bool:
     """Whether the sensors on source data run without being started, as in `ecommerce dev`."""
     return os.environ.get("ECOMMERCE_WATCH") == "1"

@@ -41,7 +41,13 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--var", "variables", metavar="NAME=JSON", multiple=True, help="Set a variable."
         ),
-        click.option("--environment", "-e", metavar="NAME", help="An environment of .bruin.yml."),
+        click.option(
+            "--environment",
+            "-e",
+            metavar="NAME",
+            envvar="ECOMMERCE_ENVIRONMENT",
+            help="An environment of .bruin.yml.",
+        ),
         click.option("--config-file", type=file, help="Another .bruin.yml."),
         click.option(
             "--pipeline",

@@ -14,6 +14,8 @@ from ecommerce_dagster.bruin.policy import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.lint import lint, lint_keys
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
@@ -114,14 +116,23 @@ def definitions_of(
     translator = translator or BruinTranslator()
     supported = [asset for asset in project.assets if unsupported(project, asset) is None]
     others = [asset for asset in project.assets if asset not in supported]
+    variables = variables_for(project.connections.path)
     assets = dg.Definitions(
         assets=[
-            *(build_asset(project, a, translator, partitioned=partitioned) for a in supported),
+            *(
+                build_asset(
+                    project,
+                    asset,
+                    translator,
+                    partitioned=partitioned,
+                    backfill_policy=backfill_policy(variables),
+                )
+                for asset in supported
+            ),
             *(translator.get_asset_spec(asset, project) for asset in others),
         ],
         resources={**resources_of(project), **(resources or {})},
-        # One DuckDB file has one writer; a process for each step would cost 1.4 s a step as well.
-        executor=dg.in_process_executor,
+        executor=executor_for(variables),
     )
     status = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions.merge(

@@ -36,12 +36,18 @@ _RETRY_SECONDS = 1.0
 
 
 def build_asset(
-    project: Project, asset: Asset, translator: BruinTranslator, *, partitioned: bool = True
+    project: Project,
+    asset: Asset,
+    translator: BruinTranslator,
+    *,
+    partitioned: bool = True,
+    backfill_policy: dg.BackfillPolicy | None = None,
 ) -> dg.AssetsDefinition:
     """The Dagster asset of one file, with its checks, as one subsettable op.
 
     Without `partitioned` the asset can take part in a run that is not made of whole partitions,
-    which Dagster refuses for an asset that has them.
+    which Dagster refuses for an asset that has them. Without a `backfill_policy` all partitions of
+    a backfill are one run.
     """
     spec = translator.get_asset_spec(asset, project)
     if not partitioned:
@@ -55,7 +61,7 @@ def build_asset(
         can_subset=True,
         required_resource_keys=_required_resources(project, asset),
         retry_policy=_retry_policy(asset, project),
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with _told_to_the_user(asset):

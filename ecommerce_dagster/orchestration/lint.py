@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.orchestration.executor_choice import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts
 from ecommerce_dagster.warehouse.checks import checks_of
@@ -29,6 +30,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
     _lint_schedule(project.pipeline, log)
     _lint_preview(project.pipeline, log)
+    lint_executor(project, log)
     lint_keys(tuple(project.by_name.values()), log)
     for asset in project.assets:
         reason = unsupported(project, asset)

@@ -174,17 +174,22 @@ def query(warehouse: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def tables(warehouse: Path) -> dict[str, tuple[int, int]]:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        names = connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY ALL"
-        ).fetchall()
-        found = {}
-        for schema, table in names:
-            row = connection.execute(
-                f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{schema}"."{table}" t'
-            ).fetchone()
-            assert row is not None
-            found[f"{schema}.{table}"] = (row[0], int(row[1]))
-        return found
+        return tables_of(connection)
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
+    names = connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary "
+        "AND database_name = current_database() ORDER BY ALL"
+    ).fetchall()
+    found = {}
+    for schema, table in names:
+        row = connection.execute(
+            f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{schema}"."{table}" t'
+        ).fetchone()
+        assert row is not None
+        found[f"{schema}.{table}"] = (row[0], int(row[1]))
+    return found
 
 
 def ended(process: subprocess.Popen[str]) -> Outcome:
@@ -328,13 +333,13 @@ def processes_of(*traces: str | Path) -> dict[int, str]:
     return found
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 20) -> bool:
-    """Whether a condition becomes true in time."""
+def eventually(condition: Callable[[], Any], seconds: float = 20, pause: float = 0.1) -> bool:
+    """Whether a condition becomes true in time; it is asked again after a pause."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return True
-        time.sleep(0.1)
+        time.sleep(pause)
     return bool(condition())
 
 

@@ -1,0 +1,77 @@
+"""Dagster's executors, as ECOMMERCE_EXECUTOR asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+import dagster as dg
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.step_dependency_config import StepDependencyConfig
+
+from ecommerce_dagster.orchestration.executor_choice import chosen, partitions_per_run
+from ecommerce_dagster.orchestration.run_launcher import sign_of_life
+
+
+def executor_for(variables: Mapping[str, str]) -> dg.ExecutorDefinition:
+    """The executor that the environment asks for. Raises ValueError, whose text is for the user."""
+    match chosen(variables):
+        case "multiprocess":
+            return _living(dg.multiprocess_executor)
+        case "celery":
+            from ecommerce_dagster.orchestration.celery_executor import celery_executor
+
+            return _living(celery_executor)
+        case "k8s":
+            from dagster_k8s import k8s_job_executor
+
+            return k8s_job_executor
+    # A process for each step costs 1.4 s a step, and one DuckDB file has one writer.
+    return dg.in_process_executor
+
+
+def backfill_policy(variables: Mapping[str, str]) -> dg.BackfillPolicy:
+    """How a backfill is cut into runs. Raises ValueError, whose text is for the user."""
+    count = partitions_per_run(variables)
+    return dg.BackfillPolicy.multi_run(count) if count else dg.BackfillPolicy.single_run()
+
+
+class _LivingExecutor(dg.Executor):
+    """An executor whose run can be told from a dead one while its steps are in other processes.
+
+    One of those may be killed: that ends its step, and not the run.
+    """
+
+    def __init__(self, executor: dg.Executor) -> None:
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
+
+    @property
+    def retries(self) -> RetryMode:
+        return self._executor.retries
+
+    @property
+    def step_dependency_config(self) -> StepDependencyConfig:
+        return self._executor.step_dependency_config
+
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[Any]:
+        with sign_of_life(plan_context.instance, plan_context.run_id):
+            yield from self._executor.execute(plan_context, execution_plan)
+
+
+def _living(definition: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    create: Callable[[dg.InitExecutorContext], dg.Executor] | None = definition.executor_creation_fn
+    assert create is not None
+    return dg.ExecutorDefinition(
+        name=definition.name,
+        config_schema=cast(Any, definition.config_schema),
+        requirements=dg.multiple_process_executor_requirements(),
+        executor_creation_fn=lambda context: _LivingExecutor(create(context)),
+        description=definition.description,
+    )

@@ -1,0 +1,198 @@
+"""ECOMMERCE_EXECUTOR: where the steps of a run are executed."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from unittest import mock
+
+import dagster as dg
+import pytest
+from dagster._core.launcher import WorkerStatus
+
+from ecommerce_dagster.bruin.problems import ProjectError
+from ecommerce_dagster.orchestration import executor_choice
+from ecommerce_dagster.orchestration.run_launcher import (
+    LocalRunLauncher,
+    ServedRunLauncher,
+    sign_of_life,
+)
+from orchestration.helpers import NewShop, Shop, Tiny
+
+LAKE = """
+environments:
+  default:
+    connections:
+      duckdb:
+        - name: duckdb-default
+          lakehouse:
+            format: ducklake
+            catalog: {type: postgres, host: h, database: d, auth: {username: u, password: p}}
+            storage: {path: lake}
+"""
+DAYS = "schedule: daily\nstart_date: 2026-01-01\n"
+BY_DAY = """
+materialization: {type: table, strategy: time_interval, incremental_key: at, time_granularity: date}
+columns: [{name: at, type: date}]
+"""
+
+
+def executor_name(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str) -> str:
+    monkeypatch.setenv("ECOMMERCE_EXECUTOR", value)
+    executor = tiny.definitions().executor
+    assert isinstance(executor, dg.ExecutorDefinition)
+    return executor.name
+
+
+@pytest.mark.parametrize("value", ["", "in_process", "multiprocess", "celery", "k8s"])
+def test_the_setting_chooses_the_executor(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    tiny.write(".bruin.yml", LAKE)
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    assert executor_name(tiny, monkeypatch, value) == (value or "in_process")
+
+
+def test_a_value_that_means_nothing_is_an_error(tiny: Tiny) -> None:
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="multiproces")
+    assert outcome.code == 1
+    assert "ECOMMERCE_EXECUTOR is 'multiproces'; did you mean 'multiprocess'?" in outcome.text
+    outcome = tiny.ecommerce("validate", ECOMMERCE_PARTITIONS_PER_RUN="many")
+    assert outcome.code == 1
+    assert "ECOMMERCE_PARTITIONS_PER_RUN is 'many'; expected a number from 1 on" in outcome.text
+
+
+@pytest.mark.parametrize("value", ["celery", "k8s"])
+def test_workers_cannot_share_a_duckdb_file(tiny: Tiny, value: str) -> None:
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR=value)
+    assert outcome.code == 1
+    assert (
+        ".bruin.yml:7: the tables of the connection 'duckdb-default' are in a file, which workers "
+        "on other machines cannot share: make it a lakehouse whose catalogue is in postgres, or "
+        "set ECOMMERCE_EXECUTOR to in_process"
+    ) in outcome.text
+
+
+def test_a_lake_whose_catalogue_is_a_file_cannot_be_shared_either(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(".bruin.yml", LAKE.replace("type: postgres, host: h,", "type: sqlite, path: c,"))
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    with pytest.raises(ProjectError, match="are in a file"):
+        executor_name(tiny, monkeypatch, "celery")
+
+
+def test_processes_that_wait_for_each_other_are_a_warning(tiny: Tiny) -> None:
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="multiprocess")
+    assert outcome.succeeded
+    assert "steps wait for each other, and in_process is faster" in outcome.text
+
+
+def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> None:
+    tiny.write(".bruin.yml", LAKE)
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    with mock.patch.object(
+        executor_choice, "find_spec", lambda name: None if "celery" in name else find_spec(name)
+    ):
+        outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="celery")
+    assert outcome.code == 1
+    assert "needs pip install 'ecommerce-dagster[celery]'" in outcome.text
+
+
+def test_executors_that_are_not_chosen_are_not_imported(tiny: Tiny) -> None:
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    for name in ("dagster_celery", "dagster_k8s", "celery", "kubernetes"):
+        sys.modules.pop(name, None)
+    tiny.definitions()
+    assert not {"dagster_celery", "dagster_k8s", "celery", "kubernetes"} & sys.modules.keys()
+
+
+@pytest.mark.parametrize(
+    ("variables", "partitions"),
+    [
+        ({}, None),
+        ({"ECOMMERCE_EXECUTOR": "multiprocess"}, None),
+        ({"ECOMMERCE_EXECUTOR": "celery"}, 1),
+        ({"ECOMMERCE_EXECUTOR": "celery", "ECOMMERCE_PARTITIONS_PER_RUN": "7"}, 7),
+        ({"ECOMMERCE_PARTITIONS_PER_RUN": "30"}, 30),
+    ],
+)
+def test_a_backfill_is_one_run_or_so_many_that_workers_share_it(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], partitions: int | None
+) -> None:
+    tiny.write(".bruin.yml", LAKE)
+    tiny.write("pipeline/pipeline.yml", f"name: tiny\n{DAYS}")
+    tiny.sql("stg.x", "SELECT DATE '2026-01-01' AS at", BY_DAY, table=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asset = tiny.definitions().resolve_asset_graph().get(dg.AssetKey(["stg", "x"]))
+    expected = (
+        dg.BackfillPolicy.multi_run(partitions) if partitions else dg.BackfillPolicy.single_run()
+    )
+    assert asset.backfill_policy == expected
+
+
+def test_processes_for_each_step_build_the_same_tables(day: Shop, new_shop: NewShop) -> None:
+    shop = new_shop(like=day)
+    shop.source("UPDATE customers SET country = 'Peru', updated_at = clock_timestamp()")
+    outcome = shop.run(
+        "dagster",
+        *("asset", "materialize", "-m", "ecommerce_dagster.definitions"),
+        *(
+            "--select",
+            'key:"raw/customers" or key:"stg/customers" or key:"mart/customers_by_country"',
+        ),
+        ECOMMERCE_EXECUTOR="multiprocess",
+        DAGSTER_HOME=str(shop.home / "dagster"),
+    )
+    assert outcome.succeeded, outcome.text
+    assert shop.query("SELECT country, total_customers FROM mart.customers_by_country") == [
+        ("Peru", 100)
+    ]
+    assert len(shop.events(dg.DagsterEventType.STEP_WORKER_STARTED)) == 3
+    assert not list((shop.home / "dagster" / "running").iterdir())
+
+
+def test_the_local_postgres_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ecommerce_dagster.definitions import defs
+
+    monkeypatch.setenv("POSTGRES_HOST", "")
+    monkeypatch.setenv("ECOMMERCE_EXECUTOR", "multiprocess")
+    with pytest.raises(ValueError, match="set POSTGRES_HOST"):
+        defs()
+
+
+class TestWhetherARunIsAlive:
+    @pytest.fixture
+    def instance(self, tmp_path: Path) -> dg.DagsterInstance:
+        return dg.DagsterInstance.local_temp(str(tmp_path))
+
+    def run(self, instance: dg.DagsterInstance, **options: str) -> dg.DagsterRun:
+        return dg.DagsterRun(
+            job_name="j", run_id="r", status=dg.DagsterRunStatus.STARTED, tags=options
+        )
+
+    def test_a_step_that_ends_does_not_end_its_run(self, instance: dg.DagsterInstance) -> None:
+        launcher = LocalRunLauncher()
+        launcher.register_instance(instance)
+        file = Path(instance.root_directory, "running", "r")
+        with sign_of_life(instance, "r"):
+            with sign_of_life(instance, "r"):
+                pass
+            assert file.exists()
+            health = launcher.check_run_worker_health(self.run(instance))
+            assert health.status == WorkerStatus.RUNNING
+        assert not file.exists()
+
+    def test_a_run_of_a_server_that_does_not_answer_counts_as_alive(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        launcher = ServedRunLauncher()
+        launcher.register_instance(instance)
+        known = self.run(instance, **{"dagster/grpc_info": '{"host": "localhost", "port": 1}'})
+        instance.add_run(known)
+        assert launcher.check_run_worker_health(known).status == WorkerStatus.RUNNING
