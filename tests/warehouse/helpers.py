@@ -1,4 +1,4 @@
-"""One asset file at a time, run for real against a warehouse."""
+"""One asset file at a time, run for real against a DuckDB file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 import yaml
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -26,8 +25,6 @@ FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10
 TABLE = "materialization: {type: table}"
 VIEW = "materialization: {type: view}"
-# For what must be true of a DuckDB file and of a DuckLake.
-in_both = pytest.mark.parametrize("w", ["file", "lake"], indirect=True)
 
 
 def asset_of(header: str, sql: str = "") -> Asset:

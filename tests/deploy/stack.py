@@ -1,0 +1,306 @@
+"""The processes of docker-compose.yml on this machine: the same commands, the same variables.
+
+What differs is what Docker's network and volumes would give: hosts, ports and folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+from moto.server import ThreadedMotoServer
+from orchestration.helpers import (
+    ROOT,
+    Shop,
+    clean_environment,
+    eventually,
+    free_port,
+    script,
+    tables_of,
+)
+
+from deploy.compose import services
+from ecommerce_dagster.bruin.connections import read_connections
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.warehouse.ducklake import open_lake
+
+PASSWORD = "p@ss/word:1"
+BUCKET = "lake"
+# Who holds the lock of a task: the second half of its name is the first half of our locks.
+_HOLDERS = """
+    SELECT DISTINCT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND classid = 13508161 AND objid != 0
+"""
+RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
+    backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message } } }"""
+
+
+@dataclass
+class Stack:
+    """Started services, by name; a worker's name has its number."""
+
+    folder: Path
+    variables: Mapping[str, str]
+    places: Mapping[str, str]
+    ports: Mapping[str, str]
+    dagster: PostgresServer
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def web(self) -> int:
+        return int(self.ports["3000"])
+
+    def environment_of(self, service: str) -> dict[str, str]:
+        declared = services(self.variables)[service].environment
+        unknown = self.places.keys() - declared.keys()
+        assert not unknown, f"docker-compose.yml does not set {unknown}"
+        home = {"DAGSTER_HOME": str(self.folder / "dagster"), "HOME": str(self.folder)}
+        return clean_environment(**{**declared, **self.places, **home})
+
+    def start(self, service: str, number: int = 0) -> None:
+        name = f"{service}{number or ''}"
+        environment = self.environment_of(service)
+        command = self._here(services(self.variables)[service].command)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command,
+                # Tells the sessions of one worker from those of another.
+                env={**environment, "PGAPPNAME": name},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start_all(self, workers: int = 0) -> None:
+        """Start Dagster's services and some workers, and wait until they are healthy."""
+        services = ("code", "webserver", "daemon")
+        for service in services:
+            self.start(service)
+        for number in range(1, workers + 1):
+            self.start("worker", number)
+        for service in services:
+            self.await_health(service)
+
+    def is_healthy(self, service: str) -> bool:
+        """What the health check of the file says."""
+        how, *check = services(self.variables)[service].health
+        assert how == "CMD"
+        checked = subprocess.run(
+            self._here(check),
+            check=False,
+            env=self.environment_of(service),
+            cwd=ROOT,
+            capture_output=True,
+        )
+        return checked.returncode == 0
+
+    def await_health(self, service: str) -> None:
+        """Until the health check of the file is content, which takes a second each time."""
+        for _ in range(60):
+            if self.is_healthy(service):
+                return
+            assert self.running[service].poll() is None, self.log(service)
+            time.sleep(2)
+        raise AssertionError(self.log(service))
+
+    def kill(self, name: str) -> None:
+        """kill -9, as of a machine that loses its power: all processes of a service at once."""
+        process = self.running.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def kill_a_process_of(self, name: str) -> None:
+        """kill -9 what executes the steps of a worker, as the system does when memory is full."""
+        main = self.running[name].pid
+        for child in Path(f"/proc/{main}/task/{main}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+    def stop(self) -> None:
+        for name in list(self.running):
+            self.kill(name)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {p.name}\n{self.log(p.stem)}" for p in self.folder.glob("*.log"))
+
+    def graphql(self, query: str, params: Mapping[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.web}/graphql",
+            json.dumps({"query": query, "variables": {"params": params}}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def materialize(self, day: str) -> str:
+        """What the button 'Materialize all' sends, for a day. The id of the run."""
+        answer = self.graphql(
+            RUN,
+            {
+                "selector": {
+                    "repositoryLocationName": "ecommerce_dagster",
+                    "repositoryName": "__repository__",
+                    "jobName": "orders_performance",
+                },
+                "mode": "default",
+                "runConfigData": "{}",
+                "executionMetadata": {
+                    "tags": [
+                        {"key": "dagster/asset_partition_range_start", "value": day},
+                        {"key": "dagster/asset_partition_range_end", "value": day},
+                    ]
+                },
+            },
+        )
+        launched = answer["data"]["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", answer
+        return str(launched["run"]["runId"])
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        variables = self.environment_of("daemon")
+        kept = dict(os.environ)
+        os.environ.update(variables)
+        try:
+            with dg.DagsterInstance.from_config(str(self.folder / "dagster")) as instance:
+                yield instance
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+
+    def holders(self) -> set[str]:
+        """The workers that have a task."""
+        with psycopg.connect(self.dagster.dsn) as connection:
+            return {row[0] for row in connection.execute(_HOLDERS).fetchall()}
+
+    def waiting_tasks(self) -> int:
+        with psycopg.connect(self.dagster.dsn) as connection:
+            row = connection.execute("SELECT count(*) FROM ecommerce_tasks").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _here(self, command: tuple[str, ...] | list[str]) -> list[str]:
+        """A command with the ports and the programs of this machine."""
+        words = [word if ":" not in word else _with_ports(word, self.ports) for word in command[1:]]
+        words = [self.ports.get(word, "127.0.0.1" if word == "0.0.0.0" else word) for word in words]
+        return [script(command[0]), *words]
+
+
+def _with_ports(word: str, ports: Mapping[str, str]) -> str:
+    for there, here in ports.items():
+        word = word.replace(f"127.0.0.1:{there}/", f"127.0.0.1:{here}/")
+    return word
+
+
+@contextmanager
+def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
+    """Everything that the services need on this machine. At the end nothing is left of them."""
+    (folder / "dagster").mkdir(parents=True)
+    shutil.copy(ROOT / "deploy" / "dagster.yaml", folder / "dagster")
+    with ExitStack() as undo:
+        server = undo.enter_context(EmbeddedPostgres(folder / "postgres"))
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE dagster LOGIN PASSWORD '{PASSWORD}'")
+            connection.execute("CREATE DATABASE dagster OWNER dagster")
+        dagster = PostgresServer(server.host, server.port, "dagster", PASSWORD, "dagster")
+        endpoint = undo.enter_context(_s3())
+        shop = {name: source.environment[f"POSTGRES_{name}"] for name in ("USER", "PASSWORD", "DB")}
+        code = free_port()
+        started = Stack(
+            folder=folder,
+            variables={
+                "POSTGRES_USER": shop["USER"],
+                "POSTGRES_PASSWORD": shop["PASSWORD"],
+                "POSTGRES_DB": shop["DB"],
+                "DAGSTER_POSTGRES_PASSWORD": PASSWORD,
+                "LAKE_PATH": f"s3://{BUCKET}/tables",
+                "LAKE_S3_ENDPOINT": endpoint,
+                "LAKE_S3_ACCESS_KEY": "lake",
+                "LAKE_S3_SECRET_KEY": PASSWORD,
+                "ECOMMERCE_WATCH": "0",
+                **variables,
+            },
+            places={
+                "POSTGRES_HOST": source.environment["POSTGRES_HOST"],
+                "POSTGRES_PORT": source.environment["POSTGRES_PORT"],
+                "DAGSTER_POSTGRES_HOST": server.host,
+                "DAGSTER_POSTGRES_PORT": str(server.port),
+                "LAKE_POSTGRES_HOST": server.host,
+                "LAKE_POSTGRES_PORT": str(server.port),
+                "DAGSTER_CODE_HOST": "127.0.0.1",
+                "DAGSTER_CODE_PORT": str(code),
+                "ECOMMERCE_HOME": str(folder / "home"),
+            },
+            ports={"4000": str(code), "3000": str(free_port())},
+            dagster=dagster,
+        )
+        undo.callback(started.stop)
+        yield started
+
+
+@contextmanager
+def _s3() -> Iterator[str]:
+    """A store like S3 with one bucket; its endpoint."""
+    store = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
+    store.start()
+    try:
+        host, port = store.get_host_and_port()
+        request = urllib.request.Request(
+            f"http://{host}:{port}/{BUCKET}",
+            method="PUT",
+            headers={
+                "Authorization": "AWS4-HMAC-SHA256 Credential=lake/20250101/us-east-1/s3/aws4_request"
+            },
+        )
+        urllib.request.urlopen(request, timeout=20).close()
+        yield f"http://{host}:{port}"
+    finally:
+        store.stop()
+
+
+def ended(stack: Stack, run_id: str, seconds: float) -> dg.DagsterRunStatus:
+    """How a run ends."""
+    status = dg.DagsterRunStatus.NOT_STARTED
+
+    def is_finished() -> bool:
+        nonlocal status
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        status = run.status
+        return run.is_finished
+
+    with stack.instance() as instance:
+        eventually(is_finished, seconds, pause=1)
+    return status
+
+
+def lake_tables(stack: Stack) -> dict[str, tuple[int, int]]:
+    """Each table of the lake with its number of rows and a hash of what they hold."""
+    variables = stack.environment_of("worker")
+    log = ProblemLog()
+    connections = read_connections(ROOT / ".bruin.yml", "lake", log)
+    log.raise_errors()
+    lake = connections.get("duckdb-default").duckdb(variables).lakehouse
+    assert lake is not None
+    with open_lake(lake, read_only=True) as connection:
+        return tables_of(connection)

