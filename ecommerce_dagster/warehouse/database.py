@@ -150,6 +150,14 @@ def _opening_failed(path: str, message: str) -> str:
     return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
 
 
+def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the tables of a connection are those of a DuckLake."""
+    row = connection.execute(
+        "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    ).fetchone()
+    return row is not None and row[0] == "ducklake"
+
+
 def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
     """The columns of a table, a view or a (parenthesised) query: name to type, in order."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()

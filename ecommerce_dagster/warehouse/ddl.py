@@ -19,7 +19,8 @@ import duckdb
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.warehouse.database import about_table
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
-from ecommerce_dagster.warehouse.types import known_type, target_type
+from ecommerce_dagster.warehouse.lake_types import TypeRules
+from ecommerce_dagster.warehouse.types import known_type
 
 _COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 # Default values that are SQL; any other text means itself.
@@ -27,6 +28,7 @@ _EXPRESSION = re.compile(
     r"'.*'|\w+\s*\(.*\)|(null|true|false|current_\w+|localtime\w*)|(date|time\w*)\s+'.*'",
     re.IGNORECASE | re.DOTALL,
 )
+_OPTIONAL = "the column {} may be NULL: a DuckLake adds no column that may not"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Declaration:
 
 
 def declaration(
-    asset: Asset, existing: Mapping[str, str] | None, comments: Mapping[str, str]
+    asset: Asset,
+    existing: Mapping[str, str] | None,
+    comments: Mapping[str, str],
+    rules: TypeRules,
 ) -> Declaration:
     """How the table of `asset`, with these columns and types, becomes what is declared.
 
@@ -53,18 +58,19 @@ def declaration(
     current = {name.lower(): kind for name, kind in (existing or {}).items()}
     added = [column for column in asset.columns if column.name.lower() not in current]
     if existing is None:
-        columns = ",\n".join(f"  {_definition(column)}" for column in asset.columns)
+        columns = ",\n".join(f"  {_definition(column, rules)}" for column in asset.columns)
         statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n{columns}\n)"]
     else:
-        statements = [step for column in added for step in _additions(table, column)]
+        statements = [step for column in added for step in _additions(table, column, rules)]
     return Declaration(
         statements=(*statements, *_comments(asset, comments)),
         changes=(
-            *(f"added column {c.name} {_type(c)}" for c in added if existing is not None),
-            *_other_types(asset, current),
+            *(f"added column {c.name} {_type(c, rules)}" for c in added if existing is not None),
+            *(_OPTIONAL.format(c.name) for c in added if existing and not _is_kept(c, rules)),
+            *_other_types(asset, current, rules),
         ),
         defaults={
-            column.name: f"SELECT CAST({_default(column)} AS {_type(column)})"
+            column.name: f"SELECT CAST({_default(column)} AS {_type(column, rules)})"
             for column in added
             if column.default is not None
         },
@@ -105,8 +111,8 @@ def _declared(column: Column) -> str:
     return column.type + (digits if known_type(column.type) == "DECIMAL" else "")
 
 
-def _type(column: Column) -> str:
-    return target_type(_declared(column), "VARCHAR")
+def _type(column: Column, rules: TypeRules) -> str:
+    return rules.target_type(_declared(column), "VARCHAR")
 
 
 def _default(column: Column) -> str:
@@ -118,8 +124,8 @@ def _default(column: Column) -> str:
     return literal(value)
 
 
-def _definition(column: Column, *, constrained: bool = True) -> str:
-    parts = [quoted(column.name), _type(column)]
+def _definition(column: Column, rules: TypeRules, *, constrained: bool = True) -> str:
+    parts = [quoted(column.name), _type(column, rules)]
     if column.collation:
         parts.append(f"COLLATE {relation(column.collation)}")
     if column.default is not None:
@@ -129,12 +135,17 @@ def _definition(column: Column, *, constrained: bool = True) -> str:
     return " ".join(parts)
 
 
-def _additions(table: str, column: Column) -> list[str]:
+def _additions(table: str, column: Column, rules: TypeRules) -> list[str]:
     """DuckDB adds no column with a constraint; the constraint comes second."""
-    steps = [f"ALTER TABLE {table} ADD COLUMN {_definition(column, constrained=False)}"]
-    if column.nullable is False:
+    steps = [f"ALTER TABLE {table} ADD COLUMN {_definition(column, rules, constrained=False)}"]
+    if column.nullable is False and rules.constrains_later:
         steps.append(f"ALTER TABLE {table} ALTER COLUMN {quoted(column.name)} SET NOT NULL")
     return steps
+
+
+def _is_kept(column: Column, rules: TypeRules) -> bool:
+    """Whether a column that is added is never NULL, where it is declared so."""
+    return column.nullable is not False or rules.constrains_later
 
 
 def _comments(asset: Asset, known: Mapping[str, str]) -> list[str]:
@@ -151,10 +162,10 @@ def _comments(asset: Asset, known: Mapping[str, str]) -> list[str]:
     return comments
 
 
-def _other_types(asset: Asset, current: Mapping[str, str]) -> list[str]:
+def _other_types(asset: Asset, current: Mapping[str, str], rules: TypeRules) -> list[str]:
     return [
         f"the column {column.name} is {current[column.name.lower()]} and is declared as "
-        f"{_type(column)}; a table with `strategy: ddl` is not rebuilt, change it by hand"
+        f"{_type(column, rules)}; a table with `strategy: ddl` is not rebuilt, change it by hand"
         for column in asset.columns
-        if current.get(column.name.lower(), _type(column)) != _type(column)
+        if current.get(column.name.lower(), _type(column, rules)) != _type(column, rules)
     ]

@@ -26,6 +26,7 @@ from ecommerce_dagster.warehouse.interface import (
     nothing,
     untold,
 )
+from ecommerce_dagster.warehouse.lake_types import nothing_lost
 from ecommerce_dagster.warehouse.load import (
     Loaded,
     declare_table,
@@ -63,6 +64,10 @@ class DuckDBTarget:
         return str(error).strip()
 
     def run_script(self, text: str) -> list[str]:
+        with nothing_lost(self.connection):
+            return self._run_script(text)
+
+    def _run_script(self, text: str) -> list[str]:
         if not self.apart:
             return script.run(self.connection, text)
         self.connection.execute("COMMIT")

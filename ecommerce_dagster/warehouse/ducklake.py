@@ -66,14 +66,6 @@ def say(connection: duckdb.DuckDBPyConnection, message: str, about: Mapping[str,
     )
 
 
-def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the tables of a connection are those of a DuckLake."""
-    row = connection.execute(
-        "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
-    ).fetchone()
-    return row is not None and row[0] == "ducklake"
-
-
 def _require_file(path: str, read_only: bool) -> None:
     if read_only and not Path(path).exists():
         raise MissingWarehouse(path)

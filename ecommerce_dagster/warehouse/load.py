@@ -13,6 +13,7 @@ from ecommerce_dagster.warehouse import ddl
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.history import INSTANTS
 from ecommerce_dagster.warehouse.identifiers import quoted, relation, schema_of
+from ecommerce_dagster.warehouse.lake_types import TypeRules, rules_of
 from ecommerce_dagster.warehouse.strategies import (
     STRATEGIES,
     Load,
@@ -20,7 +21,7 @@ from ecommerce_dagster.warehouse.strategies import (
     TargetColumn,
     in_window,
 )
-from ecommerce_dagster.warehouse.types import NULL, cast, known_type, target_type, widened
+from ecommerce_dagster.warehouse.types import NULL, known_type, widened
 
 
 class LoadError(Exception):
@@ -75,7 +76,7 @@ def load_table(
     create = existing is None or strategy.rebuilds
     incoming = _incoming(connection, source, existing or {})
     existing = _from_query(asset, strategy, incoming, existing)
-    plan = _plan(asset, incoming, None if create else existing, update_all)
+    plan = _plan(asset, incoming, None if create else existing, update_all, rules_of(connection))
     how = asset.materialization
     load = Load(
         table=relation(asset.name),
@@ -108,7 +109,8 @@ def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> Loaded
     """Bring the table of `asset` to what its columns declare. Runs inside the caller's
     transaction."""
     existing = _existing(connection, asset)
-    plan = ddl.declaration(asset, existing, ddl.comments_of(connection, asset.name))
+    comments = ddl.comments_of(connection, asset.name)
+    plan = ddl.declaration(asset, existing, comments, rules_of(connection))
     for name, query in plan.defaults.items():
         try:
             connection.execute(query)
@@ -213,7 +215,11 @@ def _from_query(
 
 
 def _plan(
-    asset: Asset, incoming: Mapping[str, str], existing: Mapping[str, str] | None, update_all: bool
+    asset: Asset,
+    incoming: Mapping[str, str],
+    existing: Mapping[str, str] | None,
+    update_all: bool,
+    rules: TypeRules,
 ) -> _Plan:
     """The columns to fill; for an existing table also how it has to change first.
 
@@ -226,12 +232,12 @@ def _plan(
     plan = _Plan()
     for name, actual in incoming.items():
         column = declared.get(name.lower(), Column(name=name))
-        wanted = target_type(column.type, actual)
+        wanted = rules.target_type(column.type, actual)
         if column.type and known_type(column.type) is None:
             plan.changes.append(f"{name} is {wanted}: DuckDB has no type '{column.type}'")
         if name.lower() in current:
             has = current[name.lower()][1]
-            wanted = _kept_type(asset, column, name, has, actual)
+            wanted = _kept_type(asset, column, name, has, actual, rules)
             if wanted != has:
                 plan.changes.append(f"widened column {name} from {has} to {wanted}")
                 plan.alterations.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
@@ -239,14 +245,17 @@ def _plan(
             plan.changes.append(f"added column {name} {wanted}")
             plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")
         replaced = None if name.lower() in keys else _on_merge(column, name, update_all)
-        plan.columns.append(TargetColumn(name, wanted, cast(name, actual, wanted), replaced))
+        plan.columns.append(TargetColumn(name, wanted, rules.cast(name, actual, wanted), replaced))
     gone = [name for lower, (name, _) in current.items() if lower not in _lower(incoming)]
     plan.changes += [f"the column {name} comes no more; it is filled with NULL" for name in gone]
     return plan
 
 
-def _kept_type(asset: Asset, column: Column, name: str, has: str, actual: str) -> str:
+def _kept_type(
+    asset: Asset, column: Column, name: str, has: str, actual: str, rules: TypeRules
+) -> str:
     """The type of a column that the table has already: its own, or a wider one."""
+    target_type = rules.target_type
     if actual == NULL and target_type(column.type, has) == has:
         return has
     wider = widened(has, target_type(column.type, actual))
@@ -301,6 +310,11 @@ def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
     """The rows that a statement changed."""
     try:
         row = connection.execute(statement).fetchone()
+    except duckdb.CatalogException as error:
+        # A DuckLake widens fewer types than a DuckDB file does.
+        if "only widening type promotions" not in str(error):
+            raise
+        raise LoadError(f"{error}; run once with --full-refresh to rebuild the table") from error
     except duckdb.InvalidInputException as error:
         # What `error()` says in the casts.
         raise LoadError(str(error).removeprefix("Invalid Input Error: ")) from error

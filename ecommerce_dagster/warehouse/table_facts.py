@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_dagster.warehouse.database import is_lake
 from ecommerce_dagster.warehouse.identifiers import literal, relation
 
 PREVIEW_ROWS = 10
@@ -27,6 +28,10 @@ SELECT CASE
         WHEN 'VARCHAR' THEN 16 ELSE 8 END)
     END::BIGINT
 FROM pragma_storage_info({{table}})
+"""
+_SIZE_IN_LAKE = """
+SELECT sum(data_file_size_bytes)::BIGINT
+FROM ducklake_list_files(current_database(), {table}, schema => {schema})
 """
 
 
@@ -74,5 +79,9 @@ def _first_rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[s
 
 
 def _size(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
-    row = connection.execute(_SIZE.format(table=literal(relation(name)))).fetchone()
+    query = _SIZE.format(table=literal(relation(name)))
+    if is_lake(connection):
+        *_, schema, table = ["main", *name.split(".")]
+        query = _SIZE_IN_LAKE.format(table=literal(table), schema=literal(schema))
+    row = connection.execute(query).fetchone()
     return int(row[0]) if row and row[0] is not None else None

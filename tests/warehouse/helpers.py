@@ -1,4 +1,4 @@
-"""One asset file at a time, run for real against a DuckDB file."""
+"""One asset file at a time, run for real against a warehouse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 import yaml
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -25,6 +26,8 @@ FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10
 TABLE = "materialization: {type: table}"
 VIEW = "materialization: {type: view}"
+# For what must be true of a DuckDB file and of a DuckLake.
+in_both = pytest.mark.parametrize("w", ["file", "lake"], indirect=True)
 
 
 def asset_of(header: str, sql: str = "") -> Asset:

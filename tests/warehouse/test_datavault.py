@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import Warehouse, asset_of, values
+from warehouse.helpers import Warehouse, asset_of, in_both, values
 
 HK = "columns: [{name: hk, primary_key: true}]"
 HUB = "materialization: {type: table, strategy: datavault_hub}\n" + HK
@@ -92,6 +92,7 @@ class TestEveryTable:
 
 
 class TestHubsAndLinks:
+    @in_both
     @hubs_and_links
     def test_only_unknown_keys_are_added(self, w: Warehouse, header: str) -> None:
         assert run(w, header, "hk, bk", "'a', 1", "'b', 2") == [("a", 1), ("b", 2)]
@@ -127,6 +128,7 @@ class TestHubsAndLinks:
 
 
 class TestSatellites:
+    @in_both
     def test_a_row_is_added_for_each_change(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1", "'b', 'y', 1")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'x', 2", "'b', 'z', 2", "'c', 'n', 2") == [
@@ -168,6 +170,7 @@ class TestSatellites:
         run(w, SATELLITE, "hk, v, ld", "'a', 'y', 1", "'a', 'w', NULL")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'z', NULL") == [("a", "x", None), ("a", "y", 1)]
 
+    @in_both
     def test_one_run_may_bring_several_changes(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1")
         rows = ("'a', 'z', 5", "'a', 'x', 2", "'a', 'y', 4", "'a', 'y', 3")

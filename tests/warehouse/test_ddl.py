@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.ddl import comments_of
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import VIEW, Warehouse, asset_of
+from warehouse.helpers import VIEW, Warehouse, asset_of, in_both
 
 DDL = "materialization: {type: table, strategy: ddl}\n"
 ORDERS = DDL + "columns: [{name: id, type: integer, primary_key: true}, {name: v, type: varchar}]"
@@ -43,6 +43,7 @@ class TestTheFirstRun:
         assert built.loaded.schema_changes == ()
         assert described(w) == [("id", "INTEGER", True, None), ("v", "VARCHAR", True, None)]
 
+    @in_both
     def test_types_are_those_declared(self, w: Warehouse) -> None:
         kinds = {
             "integer": "INTEGER",
@@ -82,6 +83,7 @@ class TestTheFirstRun:
         w.sql("INSERT INTO mart.t VALUES (1, 2), (1, 2), (NULL, NULL)")
         assert len(w.rows()) == 3
 
+    @in_both
     def test_not_nullable(self, w: Warehouse) -> None:
         w.run(columns("name: a, type: int, nullable: false", "name: b, type: int, nullable: true"))
         assert [null for _, _, null, _ in described(w)] == [False, True]
@@ -133,6 +135,7 @@ class TestTheFirstRun:
         w.sql("INSERT INTO mart.t VALUES ('É')")
         assert w.sql("SELECT count(*) FROM mart.t WHERE a = 'e'") == [(1,)]
 
+    @in_both
     def test_descriptions_become_comments(self, w: Warehouse) -> None:
         header = columns("name: A, type: int, description: \"the 'a'\"", "name: b, type: int")
         w.run(header + "\ndescription: all of it")
@@ -154,6 +157,7 @@ class TestTheFirstRun:
         w.run(ORDERS, body)
         assert w.kind() == "table"
 
+    @in_both
     def test_hooks_may_fill_it_and_checks_run(self, w: Warehouse) -> None:
         header = ORDERS.replace("type: varchar}", "type: varchar, checks: [{name: not_null}]}")
         hook = '\nhooks: {post: [{query: "INSERT INTO mart.t VALUES (1, %s)"}]}'
@@ -165,6 +169,7 @@ class TestTheFirstRun:
 
 
 class TestTheNextRuns:
+    @in_both
     @pytest.mark.parametrize("full_refresh", [False, True])
     def test_leave_the_rows_alone(self, w: Warehouse, full_refresh: bool) -> None:
         w.run(ORDERS)

@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.database import open_warehouse
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import TABLE, Warehouse, asset_of, values
+from warehouse.helpers import TABLE, Warehouse, asset_of, in_both, values
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 # The hook tells the time of each run's transaction.
@@ -85,6 +85,7 @@ class TestByColumn:
             "_is_current": "BOOLEAN",
         }
 
+    @in_both
     def test_changes_of_three_runs(self, h: History) -> None:
         h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'b'", "3, 'c'")
         assert h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'B'", "4, 'd'") == [
@@ -183,6 +184,7 @@ class TestByColumn:
             (2, "c", "run 2", "open", True),
         ]
 
+    @in_both
     def test_any_kind_of_value_can_be_compared(self, h: History) -> None:
         names = "id, a, b, c, d, e"
         row = "1, [1, NULL], {'x': NULL}, MAP {'k': 1}, '[1]'::JSON, '\\xAA'::BLOB"
@@ -365,6 +367,7 @@ class TestEveryHistory:
             ("None", "a", False),
         ]
 
+    @in_both
     @every_history
     def test_a_failed_check_leaves_the_history_as_it_was(self, h: History, header: str) -> None:
         before = h.load(header, "id, v, ts", f"1, 'a', {ts('01-01')}")
@@ -396,6 +399,7 @@ class TestEveryHistory:
         before = h.load(header, "ID, v, TS", f"1, 'a', {ts('01-01')}")
         assert h.load(header, "Id, V, Ts", f"1, 'a', {ts('01-01')}") == before
 
+    @in_both
     @every_history
     def test_names_that_need_quotes(self, h: History, header: str) -> None:
         header = header.replace("name: id", """name: 'an "id" of'""").replace("key: ts", "key: to")
@@ -428,6 +432,7 @@ class TestEveryHistory:
 
 
 class TestSchemaChanges:
+    @in_both
     def test_a_new_column_is_null_before_and_its_values_are_changes(self, h: History) -> None:
         h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'b'")
         built = h.w.run(BY_COLUMN, values("id, v, w", "1, 'a', 5", "2, 'b', NULL"))

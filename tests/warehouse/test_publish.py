@@ -13,7 +13,7 @@ from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.publish import publish
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
-from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, values
+from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, in_both, values
 
 CHECKED = f"{TABLE}\ncolumns: [{{name: n, checks: [{{name: positive}}, {{name: not_null}}]}}]"
 LENIENT = CHECKED.replace("positive", "positive, blocking: false")
@@ -21,6 +21,7 @@ ALWAYS = f"{CHECKED}\nmeta: {{publish: always}}"
 
 
 class TestRejected:
+    @in_both
     def test_a_blocking_failure_keeps_the_old_table(self, w: Warehouse) -> None:
         assert w.run(CHECKED, "SELECT 1 AS n").published
         built = w.run(CHECKED, values("n, why", "1, 'fine'", "-1, 'bad'"))
@@ -33,6 +34,7 @@ class TestRejected:
         assert failed.bad_rows_sql == 'SELECT * FROM "mart"."t"\nWHERE "n" <= 0'
         assert (passed.passed, passed.rejects) == (True, False)
 
+    @in_both
     def test_a_first_build_that_fails_leaves_nothing(self, w: Warehouse) -> None:
         assert not w.run(CHECKED, "SELECT 0 AS n").published
         assert w.kind() is None
@@ -40,6 +42,7 @@ class TestRejected:
 
     @pytest.mark.parametrize("strategy", ["append", "truncate+insert", "merge",
                                           "delete+insert, incremental_key: n"])  # fmt: skip
+    @in_both
     def test_incremental_tables_stay_as_they_were(self, w: Warehouse, strategy: str) -> None:
         header = f"""
         materialization: {{type: table, strategy: {strategy}}}
@@ -58,11 +61,13 @@ class TestRejected:
         assert not w.run(header, "SELECT -1 AS n").published
         assert w.rows() == [(1,)]
 
+    @in_both
     def test_a_table_stays_when_the_view_that_replaces_it_fails(self, w: Warehouse) -> None:
         w.run(CHECKED, "SELECT 1 AS n")
         assert not w.run(CHECKED.replace(TABLE, VIEW), "SELECT -1 AS n").published
         assert (w.kind(), w.rows()) == ("table", [(1,)])
 
+    @in_both
     def test_hooks_and_scripts_are_undone_too(self, w: Warehouse) -> None:
         w.sql("CREATE TABLE log AS SELECT 'start' AS what")
         header = f"""{CHECKED}
@@ -113,6 +118,7 @@ custom_checks: [{{name: z, query: SELECT 0}}, {{name: y, query: SELECT 0}}]"""
 
 
 class TestAlways:
+    @in_both
     def test_bad_rows_are_published_when_the_file_says_so(self, w: Warehouse) -> None:
         built = w.run(ALWAYS, values("n", "-1", "NULL"))
         assert built.published
@@ -141,6 +147,7 @@ class TestAlways:
         assert not w.run(header, "SELECT -1 AS n").published
 
 
+@in_both
 class TestCheckOnly:
     def test_it_answers_for_the_table_as_it_stands(self, w: Warehouse) -> None:
         w.run(TABLE, values("n", "1", "-1"))
@@ -191,6 +198,7 @@ class TestTimeLimit:
 
 
 class TestAfterwards:
+    @in_both
     @pytest.mark.parametrize("sql", ["SELECT 1 AS n", "SELECT -1 AS n", "SELECT error('x') AS n"])
     def test_the_connection_can_be_used_again(self, w: Warehouse, sql: str) -> None:
         with suppress(AssetError):

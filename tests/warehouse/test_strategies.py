@@ -10,7 +10,7 @@ from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, day, values
+from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, day, in_both, values
 
 REPLACE = "materialization: {type: table, strategy: create+replace}"
 APPEND = "materialization: {type: table, strategy: append}"
@@ -59,6 +59,7 @@ class TestEveryStrategy:
         assert w.run(header, values(names)).loaded.rows_written == 0
         assert w.rows() == []
 
+    @in_both
     @every_strategy
     def test_full_refresh_starts_from_nothing(self, w: Warehouse, header: str, names: str) -> None:
         w.run(header, values(names, "1, 'a'"))
@@ -75,12 +76,14 @@ class TestEveryStrategy:
         w.run(header, values(names, "2, 'b'"), full_refresh=True)
         assert w.rows() == [(1, "a"), (2, "b")][header == f"{TRUNCATE}\n{word}: true" :]
 
+    @in_both
     @every_strategy
     def test_replaces_a_view_of_its_name(self, w: Warehouse, header: str, names: str) -> None:
         w.run(VIEW, "SELECT 7 AS seven")
         w.run(header, values(names, "1, 'a'"))
         assert (w.kind(), w.rows()) == ("table", [(1, "a")])
 
+    @in_both
     @every_strategy
     def test_a_failing_query_leaves_the_old_table(
         self, w: Warehouse, header: str, names: str
@@ -105,6 +108,7 @@ class TestEveryStrategy:
         assert (2, "b") in w.rows()
 
 
+@in_both
 class TestCreateReplace:
     @pytest.mark.parametrize("header", [TABLE, REPLACE])
     def test_the_last_run_is_all_there_is(self, w: Warehouse, header: str) -> None:
@@ -123,6 +127,7 @@ class TestCreateReplace:
         assert w.rows() == [(2,)]
 
 
+@in_both
 class TestAppend:
     def test_every_run_adds_its_rows(self, w: Warehouse) -> None:
         for _ in range(3):
@@ -135,6 +140,7 @@ class TestAppend:
         assert w.rows() == [(1,), (2,)]
 
 
+@in_both
 class TestTruncateInsert:
     def test_the_last_rows_in_the_first_shape(self, w: Warehouse) -> None:
         w.run(TRUNCATE, "SELECT 1 AS a, 'x' AS b")
@@ -144,12 +150,14 @@ class TestTruncateInsert:
 
 
 class TestDeleteInsert:
+    @in_both
     def test_keys_that_come_again_are_replaced_and_others_stay(self, w: Warehouse) -> None:
         w.run(DELETE, values("d, v", "1, 'a'", "1, 'b'", "2, 'c'"))
         w.run(DELETE, values("d, v", "1, 'z'", "3, 'd'"))
         w.run(DELETE, values("d, v", "3, 'e'", "3, 'f'"))
         assert w.rows() == [(1, "z"), (2, "c"), (3, "e"), (3, "f")]
 
+    @in_both
     def test_the_null_key_is_replaced_too(self, w: Warehouse) -> None:
         for text in ("a", "b", "c"):
             w.run(DELETE, values("d, v", f"NULL, '{text}'", "1, 'x'"))
@@ -172,6 +180,7 @@ class TestDeleteInsert:
         assert w.rows() == [(1, 2)]
 
 
+@in_both
 class TestMerge:
     def test_known_keys_are_updated_and_new_ones_inserted(self, w: Warehouse) -> None:
         w.run(MERGE, values("id, v", "1, 'a'", "2, 'b'"))
@@ -285,6 +294,7 @@ class TestTimeInterval:
         )
         return w
 
+    @in_both
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
     def test_runs_by_day_hold_what_one_run_holds(self, events: Warehouse, header: str) -> None:
         for number in (1, 2, 3):
@@ -293,6 +303,7 @@ class TestTimeInterval:
         events.run(header, FILTERED, interval=day("2024-01-01", days=3), strict_window=True)
         assert events.rows() == events.rows("events")
 
+    @in_both
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
     def test_a_rerun_is_exact(self, events: Warehouse, header: str) -> None:
         events.run(header, FILTERED, interval=day("2024-01-01", days=3))
@@ -303,6 +314,7 @@ class TestTimeInterval:
             assert built.loaded.rows_written == 1
             assert events.rows() == events.rows("events")
 
+    @in_both
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
     def test_a_row_that_moved_into_the_window_is_only_there(
         self, events: Warehouse, header: str
@@ -377,6 +389,7 @@ class TestTimeInterval:
             w.run(header, "SELECT * FROM mart.t LIMIT 0", interval=hour)
             assert len(w.rows()) == left
 
+    @in_both
     @pytest.mark.parametrize("first", [True, False])
     def test_rows_outside_of_the_window_are_refused_and_named(
         self, events: Warehouse, first: bool
@@ -423,6 +436,7 @@ class TestTimeInterval:
             w.run(BY_TIME, "SELECT 1 AS id", interval=day("2024-01-01"))
 
 
+@in_both
 class TestView:
     def test_it_follows_its_tables(self, w: Warehouse) -> None:
         w.sql("CREATE TABLE n AS SELECT 1 AS i")
@@ -448,6 +462,7 @@ class TestView:
         assert w.rows() == [(1,)]
 
 
+@in_both
 class TestNone:
     def test_the_script_runs_as_it_is_and_builds_nothing_else(self, w: Warehouse) -> None:
         script = "CREATE TABLE a AS SELECT 1 AS n;\nINSERT INTO a VALUES (2); -- done"
