@@ -386,6 +386,92 @@ def test(name: str | None, output: str, **options: Any) -> None:
         sys.exit(check_connections(project_from_options(options)[0], name, output))
 
 
+@main.group(
+    epilog=example(
+        "ecommerce warehouse snapshots --table mart.sales_daily\n"
+        "ecommerce warehouse rollback 41 mart.sales_daily\necommerce warehouse maintain"
+    )
+)
+def warehouse() -> None:
+    """The history and the upkeep of a DuckLake."""
+
+
+_connection_option = click.option(
+    "--connection", "-c", metavar="NAME", help="The connection.  [that of the pipeline's tables]"
+)
+
+
+@warehouse.command(
+    epilog=example(
+        "ecommerce warehouse snapshots\necommerce warehouse snapshots --table mart.sales_daily"
+    )
+)
+@click.option("--table", metavar="NAME", help="Only those that changed this table.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@_connection_option
+@output_option("text", "json")
+@pipeline_options
+def snapshots(
+    table: str | None, limit: int, connection: str | None, output: str, **options: Any
+) -> None:
+    """List the latest snapshots: what each changed, when, and in which run."""
+    with user_errors():
+        from ecommerce_dagster.cli.warehouse import list_snapshots
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        project, _ = project_from_options(options)
+        list_snapshots(project, connection, table, limit, output)
+
+
+@warehouse.command(
+    epilog=example(
+        "ecommerce warehouse rollback 41\necommerce warehouse rollback 41 mart.sales_daily"
+    )
+)
+@click.argument("snapshot", type=click.IntRange(0))
+@click.argument("tables", nargs=-1)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@_connection_option
+@pipeline_options
+def rollback(
+    snapshot: int, tables: tuple[str, ...], yes: bool, connection: str | None, **options: Any
+) -> None:
+    """Make TABLES (all of them, when none is named) what they were in SNAPSHOT.
+
+    That makes a new snapshot, so that it can be undone in the same way. Dagster keeps its record of
+    the runs: it does not know that the tables are older.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.warehouse import roll_back_tables
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        if not yes:
+            what = ", ".join(tables) or "all tables and views"
+            click.confirm(f"Make {what} what they were in snapshot {snapshot}?", abort=True)
+        roll_back_tables(project_from_options(options)[0], connection, snapshot, tables)
+
+
+@warehouse.command(
+    epilog=example("ecommerce warehouse maintain\necommerce warehouse maintain --keep-days 30")
+)
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    help="Snapshots of so many days are kept to go back to.",
+)
+@_connection_option
+@pipeline_options
+def maintain(keep_days: int, connection: str | None, **options: Any) -> None:
+    """Forget old snapshots, merge small files, delete those that nothing needs any more."""
+    with user_errors():
+        from ecommerce_dagster.cli.warehouse import maintain_lake
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        maintain_lake(project_from_options(options)[0], connection, keep_days)
+
+
 @main.command(
     "with-postgres",
     context_settings={"ignore_unknown_options": True},

@@ -18,6 +18,7 @@ from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.lint import lint, lint_keys
+from ecommerce_dagster.orchestration.maintenance import maintenance_of
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
@@ -139,5 +140,6 @@ def definitions_of(
         assets,
         automation_of(project, dg.DefaultScheduleStatus(status.value)),
         reconciliation_of(project),
+        maintenance_of(project),
         dg.Definitions(sensors=sensors_of(project, status)),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ecommerce_dagster.warehouse.lake_catalog import CONNECT_SECONDS, PostgresCa
 # The name of the database in a session: no schema is called so.
 LAKE = "_lake"
 AUTHOR = "ecommerce_dagster"
-_CATALOG_SECRET, _STORE_SECRET = "_lake_catalog", "_lake_store"
+_LOGIN = "_lake_login"
 _SCANNERS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
 _OTHER_PATH = re.compile(r'existing data path in the catalog "([^"]*)"')
 
@@ -53,7 +53,7 @@ def open_lake(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ducklake-"))
         own = {"temp_directory": folder, **(settings or {})}
         connection = stack.enter_context(connected(":memory:", settings=own))
-        _attach(connection, lake, read_only)
+        attach_lake(connection, lake, LAKE, read_only=read_only)
         connection.execute(f"USE {LAKE}")
         yield connection
 
@@ -75,48 +75,59 @@ def _require_file(path: str, read_only: bool) -> None:
         raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, lake: Lakehouse, read_only: bool) -> None:
+def attach_lake(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lakehouse,
+    alias: str,
+    *,
+    read_only: bool = False,
+) -> None:
+    """Make a lake a database of the session. Raises WarehouseError."""
     catalog = lake.catalog
-    options = {"DATA_PATH": lake.data_path}
-    try:
-        load_extension(connection, "ducklake")
-        if lake.store is not None:
-            load_extension(connection, "httpfs")
-        kind = catalog.kind if isinstance(catalog, CatalogFile) else "postgres"
-        if kind in _SCANNERS:
-            load_extension(connection, _SCANNERS[kind])
-    except ExtensionError as error:
-        raise WarehouseError(str(error)) from None
+    _load_extensions(connection, lake)
+    options = [f"DATA_PATH {literal(lake.data_path)}"]
+    if read_only:
+        options.append("READ_ONLY")
     if isinstance(catalog, CatalogFile):
         prefix = "" if catalog.kind == "duckdb" else f"{catalog.kind}:"
-        _attach_as(connection, lake, f"ducklake:{prefix}{catalog.path}", options, read_only)
+        _attach(connection, lake, f"{prefix}{catalog.path}", alias, options)
         return
-    options |= {"META_SECRET": _CATALOG_SECRET, "METADATA_SCHEMA": lake.schema}
+    options += [f"META_SECRET {_LOGIN}", f"METADATA_SCHEMA {literal(lake.schema)}"]
+    address = f"postgres:sslmode={catalog.ssl_mode} connect_timeout={CONNECT_SECONDS}"
     with PostgresCatalog(catalog, lake.schema).ready(create=not read_only):
-        address = f"sslmode={catalog.ssl_mode} connect_timeout={CONNECT_SECONDS}"
-        _attach_as(connection, lake, f"ducklake:postgres:{address}", options, read_only)
+        _attach(connection, lake, address, alias, options)
 
 
-def _attach_as(
+def _load_extensions(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> None:
+    kind = lake.catalog.kind if isinstance(lake.catalog, CatalogFile) else "postgres"
+    store = "httpfs" if lake.store else None
+    try:
+        for name in filter(None, ("ducklake", store, _SCANNERS.get(kind))):
+            load_extension(connection, name)
+    except ExtensionError as error:
+        raise WarehouseError(str(error)) from None
+
+
+def _attach(
     connection: duckdb.DuckDBPyConnection,
     lake: Lakehouse,
     address: str,
-    options: Mapping[str, str],
-    read_only: bool,
+    alias: str,
+    options: Sequence[str],
 ) -> None:
-    written = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
-    mode = ", READ_ONLY" if read_only else ""
     try:
         if lake.store is not None:
-            _keep_secret(connection, _STORE_SECRET, _store_fields(lake.store, lake.data_path))
+            _keep_secret(connection, f"_store_of{alias}", _store_fields(lake.store, lake.data_path))
         if isinstance(lake.catalog, PostgresConnection):
-            _keep_secret(connection, _CATALOG_SECRET, _catalog_fields(lake.catalog))
-        connection.execute(f"ATTACH {literal(address)} AS {LAKE} ({written}{mode})")
+            _keep_secret(connection, _LOGIN, _catalog_fields(lake.catalog))
+        connection.execute(
+            f"ATTACH {literal(f'ducklake:{address}')} AS {alias} ({', '.join(options)})"
+        )
     except duckdb.Error as error:
         raise WarehouseError(_refusal(lake, str(error))) from None
     finally:
         # The session that the attaching opened goes on without it.
-        connection.execute(f"DROP SECRET IF EXISTS {_CATALOG_SECRET}")
+        connection.execute(f"DROP SECRET IF EXISTS {_LOGIN}")
 
 
 def _keep_secret(
@@ -127,7 +138,7 @@ def _keep_secret(
     written = ", ".join(
         [f"TYPE {quoted(str(kind[1]))}", *(f"{key} {literal(v)}" for key, v in others if v != "")]
     )
-    connection.execute(f"CREATE TEMPORARY SECRET {name} ({written})")
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {name} ({written})")
 
 
 def _catalog_fields(catalog: PostgresConnection) -> dict[str, str | bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,18 +40,26 @@ class LakeTurns:
 
     @contextmanager
     def __call__(self, asset: Asset) -> Iterator[Turn]:
-        catalog, about = self.lake.catalog, {"asset": asset.name, **self.about}
-        if isinstance(catalog, CatalogFile):
-            # Who has it open is alone.
-            yield LakeTurn(about)
-            return
+        about = {"asset": asset.name, **self.about}
 
         def told() -> None:
             self.on_wait(f"{WAITING}another run to finish with {asset.name}")
 
-        locks = locks_for(asset.name, self.window)
-        with PostgresCatalog(catalog, self.lake.schema).holding(locks, told) as require:
-            yield LakeTurn(about, require)
+        with holding(self.lake, locks_for(asset.name, self.window), told) as require:
+            yield LakeTurn(f"build {asset.name}", about, require)
+
+
+@contextmanager
+def holding(
+    lake: Lakehouse, locks: Sequence[Lock], on_wait: Callable[[], None]
+) -> Iterator[Callable[[], None]]:
+    """The time in which this process has the locks, as of `PostgresCatalog`. Who has a catalogue
+    open that is a file is alone."""
+    if isinstance(lake.catalog, CatalogFile):
+        yield lambda: None
+        return
+    with PostgresCatalog(lake.catalog, lake.schema).holding(locks, on_wait) as require:
+        yield require
 
 
 def locks_for(table: str, window: Interval | None) -> list[Lock]:
@@ -60,7 +68,7 @@ def locks_for(table: str, window: Interval | None) -> list[Lock]:
     A window has one for each of its days, of which there are few: days far from each other share
     one, and so many that they need all of them are the table.
     """
-    name = table.lower()
+    name = ".".join(["main", *table.lower().split(".")][-2:])
     first = window.start.date().toordinal() if window else 0
     days = window.last.date().toordinal() - first + 1 if window else _DAY_LOCKS
     if days >= _DAY_LOCKS:
@@ -73,15 +81,17 @@ def locks_for(table: str, window: Interval | None) -> list[Lock]:
 
 @dataclass
 class LakeTurn(Turn):
-    """The time in which nobody else writes the same rows, as `require` makes sure."""
+    """The time in which nobody else writes the same rows, as `require` makes sure. `message` and
+    `about` are for the snapshot."""
 
+    message: str
     about: Mapping[str, str]
     require: Callable[[], None] = lambda: None
     _tries: int = 0
 
     def before_commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.require()
-        say(connection, f"build {self.about['asset']}", self.about)
+        say(connection, self.message, self.about)
 
     def tries_again(self, error: BaseException) -> bool:
         if not is_conflict(error):
@@ -89,8 +99,8 @@ class LakeTurn(Turn):
         self._tries += 1
         if self._tries == _MOST_TRIES:
             raise WarehouseError(
-                f"{self.about['asset']}: other runs changed the table at the same time, "
-                f"{_MOST_TRIES} times in a row; run it again"
+                f"{self.message}: others wrote to the DuckLake at the same time, {_MOST_TRIES} "
+                "times in a row; try it again"
             ) from error
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._tries)
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not to meet again, no secret

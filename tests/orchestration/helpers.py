@@ -216,6 +216,16 @@ environments:
 """
 
 
+# The same tables in a DuckLake, which is quick to make with a file as its catalogue.
+LAKE_CONFIG = _CONFIG.replace(
+    "          path: warehouse.duckdb\n",
+    "          lakehouse:\n"
+    "            format: ducklake\n"
+    "            catalog: {type: duckdb, path: lake.db}\n"
+    "            storage: {path: data}\n",
+)
+
+
 def config_with_source(
     host: str, port: int, password: str, user: str = "postgres", database: str = "shop"
 ) -> str:

@@ -22,14 +22,11 @@ from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse import lake_turns
-from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
-from ecommerce_dagster.warehouse.interface import Published
 from ecommerce_dagster.warehouse.lake_turns import LakeTurns, locks_for
-from ecommerce_dagster.warehouse.sql_asset import SqlBuild
 from warehouse.helpers import TABLE, asset_of, day
+from warehouse.lakes import build
 
 BY_TIME = """
 materialization:
@@ -215,21 +212,6 @@ def test_who_waits_for_whom(one: Interval | None, other: Interval | None, meet: 
     mine, theirs = ({lock.name: lock for lock in locks_for("T", w)} for w in (one, other))
     both = mine.keys() & theirs.keys()
     assert any(not (mine[name].shared and theirs[name].shared) for name in both) is meet
-
-
-def build(
-    lake: Lakehouse,
-    header: str,
-    sql: str,
-    interval: Interval | None = None,
-    render: Callable[[str], str] = str,
-) -> Published:
-    """Build one asset as a run does, by its interval when there is one."""
-    asset = asset_of(header, sql)
-    turns = LakeTurns(lake, {"run_id": "r1"}, interval)
-    fill = SqlBuild(asset, render, interval, strict_window=interval is not None)
-    warehouse = DuckDBWarehouse(lambda: open_lake(lake), turns)
-    return warehouse.publish(asset, fill, checks_of(asset), render)
 
 
 def _at_once(work: Callable[[int], object], times: int) -> None:
