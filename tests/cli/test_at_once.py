@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster._scheduler.scheduler import launch_scheduled_runs
 from filelock import FileLock
 from orchestration.helpers import (
     NewShop,
@@ -23,6 +30,7 @@ from orchestration.helpers import (
 HISTORY = ("--orders", "60", "--starting-at", "2025-03-03", "--ending-at", "2025-03-06")
 DAYS = [f"2025-03-0{day}" for day in range(1, 9)]
 PARTITIONED = [["raw", "orders"], ["stg", "orders"]]
+CODE = "ecommerce_dagster.definitions"
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Served:
             mutation {{ launchRun(executionParams: {{
                 mode: "default", runConfigData: "{{}}", executionMetadata: {{tags: [{tags}]}},
                 selector: {{
-                    repositoryLocationName: "ecommerce_dagster.definitions",
+                    repositoryLocationName: "{CODE}",
                     repositoryName: "__repository__",
                     jobName: "__ASSET_JOB", assetSelection: [{keys}]
                 }}
@@ -62,6 +70,18 @@ class Served:
                 ... on LaunchBackfillSuccess {{ backfillId }} }} }}
         """)
         return str(answer["backfillId"])
+
+    def midnight(self) -> None:
+        """What Dagster's scheduler does with all schedules when the next midnight has come."""
+        midnight = datetime.now(UTC) + timedelta(days=1)
+        target = ModuleTarget(CODE, attribute=None, working_directory=None, location_name=CODE)
+        with (
+            mock.patch.dict(os.environ, {**self.shop.environment, "ECOMMERCE_WATCH": "1"}),
+            self.shop.instance() as instance,
+            create_test_daemon_workspace_context(target, instance) as context,
+        ):
+            scheduler = logging.getLogger("scheduler")
+            assert not any(launch_scheduled_runs(context, scheduler, midnight, {}))
 
     def state_of_backfill(self, backfill: str) -> str:
         answer = self.ask(f"""
@@ -139,7 +159,7 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
     }
 
 
-def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they_wait_for(
+def test_sensor_schedule_backfill_click_and_terminal_at_once_all_finish_and_say_what_they_wait_for(
     served: Served,
 ) -> None:
     shop = served.shop
@@ -153,23 +173,23 @@ def test_sensor_backfill_click_and_terminal_at_once_all_finish_and_say_what_they
         shop.source("UPDATE orders SET status = 'shipped' WHERE order_date::date = '2025-03-04'")
         backfill = served.backfill([["stg", "orders"]], ["2025-03-01"])
         click = served.launch([["mart", "sales_daily"]])
+        served.midnight()
         assert terminal.stdout is not None
         assert "waiting for another run to finish" in terminal.stdout.readline()
-        assert eventually(lambda: len(new()) == 4, 60), new()
+        assert eventually(lambda: len(new()) == 5, 60), new()
         assert eventually(lambda: any(served.waits(run.run_id) for run in new()), 60)
         # Dagster's own runs queue: one of them has begun.
         assert eventually(
-            lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 2, 60
+            lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 3, 60
         ), new()
     assert ended(terminal).succeeded
     assert eventually(served.shop.is_idle, 180)
 
     runs = new()
-    assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 4
+    assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * 5
     assert click in {run.run_id for run in runs}
-    assert {"dagster/sensor_name", "dagster/backfill", "bruin/pipeline"} <= {
-        tag for run in runs for tag in run.tags
-    }
+    asked_by = {"dagster/sensor_name", "dagster/schedule_name", "dagster/backfill"}
+    assert {*asked_by, "bruin/pipeline"} <= {tag for run in runs for tag in run.tags}
     assert eventually(lambda: served.state_of_backfill(backfill) == "COMPLETED_SUCCESS", 60)
     shipped = "SELECT count(*) FROM {} WHERE status = 'shipped'"
     assert shop.query(shipped.format("stg.orders")) == shop.source(shipped.format("orders"))
