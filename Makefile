@@ -103,6 +103,11 @@ lock: ## Resolve the dependencies anew and pin them.
 licences: install ## List the licences of the dependencies in docs/licences.md.
 	python scripts/licences > docs/licences.md
 
+.PHONY: audit
+audit: ## Compare the locked dependencies with the advisories of osv.dev.
+	scripts/uv tool run --quiet pip-audit --strict --require-hashes --disable-pip \
+		--vulnerability-service osv --requirement requirements.lock
+
 .PHONY: test-lowest
 test-lowest: install ## Test the reader and the warehouse with the lowest versions that pyproject.toml allows.
 	@mkdir -p .ecommerce
