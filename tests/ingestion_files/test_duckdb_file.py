@@ -209,6 +209,8 @@ def test_the_source_is_never_written_to(files: Files) -> None:
         ("shop.order", "", "source.db has no table 'shop.order'; did you mean 'shop.orders'?"),
         ("shop.orders", "sql_exclude_columns: nope",
          "the source has no nope (sql_exclude_columns); it has id, made, price, state"),
+        ("shop.orders", "sql_exclude_columns: 'id,made,price,state'",
+         "every column is excluded (sql_exclude_columns)"),
         ("shop.orders", WINDOW.replace("key: made", "key: when"),
          "the source has no column 'when' (incremental_key); it has id, made, price, state"),
         ("shop.orders", WINDOW.replace("key: made", "key: id"),
