@@ -37,7 +37,7 @@ SOON = settings(
     suppress_health_check=list(HealthCheck),
     max_examples=60 * FACTOR,
 )
-MANY = settings(SOON, max_examples=300 * FACTOR)
+MANY = settings(SOON, max_examples=150 * FACTOR)
 NAMES = st.sampled_from(sorted(VALID))
 # Pieces that mean something to YAML, Jinja, headers or Python.
 PIECES = st.sampled_from(

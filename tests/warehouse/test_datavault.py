@@ -266,7 +266,7 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
 
 
 class TestAnySplitIntoRuns:
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=30)
     @given(st.lists(sayings, min_size=1, max_size=12), st.sets(st.integers(1, 6)), st.randoms())
     def test_makes_the_same_satellite(
         self, rows: list[Saying], ends: set[int], random: Any

@@ -611,7 +611,7 @@ rows_of_a_source = st.lists(
 
 class TestAgainstAnOracle:
     @every_history
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=30)
     @given(snapshots=st.lists(rows_of_a_source, min_size=1, max_size=5))
     def test_any_snapshots(self, header: str, snapshots: list[list[Row]]) -> None:
         by_time, keyed = header == BY_TIME, header != BY_COLUMN
