@@ -67,11 +67,16 @@ def test_a_reader_keeps_the_copy_that_he_has_open(
     pipeline: Tiny, instance: dg.DagsterInstance
 ) -> None:
     run(pipeline, instance)
-    with duckdb.connect(str(copy_of(pipeline)), read_only=True) as reader:
+    copy = copy_of(pipeline)
+    with duckdb.connect(str(copy), read_only=True) as reader, copy.open("rb") as file:
+        content = file.read()
         pipeline.sql("main.b", "SELECT 2 AS n")
         assert run(pipeline, instance)
         assert reader.execute("FROM main.b").fetchall() == [(1,)]
-    assert query(copy_of(pipeline), "FROM main.b") == [(2,)]
+        # Blocks that he has not read yet are as they were, too.
+        file.seek(0)
+        assert file.read() == content
+    assert query(copy, "FROM main.b") == [(2,)]
 
 
 def test_a_query_reads_the_copy_while_another_program_has_the_warehouse(
