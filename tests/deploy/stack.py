@@ -6,13 +6,14 @@ What differs is what Docker's network and volumes would give: hosts, ports and f
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ _HOLDERS = """
 """
 RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+KEYS = "{ assetNodes { assetKey { path } isExecutable } }"
 BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
     backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
     ... on PythonError { message } } }"""
@@ -176,6 +178,23 @@ class Stack:
         assert launched["__typename"] == "LaunchRunSuccess", answer
         return str(launched["run"]["runId"])
 
+    def backfill(self, days: Sequence[str]) -> str:
+        """What the dialog for a backfill of all assets sends. Its id."""
+        answer = self.graphql(KEYS, {})
+        keys = [node["assetKey"] for node in answer["data"]["assetNodes"] if node["isExecutable"]]
+        answer = self.graphql(
+            BACKFILL,
+            {
+                "assetSelection": keys,
+                "partitionNames": days,
+                "title": "all",
+                "allPartitions": False,
+            },
+        )
+        launched = answer["data"]["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", answer
+        return str(launched["backfillId"])
+
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
         variables = self.environment_of("daemon")
@@ -261,6 +280,7 @@ def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
 @contextmanager
 def _s3() -> Iterator[str]:
     """A store like S3 with one bucket; its endpoint."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     store = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
     store.start()
     try:

@@ -1,0 +1,133 @@
+"""Days filled by several workers at once on a DuckLake: how long, and are the tables those of one
+process on a DuckDB file?
+
+    python benchmarks/workers.py --days 30 --workers 4
+    python benchmarks/workers.py --days 30 --executor multiprocess
+
+Starts the processes of docker-compose.yml, and asks for all days through the webserver. Everything
+is in a temporary folder. Exit code 1 when a table differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from deploy.stack import Stack, lake_tables, stack
+from orchestration.helpers import Shop, eventually
+
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+
+FIRST = date(2025, 3, 1)
+HOURS = 3600
+
+
+def main() -> int:
+    """Fill the days in both ways, and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--orders", type=int, default=100, help="a day")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--executor", default="celery")
+    parser.add_argument("--partitions-per-run", default="1")
+    options = parser.parse_args()
+    days = [str(FIRST + timedelta(number)) for number in range(options.days)]
+    with tempfile.TemporaryDirectory(prefix="workers-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with EmbeddedPostgres(folder / "shop") as server:
+            shop = Shop(folder / "plain", server.environment(), server.dsn)
+            shop.generate(
+                *("--orders", str(options.orders * options.days)),
+                *("--starting-at", days[0], "--ending-at", f"{days[-1]}T23:59:59.999999"),
+            )
+            began = time.monotonic()
+            plain = shop.ecommerce("run", "--start-date", days[0], "--end-date", days[-1])
+            assert plain.succeeded, plain.text
+            print(f"one process, DuckDB file: {time.monotonic() - began:.0f} s", flush=True)
+            with stack(
+                folder / "stack",
+                shop,
+                ECOMMERCE_EXECUTOR=options.executor,
+                ECOMMERCE_PARTITIONS_PER_RUN=options.partitions_per_run,
+            ) as deployed:
+                deployed.start_all(options.workers if options.executor == "celery" else 0)
+                began = time.monotonic()
+                done = fill(deployed, days)
+                print(f"{options.executor}, DuckLake: {time.monotonic() - began:.0f} s", flush=True)
+                tell(deployed)
+                if not done:
+                    print(deployed.logs())
+                    return 1
+                return compare(shop.tables(), lake_tables(deployed))
+
+
+def fill(deployed: Stack, days: list[str]) -> bool:
+    """Whether a backfill of all assets over some days succeeds."""
+    name = deployed.backfill(days)
+    with deployed.instance() as instance:
+
+        def status() -> str:
+            found = instance.get_backfill(name)
+            assert found is not None
+            return found.status.value
+
+        eventually(lambda: status() not in {"REQUESTED", "CANCELING"}, HOURS, pause=2)
+        print(f"backfill: {status()}")
+        return status() == "COMPLETED_SUCCESS"
+
+
+def tell(deployed: Stack) -> None:
+    """What the runs were, and what the processes hold in memory."""
+    with deployed.instance() as instance:
+        runs = instance.get_runs()
+        retries = sum(
+            len(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY))
+            for run in runs
+        )
+    for run in runs:
+        if not run.is_success:
+            print(*failures_of(deployed, run.run_id), sep="\n")
+    print(f"{len(runs)} runs: {Counter(run.status.value for run in runs)}; {retries} retries")
+    for name, process in deployed.running.items():
+        print(f"  {name:<10} {resident(process.pid):4.0f} MiB")
+
+
+def failures_of(deployed: Stack, run_id: str) -> list[str]:
+    """What the steps of a run that failed say."""
+    with deployed.instance() as instance:
+        entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return [str(entry.user_message or entry.message) for entry in entries]
+
+
+def resident(pid: int) -> float:
+    """MiB of a process and of those that it started."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    own = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return own + sum(resident(int(child)) for child in children)
+
+
+def compare(plain: dict[str, tuple[int, int]], lake: dict[str, tuple[int, int]]) -> int:
+    """1 when a table differs."""
+    different = {name for name in plain.keys() | lake.keys() if plain.get(name) != lake.get(name)}
+    for name in sorted(different):
+        print(f"{name} differs: {plain.get(name)} in the file, {lake.get(name)} in the lake")
+    print(f"{len(plain) - len(different)} of {len(plain)} tables are the same")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
