@@ -1,4 +1,4 @@
-"""An ingestr asset whose source is another DuckDB file, or another table of its own file."""
+"""An ingestr asset whose source is another DuckDB file or DuckLake, or another table of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from ecommerce_dagster.bruin.connections import DuckDBConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
@@ -18,7 +19,8 @@ from ecommerce_dagster.ingestion.masks import DUCKDB_SHA256, without_column
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.selection import Key
 from ecommerce_dagster.ingestion.source import QUERY, one_statement, path_of
-from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.database import WarehouseError, described, kind_of
+from ecommerce_dagster.warehouse.ducklake import attach_lake, is_open
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.interface import Target
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
@@ -30,11 +32,11 @@ _HOLDER = re.compile(r"\(PID (\d+)\)")
 
 @dataclass(frozen=True)
 class DuckDBIngestion(Request):
-    """How to load one ingestr asset from the DuckDB file at `path`. Call it with the place for its
-    table."""
+    """How to load one ingestr asset from a DuckDB file or a DuckLake. Call it with the place for
+    its table."""
 
     asset: Asset
-    path: str
+    source: DuckDBConnection
     interval: Interval | None = None
     full_refresh: bool = False
     reconcile: bool = False
@@ -44,16 +46,25 @@ class DuckDBIngestion(Request):
         attached = ExitStack()
         if self._is_own(connection):
             return attached
-        if self.path == ":memory:" or "://" in self.path or self.path.startswith("md:"):
-            raise self.failure(f"the source is '{self.path}'; expected a file")
-        if not Path(self.path).is_file():
-            raise self.failure(f"the source {self.path} does not exist")
-        try:
-            connection.execute(f"ATTACH {literal(self.path)} AS {_ALIAS} (TYPE duckdb, READ_ONLY)")
-        except duckdb.Error as error:
-            raise self.failure(_unopened(self.path, str(error))) from None
+        if self.source.lakehouse is not None:
+            try:
+                attach_lake(connection, self.source.lakehouse, _ALIAS, read_only=True)
+            except WarehouseError as error:
+                raise self.failure(str(error)) from None
+        else:
+            self._attach_file(connection, self.source.path)
         attached.callback(connection.execute, f"DETACH {_ALIAS}")
         return attached
+
+    def _attach_file(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
+        if path == ":memory:" or "://" in path or path.startswith("md:"):
+            raise self.failure(f"the source is '{path}'; expected a file")
+        if not Path(path).is_file():
+            raise self.failure(f"the source {path} does not exist")
+        try:
+            connection.execute(f"ATTACH {literal(path)} AS {_ALIAS} (TYPE duckdb, READ_ONLY)")
+        except duckdb.Error as error:
+            raise self.failure(_unopened(path, str(error))) from None
 
     def cancel(self) -> None:
         """Nothing: a DuckDB that is attached hears the interrupt itself."""
@@ -77,12 +88,15 @@ class DuckDBIngestion(Request):
         return found is not None or self._is_own(connection)
 
     def _is_own(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Whether the source is the file that this connection writes to."""
+        """Whether the source is the database that this connection writes to."""
+        if self.source.lakehouse is not None:
+            return is_open(connection, self.source.lakehouse)
         row = connection.execute(
             "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+            " AND type = 'duckdb'"
         ).fetchone()
         own = row[0] if row else None
-        return bool(own and Path(own).resolve() == Path(self.path).resolve())
+        return bool(own and Path(own).resolve() == Path(self.source.path).resolve())
 
     def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
         source = self._source(connection)
@@ -132,7 +146,7 @@ class DuckDBIngestion(Request):
 
     def _columns(self, source: _Source) -> dict[str, str]:
         """The columns to read and their types."""
-        source.require_table(self.path)
+        source.require_table(_said(self.source))
         columns = source.columns()
         excluded = set(self.excluded)
         if unknown := excluded - columns.keys():
@@ -211,6 +225,10 @@ def _position(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
         0
     ]
     return str(database), str(schema)
+
+
+def _said(source: DuckDBConnection) -> str:
+    return source.lakehouse.address if source.lakehouse else source.path
 
 
 def _unopened(path: str, message: str) -> str:

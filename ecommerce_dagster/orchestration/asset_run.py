@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.commit import commit_of
+from ecommerce_dagster.bruin.connections import DuckDBConnection
 from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
@@ -31,7 +32,7 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     whole_range,
 )
-from ecommerce_dagster.orchestration.resources import DuckLakeResource
+from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
 from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouse.checks import Check, Rows
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
@@ -84,6 +85,13 @@ class AssetRun:
         if isinstance(resource, DuckLakeResource):
             return DuckDBWarehouse(resource.get_connection, self._turns(resource.lakehouse()))
         return DuckDBWarehouse(resource.get_connection)
+
+    def place_called(self, name: str) -> DuckDBConnection:
+        """Where the DuckDB of a connection of `.bruin.yml` is."""
+        resource = self.resource(name)
+        if isinstance(resource, WarehouseResource):
+            return resource.place()
+        return DuckDBConnection(resource.database)
 
     def _turns(self, lake: Lakehouse) -> LakeTurns:
         """Among all that build in a DuckLake. A snapshot says which run it is of, and which

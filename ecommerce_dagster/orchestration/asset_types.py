@@ -131,8 +131,7 @@ def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
     how = (run.source_window, run.full_refresh, reconcile)
     fill: Fill
     if source.platform == "duckdb":
-        path = run.resource(source.name).database
-        fill = DuckDBIngestion(asset, path, *how)
+        fill = DuckDBIngestion(asset, run.place_called(source.name), *how)
     else:
         kind = CopyIngestion if project.platform(asset) == "postgres" else Ingestion
         postgres = run.resource(source.name).settings()

@@ -18,6 +18,7 @@ from pydantic import Field, PrivateAttr
 
 from ecommerce_dagster.bruin.connections import (
     Connection,
+    DuckDBConnection,
     PostgresConnection,
     UnusableConnection,
     read_connections,
@@ -65,6 +66,10 @@ class WarehouseResource(DuckDBResource):
         except (OSError, WarehouseError, duckdb.Error) as error:
             log.warning(f"readers have no new copy of {self.database}: {error}")
 
+    def place(self) -> DuckDBConnection:
+        """Where the database is."""
+        return DuckDBConnection(self.database)
+
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
@@ -89,10 +94,14 @@ class DuckLakeResource(WarehouseResource):
     environment: str = Field(default="default", description="The environment in .bruin.yml.")
     published_copy: bool = Field(default=False, description="Always false.")
 
-    def lakehouse(self) -> Lakehouse:
+    def place(self) -> DuckDBConnection:
         """Where the DuckLake is and who asks. Raises UnusableConnection."""
         declared = declared_connection(self.config_file, self.environment, self.connection)
-        found = declared.duckdb(variables_for(Path(self.config_file))).lakehouse
+        return declared.duckdb(variables_for(Path(self.config_file)))
+
+    def lakehouse(self) -> Lakehouse:
+        """The DuckLake of the place. Raises UnusableConnection."""
+        found = self.place().lakehouse
         assert found is not None
         return found
 

@@ -99,8 +99,7 @@ class _Binder:
     def run(self, then: Callable[[EmptyWarehouse], None]) -> None:
         project, log = self._project, self._log
         names = [*self._others, *(asset.name for asset in project.assets)]
-        file = self._elsewhere.warehouse
-        with EmptyWarehouse(file.stem if file else None, names) as empty:
+        with EmptyWarehouse(self._elsewhere.database, names) as empty:
             session = empty.session()
             for name in self._others:
                 empty.make(session, name, Schema())

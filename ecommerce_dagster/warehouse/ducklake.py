@@ -18,7 +18,13 @@ import duckdb
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse, ObjectStore
-from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, connected, turn
+from ecommerce_dagster.warehouse.database import (
+    MissingWarehouse,
+    WarehouseError,
+    connected,
+    is_lake,
+    turn,
+)
 from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.lake_catalog import CONNECT_SECONDS, PostgresCatalog
@@ -96,6 +102,15 @@ def attach_lake(
     address = f"postgres:sslmode={catalog.ssl_mode} connect_timeout={CONNECT_SECONDS}"
     with PostgresCatalog(catalog, lake.schema).ready(create=not read_only):
         _attach(connection, lake, address, alias, options)
+
+
+def is_open(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> bool:
+    """Whether the tables of a connection are those of this lake: no two share their files."""
+    if not is_lake(connection):
+        return False
+    query = "SELECT data_path FROM ducklake_settings(current_database())"
+    ((path,),) = connection.execute(query).fetchall()
+    return str(path).rstrip("/") == lake.data_path.rstrip("/")
 
 
 def _load_extensions(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> None:

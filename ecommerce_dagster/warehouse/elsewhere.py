@@ -11,10 +11,12 @@ from pathlib import Path
 import duckdb
 
 from ecommerce_dagster.bruin.asset_files import asset_paths, possible_names
-from ecommerce_dagster.bruin.connections import UnusableConnection
+from ecommerce_dagster.bruin.connections import DuckDBConnection, UnusableConnection
 from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
+from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
 from ecommerce_dagster.warehouse.used_tables import key_of
 
 _NAME = re.compile(r"^(?:(?:--|#)\s*@bruin\.)?name:[ \t]*(.+)$", re.MULTILINE)
@@ -32,7 +34,14 @@ class Elsewhere:
 
     def __init__(self, project: Project, variables: Mapping[str, str]) -> None:
         self._project = project
-        self.warehouse = _warehouse_of(project, variables)
+        self._place = _place_of(project, variables)
+
+    @property
+    def database(self) -> str | None:
+        """What the warehouse is called in a query that names it."""
+        if self._place is None:
+            return None
+        return LAKE if self._place.lakehouse else Path(self._place.path).stem
 
     def has(self, name: str) -> bool:
         """Whether somebody else makes a table, or has made it."""
@@ -47,7 +56,7 @@ class Elsewhere:
 
         It stands in a schema that this pipeline fills, or is called like a table of another one.
         """
-        if self._stored is None and self.warehouse is not None and self.warehouse.exists():
+        if self._stored is None:
             return False
         *schema, table = name.lower().split(".")
         made = [asset.name.lower().split(".") for asset in self._project.assets]
@@ -77,11 +86,22 @@ class Elsewhere:
     @cached_property
     def _stored(self) -> set[str] | None:
         """The keys of the tables in the warehouse; None when it cannot be looked at now."""
-        if self.warehouse is None or not self.warehouse.is_file():
+        place = self._place
+        if place is None or not (place.lakehouse or Path(place.path).exists()):
+            return set()
+        try:
+            # Not in turn with others: what writes to a file now may take long.
+            opened = (
+                open_lake(place.lakehouse, read_only=True)
+                if place.lakehouse
+                else (duckdb.connect(place.path, read_only=True))
+            )
+            with opened as connection:
+                return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
+        except MissingWarehouse:
+            return set()
+        except (WarehouseError, duckdb.Error):
             return None
-        with suppress(duckdb.Error), duckdb.connect(self.warehouse, read_only=True) as connection:
-            return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
-        return None
 
 
 def other_names(project: Project, log: ProblemLog) -> list[str]:
@@ -106,14 +126,14 @@ def names_in(path: Path, directory: Path) -> Iterator[str]:
             yield name.strip(" \"'\r")
 
 
-def _warehouse_of(project: Project, variables: Mapping[str, str]) -> Path | None:
-    """The DuckDB file of the pipeline."""
+def _place_of(project: Project, variables: Mapping[str, str]) -> DuckDBConnection | None:
+    """Where the tables of the pipeline are, when that can be looked at from here."""
     for asset in project.assets:
         connection = project.connections.by_name.get(project.connection_name(asset))
         if connection is not None and connection.platform == "duckdb":
             try:
-                path = connection.duckdb(variables).path
+                place = connection.duckdb(variables)
             except UnusableConnection:
                 return None
-            return None if path == ":memory:" or path.startswith("md:") else Path(path)
+            return place if place.lakehouse or is_file(place.path) else None
     return None

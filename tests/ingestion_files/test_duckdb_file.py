@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ecommerce_dagster.bruin.connections import DuckDBConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
 from ecommerce_dagster.warehouse.database import open_warehouse
@@ -59,7 +60,7 @@ class Files:
         listed = "".join(f"  {one.strip()}\n" for one in parameters.split(", ") if one)
         text = f"name: raw.orders\ntype: ingestr\nparameters:\n  source_table: {table}\n{listed}"
         asset = asset_at(self.folder / "assets/orders.asset.yml", text)
-        return DuckDBIngestion(asset, path or self.source, interval, full_refresh)
+        return DuckDBIngestion(asset, DuckDBConnection(path or self.source), interval, full_refresh)
 
     def load(
         self,
