@@ -34,6 +34,8 @@ LAKE = "_lake"
 AUTHOR = "ecommerce_dagster"
 _LOGIN = "_lake_login"
 _SCANNERS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
+# What goes wrong with a catalogue or a store that was there a moment ago.
+_OF_OTHERS = (duckdb.IOException, duckdb.TransactionException)
 _OTHER_PATH = re.compile(r'existing data path in the catalog "([^"]*)"')
 
 
@@ -61,7 +63,10 @@ def open_lake(
         connection = stack.enter_context(connected(":memory:", settings=own))
         attach_lake(connection, lake, LAKE, read_only=read_only)
         connection.execute(f"USE {LAKE}")
-        yield connection
+        try:
+            yield connection
+        except _OF_OTHERS as error:
+            raise WarehouseError(f"the DuckLake at {lake.address}: {_first_line(error)}") from error
 
 
 def say(connection: duckdb.DuckDBPyConnection, message: str, about: Mapping[str, str]) -> None:
@@ -191,10 +196,11 @@ def _refusal(lake: Lakehouse, message: str) -> str:
             "name that path, or another catalogue (metadata_schema)"
         )
     secret = lake.catalog.password if isinstance(lake.catalog, PostgresConnection) else ""
-    for hidden in filter(None, (secret, *_hidden(lake.store))):
+    store = (lake.store.secret_key, lake.store.session_token) if lake.store else ()
+    for hidden in filter(None, (secret, *store)):
         message = message.replace(hidden, "***")
-    return f"the DuckLake at {lake.address} cannot be opened: {message.strip().splitlines()[0]}"
+    return f"the DuckLake at {lake.address} cannot be opened: {_first_line(message)}"
 
 
-def _hidden(store: ObjectStore | None) -> tuple[str, ...]:
-    return (store.secret_key, store.session_token) if store else ()
+def _first_line(message: object) -> str:
+    return str(message).strip().splitlines()[0]

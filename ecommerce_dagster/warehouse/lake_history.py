@@ -83,9 +83,7 @@ def roll_back(
         locks = [lock for name in names for lock in locks_for(name, None)]
         with holding(lake, locks, lambda: on_wait(f"{WAITING}runs to finish")) as require:
             turn = LakeTurn(f"roll back to snapshot {number}", {"snapshot": str(number)}, require)
-            return _in_one(
-                connection, turn, lambda: list(_restored(connection, lake, names, number))
-            )
+            return _restored(connection, lake, names, number, turn)
 
 
 def _chosen(
@@ -110,14 +108,20 @@ def _chosen(
     return sorted({names[table.lower()] for table in tables})
 
 
-def _in_one(
-    connection: duckdb.DuckDBPyConnection, turn: LakeTurn, work: Callable[[], list[str]]
+def _restored(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lakehouse,
+    names: Sequence[str],
+    number: int,
+    turn: LakeTurn,
 ) -> list[str]:
-    """Work in one transaction, again when another one was there first."""
+    """Restore tables and views in one transaction, again when another one was there first."""
     while True:
+        # Before it: a catalogue in SQLite is not read in a transaction that changes it.
+        relations = _relations(connection, lake)
         try:
             connection.execute("BEGIN")
-            done = work()
+            done = list(_restore(connection, relations, names, number))
             turn.before_commit(connection)
             connection.execute("COMMIT")
             return done
@@ -127,10 +131,12 @@ def _in_one(
                 raise
 
 
-def _restored(
-    connection: duckdb.DuckDBPyConnection, lake: Lakehouse, names: Sequence[str], number: int
+def _restore(
+    connection: duckdb.DuckDBPyConnection,
+    relations: Sequence[_Relation],
+    names: Sequence[str],
+    number: int,
 ) -> Iterator[str]:
-    relations = _relations(connection, lake)
     now = {known.name: known for known in relations if known.end is None}
     then = {known.name: known for known in relations if known.is_in(number)}
     for name in names:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
@@ -33,10 +36,12 @@ def build(
     sql: str,
     interval: Interval | None = None,
     render: Callable[[str], str] = str,
+    session: duckdb.DuckDBPyConnection | None = None,
 ) -> Published:
-    """Build one asset as a run does, by its interval when there is one."""
+    """Build one asset as a run does, by its interval when there is one; in a session that is open
+    already, if it is given."""
     asset = asset_of(header, sql)
     turns = LakeTurns(lake, {"run_id": "r1"}, interval)
     fill = SqlBuild(asset, render, interval, strict_window=interval is not None)
-    warehouse = DuckDBWarehouse(lambda: open_lake(lake), turns)
+    warehouse = DuckDBWarehouse(lambda: nullcontext(session) if session else open_lake(lake), turns)
     return warehouse.publish(asset, fill, checks_of(asset), render)

@@ -26,7 +26,7 @@ from ecommerce_dagster.warehouse.database import WarehouseError
 from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
 from ecommerce_dagster.warehouse.lake_turns import LakeTurns, locks_for
 from warehouse.helpers import TABLE, asset_of, day
-from warehouse.lakes import build
+from warehouse.lakes import build, rows
 
 BY_TIME = """
 materialization:
@@ -66,12 +66,6 @@ class TestOpening:
             with pytest.raises(duckdb.InvalidInputException, match="read-only"):
                 connection.execute("INSERT INTO mart.t VALUES (2)")
 
-    def test_many_processes_may_be_the_first(self, lake: Lakehouse) -> None:
-        with multiprocessing.get_context("spawn").Pool(4) as pool:
-            assert pool.map(_make_a_table, [(lake, n) for n in range(4)]) == [None] * 4
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(4,)]
-
     def test_there_must_be_one_to_read(self, lake: Lakehouse) -> None:
         assert "does not exist yet; run the pipeline first" in refused(lake, read_only=True)
 
@@ -84,8 +78,7 @@ class TestOpening:
         )
         with open_lake(lake) as connection:
             connection.execute("CREATE TABLE t AS SELECT 1 AS n")
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("FROM t").fetchall() == [(1,)]
+        assert rows(lake, "FROM t") == [(1,)]
 
     def test_the_rows_of_a_catalogue_are_in_one_place(self, lake: Lakehouse) -> None:
         with open_lake(lake):
@@ -112,18 +105,21 @@ class TestSecrets:
 
 
 class TestManyWriters:
-    def test_partitions_of_one_table_are_filled_at_once_by_processes(self, lake: Lakehouse) -> None:
-        """Each day twice, so that each is deleted while others are inserted."""
-        days = [f"2024-01-{number:02}" for number in range(1, 7)]
-        with multiprocessing.get_context("spawn").Pool(2) as pool:
-            pool.map(_fill_days, [(lake, days), (lake, days[::-1])])
-        with open_lake(lake, read_only=True) as connection:
-            rows = connection.execute("SELECT ts::DATE::VARCHAR, count(*) FROM mart.t GROUP BY 1")
-            assert sorted(rows.fetchall()) == [(day, 24) for day in days]
-            last = connection.execute(
-                f"SELECT author, commit_message, commit_extra_info FROM {LAKE}.snapshots()"
-                " ORDER BY snapshot_id DESC LIMIT 1"
-            ).fetchall()
+    def test_processes_make_the_lake_and_fill_partitions_of_one_table_at_once(
+        self, lake: Lakehouse
+    ) -> None:
+        """Each day by each of them, so that days are deleted while others are inserted."""
+        days = [f"2024-01-{number:02}" for number in range(1, 6)]
+        jobs = [(lake, days[n:] + days[:n]) for n in range(3)]
+        with multiprocessing.get_context("spawn").Pool(3) as pool:
+            pool.map(_fill_days, jobs, chunksize=1)
+        found = rows(lake, "SELECT ts::DATE::VARCHAR, count(*) FROM mart.t GROUP BY 1 ORDER BY 1")
+        assert found == [(day, 24) for day in days]
+        last = rows(
+            lake,
+            f"SELECT author, commit_message, commit_extra_info FROM {LAKE}.snapshots()"
+            " ORDER BY snapshot_id DESC LIMIT 1",
+        )
         author, message, about = last[0]
         assert (author, message) == ("ecommerce_dagster", "build mart.t")
         assert json.loads(about) == {"asset": "mart.t", "run_id": "r1"}
@@ -136,13 +132,11 @@ class TestManyWriters:
         build(lake, MERGE, query.format(0))
         monkeypatch.setattr(lake_turns, "say", lambda *about: time.sleep(0.5))
         _at_once(lambda n: build(lake, MERGE, query.format(50)), 2)
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("SELECT count(*) FROM mart.t").fetchall() == [(50,)]
+        assert rows(lake, "SELECT count(*) FROM mart.t") == [(50,)]
 
     def test_tables_of_a_new_schema_are_made_at_once(self, lake: Lakehouse) -> None:
         _at_once(lambda n: build(lake, f"name: mart.t{n}\n{TABLE}", "SELECT 1 AS n"), 3)
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(3,)]
+        assert rows(lake, "SELECT count(*) FROM duckdb_tables()") == [(3,)]
 
     def test_a_conflict_is_tried_again_from_the_beginning(
         self, lake: Lakehouse, monkeypatch: pytest.MonkeyPatch
@@ -162,8 +156,7 @@ class TestManyWriters:
         query = "SELECT max(n) + 1 AS n FROM mart.t"
         assert build(lake, header, query).published
         assert len(tried) == 2
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("FROM mart.t ORDER BY n").fetchall() == [(7,), (8,)]
+        assert rows(lake, "FROM mart.t ORDER BY n") == [(7,), (8,)]
 
     def test_who_waits_for_the_same_table_is_told(self, lake: Lakehouse) -> None:
         told: list[str] = []
@@ -183,16 +176,24 @@ class TestManyWriters:
         """Somebody else may have it by now."""
 
         def end_sessions(template: str) -> str:
-            with psycopg.connect(server.dsn, autocommit=True) as admin:
-                admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-                )
+            _end_sessions(server, "pg_locks WHERE locktype = 'advisory'")
             return template
 
         with pytest.raises(WarehouseError, match="the catalogue of the DuckLake .* be reached"):
             build(lake, TABLE, "SELECT 1 AS n", render=end_sessions)
-        with open_lake(lake, read_only=True) as connection:
-            assert connection.execute("FROM duckdb_tables()").fetchall() == []
+        assert rows(lake, "FROM duckdb_tables()") == []
+
+
+def test_a_catalogue_that_goes_away_is_an_error_for_the_user(
+    lake: Lakehouse, server: PostgresServer
+) -> None:
+    with pytest.raises(WarehouseError, match="^the DuckLake at 127.0.0.1:.*: TransactionContext"):
+        with open_lake(lake) as connection:
+            connection.execute("BEGIN")
+            connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+            _end_sessions(server, "pg_stat_activity WHERE datname = current_database()")
+            connection.execute("COMMIT")
+    assert rows(lake, "FROM duckdb_tables()") == []
 
 
 @pytest.mark.parametrize(
@@ -214,6 +215,12 @@ def test_who_waits_for_whom(one: Interval | None, other: Interval | None, meet: 
     assert any(not (mine[name].shared and theirs[name].shared) for name in both) is meet
 
 
+def _end_sessions(server: PostgresServer, found: str) -> None:
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        query = f"SELECT pg_terminate_backend(pid) FROM {found} AND pid <> pg_backend_pid()"
+        admin.execute(query.encode())
+
+
 def _at_once(work: Callable[[int], object], times: int) -> None:
     with ThreadPoolExecutor(times) as pool:
         list(pool.map(work, range(times)))
@@ -221,13 +228,9 @@ def _at_once(work: Callable[[int], object], times: int) -> None:
 
 def _fill_days(job: tuple[Lakehouse, list[str]]) -> None:
     lake, days = job
-    query = "SELECT range AS ts, '{}' AS told FROM range('{}'::TIMESTAMP, '{}'::TIMESTAMP, INTERVAL 1 HOUR)"
-    for text in days:
-        window = day(text)
-        build(lake, BY_TIME, query.format(text, window.start.date(), window.end.date()), window)
-
-
-def _make_a_table(job: tuple[Lakehouse, int]) -> None:
-    lake, number = job
-    with open_lake(lake) as connection:
-        connection.execute(f"CREATE TABLE t{number} AS SELECT 1 AS n")
+    hours = "range('{}'::TIMESTAMP, '{}'::TIMESTAMP, INTERVAL 1 HOUR)"
+    with open_lake(lake) as session:
+        for text in days:
+            window = day(text)
+            query = f"SELECT range AS ts FROM {hours.format(window.start, window.end)}"
+            build(lake, BY_TIME, query, window, session=session)
