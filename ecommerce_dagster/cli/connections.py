@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.connections import Connection, DuckDBConnection, UnusableConnection
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import as_table
 from ecommerce_dagster.ingestion.postgres import SourceError, session
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.warehouse.database import WarehouseError
+from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
 from ecommerce_dagster.warehouse.place import open_place
 
 
@@ -56,13 +56,23 @@ def _problem(connection: Connection) -> str | None:
             with session(connection.postgres(variables)) as postgres:
                 postgres.execute("SELECT 1")
         elif connection.platform == "duckdb":
-            place = connection.duckdb(variables)
-            # A run makes the file; nothing here does.
-            if place.lakehouse or Path(place.path).exists() or not Path(place.path).parent.is_dir():
-                with open_place(place, read_only=True) as duck:
-                    duck.execute("SELECT 1")
+            _try_duckdb(connection.duckdb(variables))
         else:
             return f"connections of type {connection.platform} are not supported"
     except (UnusableConnection, SourceError, WarehouseError) as error:
         return str(error)
     return None
+
+
+def _try_duckdb(place: DuckDBConnection) -> None:
+    """A run makes what does not exist; nothing here does. Raises WarehouseError."""
+    folder = Path(place.path).parent
+    is_new = is_file(place.path) and folder.is_dir() and not Path(place.path).exists()
+    if is_new and not place.lakehouse:
+        return
+    try:
+        with open_place(place, read_only=True) as duck:
+            duck.execute("SELECT 1")
+    except MissingWarehouse:
+        if not place.lakehouse:
+            raise

@@ -178,10 +178,10 @@ def resources_of(project: Project) -> dict[str, Any]:
 
 
 def _database(connection: Connection, variables: Mapping[str, str]) -> str:
-    """The path of the file, the address of the DuckLake; what is written of either while a variable
-    in it is not set."""
+    """The path of the file, or the address of the DuckLake; what is known of either while a
+    variable in it is not set."""
     try:
         place = connection.duckdb(variables)
     except UnusableConnection:
-        return str(connection.settings.get("path"))
+        return "ducklake" if connection.is_lakehouse else str(connection.settings.get("path"))
     return f"ducklake: {place.lakehouse.address}" if place.lakehouse else place.path

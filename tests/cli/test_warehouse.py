@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from orchestration.helpers import LAKE_CONFIG, Tiny
@@ -67,9 +68,15 @@ def test_a_file_has_no_snapshots(tiny: Tiny) -> None:
     assert ".bruin.yml:7: the connection 'duckdb-default' is no DuckLake" in outcome.stderr
 
 
-def test_a_connection_can_be_tried_once_there_is_a_lake(lake: Tiny) -> None:
+def test_a_connection_can_be_tried_before_there_is_a_lake_and_after(
+    lake: Tiny, tmp_path: Path
+) -> None:
     assert lake.ecommerce("connections", "test").stdout == "duckdb-default: works\n"
-    (lake.folder / "lake.db").unlink()
-    assert "lake.db does not exist yet; run the pipeline first" in (
-        lake.ecommerce("connections", "test").stdout
-    )
+    new = Tiny(tmp_path / "new")
+    new.write(".bruin.yml", LAKE_CONFIG)
+    assert new.ecommerce("connections", "test").stdout == "duckdb-default: works\n"
+    assert not (new.folder / "lake.db").exists()
+    new.write("lake.db", "this is no database")
+    broken = new.ecommerce("connections", "test")
+    assert broken.code == 1
+    assert "cannot be opened: " in broken.stdout

@@ -25,10 +25,14 @@ materialization:
 def lake(tmp_path: Path) -> Lakehouse:
     """Snapshots: 1 makes mart.t, 2 mart.same, 3 another mart.t, 4 a view."""
     lake = lake_in(tmp_path)
-    build(lake, TABLE, "SELECT 1 AS n UNION ALL SELECT 2")
-    build(lake, f"name: mart.same\n{TABLE}", "SELECT 1 AS n")
-    build(lake, TABLE, "SELECT 3 AS n, 'x' AS more")
-    build(lake, f"name: mart.v\n{VIEW}", "SELECT more FROM mart.t")
+    with open_lake(lake) as session:
+        for header, query in (
+            (TABLE, "SELECT 1 AS n UNION ALL SELECT 2"),
+            (f"name: mart.same\n{TABLE}", "SELECT 1 AS n"),
+            (TABLE, "SELECT 3 AS n, 'x' AS more"),
+            (f"name: mart.v\n{VIEW}", "SELECT more FROM mart.t"),
+        ):
+            build(lake, header, query, session=session)
     return lake
 
 
@@ -89,8 +93,9 @@ def test_what_does_not_exist_is_refused(lake: Lakehouse) -> None:
 
 def test_upkeep_forgets_what_is_old_and_merges_small_files(lake: Lakehouse) -> None:
     append = "name: mart.a\nmaterialization: {type: table, strategy: append}"
-    for _ in range(3):
-        build(lake, append, "SELECT range AS n FROM range(20)")
+    with open_lake(lake) as session:
+        for _ in range(3):
+            build(lake, append, "SELECT range AS n FROM range(20)", session=session)
     files = "SELECT count(*) FROM ducklake_list_files('_lake', 'a', schema => 'mart')"
     assert rows(lake, files) == [(3,)]
     before = rows(lake, "FROM mart.a ORDER BY n")
