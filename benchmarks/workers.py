@@ -22,7 +22,8 @@ from pathlib import Path
 import dagster as dg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from deploy.stack import Stack, lake_tables, stack
+from deploy.machine import lake_tables, stack
+from deploy.stack import Stack
 from orchestration.helpers import Shop, eventually
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres

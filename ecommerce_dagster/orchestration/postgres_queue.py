@@ -18,7 +18,7 @@ import psycopg
 from kombu.transport import TRANSPORT_ALIASES, virtual
 
 # The first half of our advisory locks; the other half is the number of the task.
-_LOCKS = 0x0CE1E41
+LOCKS = 0x0CE1E41
 # A machine that lost its power is noticed within a minute.
 _ALIVE: dict[str, Any] = {
     "connect_timeout": 10,
@@ -26,7 +26,7 @@ _ALIVE: dict[str, Any] = {
 }
 _TABLE = f"""
     BEGIN;
-    SELECT pg_advisory_xact_lock({_LOCKS}, 0);
+    SELECT pg_advisory_xact_lock({LOCKS}, 0);
     CREATE TABLE IF NOT EXISTS ecommerce_tasks (
         id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY (CYCLE),
         queue text NOT NULL,
@@ -42,12 +42,12 @@ _TAKE = f"""
     SELECT id FROM (
         SELECT id FROM ecommerce_tasks WHERE queue = %s ORDER BY priority DESC, id OFFSET 0
     ) AS tasks
-    WHERE id != ALL(%s) AND pg_try_advisory_lock({_LOCKS}, id)
+    WHERE id != ALL(%s) AND pg_try_advisory_lock({LOCKS}, id)
     LIMIT 1
 """
 _READ = "SELECT message FROM ecommerce_tasks WHERE id = %s"
 _DELETE = "DELETE FROM ecommerce_tasks WHERE id = %s"
-_FREE = f"SELECT pg_advisory_unlock({_LOCKS}, %s)"
+_FREE = f"SELECT pg_advisory_unlock({LOCKS}, %s)"
 
 
 class QoS(virtual.QoS):  # type: ignore[misc]  # kombu has types in part

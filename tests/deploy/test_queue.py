@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -11,11 +12,13 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from dagster_celery.make_app import make_app
 from kombu import Connection
 from kombu.simple import SimpleQueue
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.orchestration import postgres_queue
+from ecommerce_dagster.orchestration.celery_executor import urls
 
 TAKE = """
 import sys
@@ -138,3 +141,15 @@ def test_the_password_is_not_shown(dsn: str, server: PostgresServer) -> None:
     with Connection(dsn) as connection:
         connection.connect()
         assert server.password not in connection.as_uri()
+
+
+def test_what_celery_tells_all_workers_is_no_error(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECOMMERCE_CELERY_BROKER", dsn)
+    monkeypatch.setenv("ECOMMERCE_CELERY_BACKEND", "cache+memory://")
+    broker, backend = urls(os.environ)
+    with make_app({"broker": broker, "backend": backend}) as app:
+        app.AsyncResult("a step of a run that was terminated").revoke()
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT * FROM ecommerce_tasks").fetchall() == []

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from orchestration.helpers import DAY, Shop, eventually, processes_of
 
-from deploy.stack import Stack, ended, lake_tables, stack
+from deploy.machine import ended, lake_tables, stack
+from deploy.stack import Stack
 
 PATIENCE = 240
 
