@@ -55,7 +55,7 @@ def open_lake(
     """
     with ExitStack() as stack:
         if isinstance(lake.catalog, CatalogFile):
-            _require_file(lake.catalog.path, read_only)
+            _make_folder(lake.catalog.path)
             stack.enter_context(turn(lake.catalog.path, on_wait))
         # What does not fit into memory would else be written to the current folder.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ducklake-"))
@@ -77,9 +77,7 @@ def say(connection: duckdb.DuckDBPyConnection, message: str, about: Mapping[str,
     )
 
 
-def _require_file(path: str, read_only: bool) -> None:
-    if read_only and not Path(path).exists():
-        raise MissingWarehouse(path)
+def _make_folder(path: str) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,6 +98,8 @@ def attach_lake(
     if read_only:
         options.append("READ_ONLY")
     if isinstance(catalog, CatalogFile):
+        if read_only and not Path(catalog.path).exists():
+            raise MissingWarehouse(catalog.path)
         prefix = "" if catalog.kind == "duckdb" else f"{catalog.kind}:"
         _attach(connection, lake, f"{prefix}{catalog.path}", alias, options)
         return

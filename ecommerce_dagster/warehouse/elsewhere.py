@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
-from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
+from ecommerce_dagster.warehouse.ducklake import LAKE, attach_lake
 from ecommerce_dagster.warehouse.used_tables import key_of
 
 _NAME = re.compile(r"^(?:(?:--|#)\s*@bruin\.)?name:[ \t]*(.+)$", re.MULTILINE)
@@ -91,12 +91,10 @@ class Elsewhere:
             return set()
         try:
             # Not in turn with others: what writes to a file now may take long.
-            opened = (
-                open_lake(place.lakehouse, read_only=True)
-                if place.lakehouse
-                else (duckdb.connect(place.path, read_only=True))
-            )
-            with opened as connection:
+            path = ":memory:" if place.lakehouse else place.path
+            with duckdb.connect(path, read_only=not place.lakehouse) as connection:
+                if place.lakehouse:
+                    attach_lake(connection, place.lakehouse, LAKE, read_only=True)
                 return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
         except MissingWarehouse:
             return set()

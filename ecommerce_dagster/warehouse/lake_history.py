@@ -17,6 +17,7 @@ from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.lake_turns import LakeTurn, holding, locks_for
 from ecommerce_dagster.warehouse.publish import roll_back as end_transaction
 
+_ROWS = "_former_rows"
 _SNAPSHOTS = f"""
 SELECT snapshot_id, snapshot_time, commit_message, commit_extra_info, changes
 FROM {LAKE}.snapshots() ORDER BY snapshot_id DESC
@@ -161,8 +162,11 @@ def _restore_table(
     """The rows go back into the table as it is, unless it has other columns."""
     table, before = relation(name), f"{relation(name)} AT (VERSION => {number})"
     if is_there and described(connection, table) == described(connection, before):
+        # Beforehand: what this transaction deletes is gone from former snapshots too, for it.
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS FROM {before}")
         connection.execute(f"DELETE FROM {table}")
-        row = connection.execute(f"INSERT INTO {table} FROM {before}").fetchone()
+        row = connection.execute(f"INSERT INTO {table} FROM temp.{_ROWS}").fetchone()
+        connection.execute(f"DROP TABLE temp.{_ROWS}")
     else:
         _ensure_schema(connection, name)
         row = connection.execute(f"CREATE OR REPLACE TABLE {table} AS FROM {before}").fetchone()

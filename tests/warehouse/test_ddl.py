@@ -169,7 +169,6 @@ class TestTheFirstRun:
 
 
 class TestTheNextRuns:
-    @in_both
     @pytest.mark.parametrize("full_refresh", [False, True])
     def test_leave_the_rows_alone(self, w: Warehouse, full_refresh: bool) -> None:
         w.run(ORDERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
@@ -75,6 +76,26 @@ def test_one_table_goes_back_alone(lake: Lakehouse) -> None:
     build(lake, TABLE, "SELECT 4 AS n, 'y' AS more")
     assert roll_back(lake, 4, ["MART.t"]) == ["mart.t: 1 rows"]
     assert rows(lake, "FROM mart.t, mart.v") == [(3, "x", "x")]
+
+
+@pytest.mark.parametrize("count", [1, 100], ids=["in the catalogue", "in files"])
+def test_rows_that_were_added_go_and_those_that_were_deleted_come_back(
+    tmp_path: Path, count: int
+) -> None:
+    """The table stays the same one, with what is declared of it."""
+    lake = lake_in(tmp_path)
+    with open_lake(lake) as connection:
+        connection.execute("CREATE TABLE t (n INTEGER NOT NULL)")
+        connection.execute(f"INSERT INTO t FROM range({count})")
+        connection.execute(f"INSERT INTO t FROM range({count})")
+        connection.execute("DELETE FROM t WHERE n = 0")
+    for number, there in ((2, 1), (3, 2), (4, 0), (2, 1)):
+        roll_back(lake, number, [])
+        assert rows(lake, "SELECT count(*), count(*) FILTER (n = 0) FROM t") == [
+            (count * (2 - (number == 2)) - (2 if number == 4 else 0), there)
+        ]
+    with open_lake(lake) as connection, pytest.raises(duckdb.ConstraintException):
+        connection.execute("INSERT INTO t VALUES (NULL)")
 
 
 def test_a_table_that_is_gone_comes_back(lake: Lakehouse) -> None:

@@ -34,7 +34,6 @@ class TestRejected:
         assert failed.bad_rows_sql == 'SELECT * FROM "mart"."t"\nWHERE "n" <= 0'
         assert (passed.passed, passed.rejects) == (True, False)
 
-    @in_both
     def test_a_first_build_that_fails_leaves_nothing(self, w: Warehouse) -> None:
         assert not w.run(CHECKED, "SELECT 0 AS n").published
         assert w.kind() is None
@@ -147,7 +146,6 @@ class TestAlways:
         assert not w.run(header, "SELECT -1 AS n").published
 
 
-@in_both
 class TestCheckOnly:
     def test_it_answers_for_the_table_as_it_stands(self, w: Warehouse) -> None:
         w.run(TABLE, values("n", "1", "-1"))

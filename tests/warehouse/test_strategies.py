@@ -76,7 +76,6 @@ class TestEveryStrategy:
         w.run(header, values(names, "2, 'b'"), full_refresh=True)
         assert w.rows() == [(1, "a"), (2, "b")][header == f"{TRUNCATE}\n{word}: true" :]
 
-    @in_both
     @every_strategy
     def test_replaces_a_view_of_its_name(self, w: Warehouse, header: str, names: str) -> None:
         w.run(VIEW, "SELECT 7 AS seven")
@@ -140,7 +139,6 @@ class TestAppend:
         assert w.rows() == [(1,), (2,)]
 
 
-@in_both
 class TestTruncateInsert:
     def test_the_last_rows_in_the_first_shape(self, w: Warehouse) -> None:
         w.run(TRUNCATE, "SELECT 1 AS a, 'x' AS b")
@@ -303,7 +301,6 @@ class TestTimeInterval:
         events.run(header, FILTERED, interval=day("2024-01-01", days=3), strict_window=True)
         assert events.rows() == events.rows("events")
 
-    @in_both
     @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
     def test_a_rerun_is_exact(self, events: Warehouse, header: str) -> None:
         events.run(header, FILTERED, interval=day("2024-01-01", days=3))
@@ -436,7 +433,6 @@ class TestTimeInterval:
             w.run(BY_TIME, "SELECT 1 AS id", interval=day("2024-01-01"))
 
 
-@in_both
 class TestView:
     def test_it_follows_its_tables(self, w: Warehouse) -> None:
         w.sql("CREATE TABLE n AS SELECT 1 AS i")
