@@ -105,10 +105,13 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """kill -9, as of a machine that loses its power: all processes of a service at once."""
-        process = self.running.pop(name)
+        self.signal(name, signal.SIGKILL)
+        self.running.pop(name).wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to all processes of a service."""
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            os.killpg(self.running[name].pid, number)
 
     def kill_a_process_of(self, name: str) -> None:
         """kill -9 what executes the steps of a worker, as the system does when memory is full."""
