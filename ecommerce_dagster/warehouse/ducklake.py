@@ -95,8 +95,9 @@ def attach_lake(
     catalog = lake.catalog
     _load_extensions(connection, lake)
     options = [f"DATA_PATH {literal(lake.data_path)}"]
-    if read_only:
-        options.append("READ_ONLY")
+    # Few rows would else be in tables of the catalogue, which whoever moves them into files drops
+    # although others are reading them.
+    options.append("READ_ONLY" if read_only else "DATA_INLINING_ROW_LIMIT 0")
     if isinstance(catalog, CatalogFile):
         if read_only and not Path(catalog.path).exists():
             raise MissingWarehouse(catalog.path)

@@ -22,11 +22,10 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="session")
 def in_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """One DuckLake for all tests, in which few rows are stored as many are."""
+    """One DuckLake for all tests."""
     folder = tmp_path_factory.mktemp("lake")
     catalog = CatalogFile("duckdb", str(folder / "lake.db"))
     with open_lake(Lakehouse(catalog, str(folder / "data"))) as connection:
-        connection.execute(f"CALL {LAKE}.set_option('data_inlining_row_limit', 0)")
         yield connection
 
 

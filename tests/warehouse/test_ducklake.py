@@ -25,6 +25,7 @@ from ecommerce_dagster.warehouse import lake_turns
 from ecommerce_dagster.warehouse.database import WarehouseError
 from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
 from ecommerce_dagster.warehouse.lake_turns import LakeTurns, locks_for
+from ecommerce_dagster.warehouse.lake_upkeep import maintain
 from warehouse.helpers import TABLE, asset_of, day
 from warehouse.lakes import build, rows
 
@@ -157,6 +158,19 @@ class TestManyWriters:
         assert build(lake, header, query).published
         assert len(tried) == 2
         assert rows(lake, "FROM mart.t ORDER BY n") == [(7,), (8,)]
+
+    def test_upkeep_takes_nothing_away_from_who_reads(self, lake: Lakehouse) -> None:
+        build(lake, TABLE, "SELECT 1 AS n")
+        append = "materialization: {type: table, strategy: append}"
+        build(lake, append, "SELECT 2 AS n")
+        with open_lake(lake) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM mart.t").fetchall() == [(2,)]
+            assert maintain(lake).merged == 2
+            assert reader.execute("SELECT sum(n) FROM mart.t").fetchall() == [(3,)]
+            reader.execute("INSERT INTO mart.t VALUES (3)")
+            reader.execute("COMMIT")
+        assert rows(lake, "SELECT sum(n) FROM mart.t") == [(6,)]
 
     def test_who_waits_for_the_same_table_is_told(self, lake: Lakehouse) -> None:
         told: list[str] = []
