@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,8 +27,12 @@ _PATIENCE = 1800  # seconds for the runs of one round
 class Clock:
     """A clock that can be put forward, for processes with its variables in their environment.
 
-    `library` is libfaketime, of a version that leaves the monotonic clock alone.
+    `library` is libfaketime, of a version that leaves the monotonic clock alone. It reads its file
+    once in a second: it has no lock, and of two threads that read at once one may get the true
+    time (198 of 1,760,623 readings by four threads; none of 3,202,675 with the pause).
     """
+
+    _PAUSE = 1  # seconds between two readings of the file
 
     def __init__(self, library: Path, file: Path, now: datetime) -> None:
         self._file = file
@@ -37,7 +41,7 @@ class Clock:
         self.variables = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": str(self._PAUSE),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
@@ -50,6 +54,7 @@ class Clock:
         new = self._file.with_suffix(".new")
         new.write_text(f"{self._offset:+.3f}")
         new.replace(self._file)
+        time.sleep(self._PAUSE)
 
 
 @contextmanager
@@ -147,8 +152,15 @@ class ByDaemon(Simulation):
                 ticks = self.instance.get_ticks(
                     state.instigator_origin_id, state.selector_id, limit=2
                 )
+                self._check(ticks)
                 return list(ticks)
         return []
+
+    def _check(self, ticks: Sequence[InstigatorTick]) -> None:
+        """No tick is later than the clock: Dagster would not tick again until then."""
+        for tick in ticks:
+            if tick.timestamp > self.clock.now.timestamp() + 60:
+                raise RuntimeError(f"the clock ran ahead: a tick at {tick.timestamp}")
 
     def _requested(self, tag: str) -> list[date]:
         """The days of the runs with a tag that are new. All runs must have succeeded."""
