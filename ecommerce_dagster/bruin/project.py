@@ -61,6 +61,11 @@ class Project:
         """The assets by their names."""
         return {asset.name: asset for asset in self.assets}
 
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """The names of the assets that others depend on."""
+        return frozenset(d.asset for asset in self.assets for d in asset.depends if d.asset)
+
     @property
     def root(self) -> Path:
         """The folder that paths are shown relative to: the checkout, else the pipeline's own."""

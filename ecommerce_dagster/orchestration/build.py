@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,20 @@ def build_defs(
     )
 
 
+@contextmanager
+def _nothing_is_garbage() -> Iterator[None]:
+    """Without Python's search for garbage: all that is made here stays, and to look through it
+    again and again takes a third of the time (3.1 s instead of 2.1 s for a thousand files)."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_nothing_is_garbage()
 def load_project(
     pipeline_dir: str | Path,
     *,
@@ -105,6 +121,7 @@ def load_project(
     return replace(project, warnings=log.warnings)
 
 
+@_nothing_is_garbage()
 def definitions_of(
     project: Project,
     *,
@@ -115,22 +132,14 @@ def definitions_of(
 ) -> dg.Definitions:
     """The Dagster definitions of a project that has been read."""
     translator = translator or BruinTranslator()
-    supported = [asset for asset in project.assets if unsupported(project, asset) is None]
-    others = [asset for asset in project.assets if asset not in supported]
     variables = variables_for(project.connections.path)
+    policy = backfill_policy(variables)
     assets = dg.Definitions(
         assets=[
-            *(
-                build_asset(
-                    project,
-                    asset,
-                    translator,
-                    partitioned=partitioned,
-                    backfill_policy=backfill_policy(variables),
-                )
-                for asset in supported
-            ),
-            *(translator.get_asset_spec(asset, project) for asset in others),
+            build_asset(project, asset, translator, partitioned=partitioned, backfill_policy=policy)
+            if unsupported(project, asset) is None
+            else translator.get_asset_spec(asset, project)
+            for asset in project.assets
         ],
         resources={**resources_of(project), **(resources or {})},
         executor=executor_for(variables),

@@ -35,7 +35,7 @@ def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | 
     written = asset.meta.get("freshness")
     if written is not None:
         seconds = _written_seconds(str(written))
-    elif "mart" in asset.tags or not _is_read(asset, project):
+    elif "mart" in asset.tags or asset.name not in project.read:
         seconds = _seconds_by_schedule(project)
     else:
         seconds = None
@@ -63,10 +63,6 @@ def lint_automation(asset: Asset, log: ProblemLog) -> None:
     if (automation := asset.meta.get("automation")) not in {None, "eager"}:
         message = f"the automation '{automation}' is unknown; expected eager"
         log.error(*asset.at("meta", "automation"), "valid-automation", message)
-
-
-def _is_read(asset: Asset, project: Project) -> bool:
-    return any(d.asset == asset.name for other in project.assets for d in other.depends)
 
 
 def _written_seconds(text: str) -> float | None:
