@@ -26,6 +26,10 @@ test: install ## Set up and run the tests.
 test-deploy: install ## Test the deployment: the processes of docker-compose.yml, without Docker.
 	pytest tests/deploy
 
+.PHONY: bench
+bench: install ## Measure everything beside the alternatives (half an hour; writes docs/performance.md).
+	python benchmarks/speed
+
 .PHONY: lint
 lint: install ## Style, types and the direction of imports.
 	ruff check .

@@ -1,15 +1,15 @@
 """How long a load takes when everything is read, and when one row in a hundred has changed.
 
-    python benchmarks/incremental.py [ROWS]
+    python benchmarks/incremental.py 100000 1000000
 
-ROWS (100000) and ten times as many, in a PostgreSQL of its own. Prints the median of three loads of
-each kind, in seconds, and how many times longer the full one takes.
+Tables of so many rows, in a PostgreSQL of its own. Prints the median of three loads of each kind,
+in seconds, and what the part costs of the whole.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -75,6 +75,7 @@ def measure(
     postgres: psycopg.Connection,
     duck: duckdb.DuckDBPyConnection,
     rows: int,
+    markdown: bool,
 ) -> None:
     for words, strategy in _STRATEGIES.items():
         name = f"t_{rows}_{strategy.partition('+')[0]}"
@@ -95,13 +96,25 @@ def measure(
             if strategy == "merge":
                 keys.append(seconds(duck, Ingestion(asset, source, reconcile=True))[0])
         whole, some = statistics.median(full), statistics.median(part)
-        ratio = f"full {whole:.2f} s, 1 % {some:.2f} s ({whole / some:.1f}x)"
-        told = f", with all keys compared {statistics.median(keys):.2f} s" if keys else ""
-        print(f"{rows:>9,} rows, {words}: {ratio}{told}")
+        told = f"{statistics.median(keys):.2f}" if keys else ""
+        cells = (
+            f"{rows:,} rows, {words}",
+            f"{whole:.2f}",
+            f"{some:.2f}",
+            f"{some / whole:.2f}",
+            told,
+        )
+        print(f"| {' | '.join(cells)} |" if markdown else "  ".join(cells))
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    head = ("", "full, seconds", "1 %, seconds", "ratio", "1 % and all keys compared")
+    if options.markdown:
+        print(f"| {' | '.join(head)} |\n| --- | --: | --: | --: | --: |")
     with tempfile.TemporaryDirectory(prefix="incremental-") as folder:
         Path(folder).chmod(0o755)
         with EmbeddedPostgres(Path(folder, "server")) as server:
@@ -112,8 +125,8 @@ def main() -> None:
                 psycopg.connect(server.dsn, autocommit=True) as postgres,
                 open_warehouse(str(Path(folder, "warehouse.duckdb"))) as duck,
             ):
-                for factor in (1, 10):
-                    measure(source, postgres, duck, factor * rows)
+                for rows in options.rows:
+                    measure(source, postgres, duck, rows, options.markdown)
 
 
 if __name__ == "__main__":

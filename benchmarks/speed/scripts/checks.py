@@ -1,0 +1,77 @@
+"""All checks of a warehouse that was built, in one process: ours, or a naive query for each rule.
+
+    python checks.py ours|naive|publish|trust WAREHOUSE
+
+`publish` builds all SQL assets anew with their checks in one transaction, so that nothing unchecked
+is seen; `trust` builds and commits first, and then checks. Prints the seconds, without the start.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+
+from ecommerce_dagster.bruin.models import Asset, ColumnCheck
+from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.orchestration.build import load_project
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
+from ecommerce_dagster.warehouse.identifiers import quoted, relation
+from ecommerce_dagster.warehouse.publish import check_only, publish
+from ecommerce_dagster.warehouse.rules import RULES
+from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+
+how, warehouse = sys.argv[1:]
+project = load_project(Path(__file__).resolve().parents[3] / "asset_specs")
+assets = [a for a in project.assets if a.name.startswith(("raw.", "stg.", "mart."))]
+context = RunContext(full_refresh=True, variables=project.variables)
+
+
+def naive(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
+    """One query for each rule, as most tools ask it: count the rows that break it."""
+    bad = 0
+    for check in checks_of(asset):
+        table = relation(asset.name)
+        if check.column is None:
+            query = project.render(check.rule.query, context, asset)  # type: ignore[union-attr]
+        elif check.rule.name == "unique":
+            name = quoted(check.column.name)
+            query = f"SELECT count({name}) - count(DISTINCT {name}) FROM {table}"
+        else:
+            assert isinstance(check.rule, ColumnCheck)
+            broken = RULES[check.rule.name].broken(check.column, check.rule)
+            query = f"SELECT count(*) FROM {table} WHERE {broken}"
+        duck.execute(query).fetchall()
+        bad += 1
+    return bad
+
+
+def ours(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
+    results = check_only(duck, asset, checks_of(asset), lambda t: project.render(t, context, asset))
+    assert all(result.passed for result in results)
+    return len(results)
+
+
+def built(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
+    if asset.type != "duckdb.sql":
+        return 0
+
+    def render(template: str) -> str:
+        return project.render(template, context, asset)
+
+    fill = on_duckdb(SqlBuild(asset, render, None, True))
+    if how == "publish":
+        return len(publish(duck, asset, fill, checks_of(asset), render).results)
+    publish(duck, asset, fill, [], render)
+    return len(check_only(duck, asset, checks_of(asset), render))
+
+
+ways = {"ours": ours, "naive": naive, "publish": built, "trust": built}
+with open_warehouse(warehouse) as duck:
+    began = time.perf_counter()
+    count = sum(ways[how](duck, asset) for asset in assets)
+    seconds = time.perf_counter() - began
+print(json.dumps({"seconds": seconds, "checks": count}))

@@ -1,0 +1,32 @@
+"""Tables into DuckDB as an ingestr asset loads them, without Dagster: DSN in the environment, then
+`python ours_load.py WAREHOUSE TABLE ...`."""
+
+import os
+import sys
+
+from psycopg.conninfo import conninfo_to_dict
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
+from ecommerce_dagster.warehouse.publish import publish
+
+warehouse, *tables = sys.argv[1:]
+place = conninfo_to_dict(os.environ["DSN"])
+source = PostgresConnection(
+    str(place["host"]),
+    int(str(place["port"])),
+    *map(str, (place["dbname"], place["user"])),
+    str(place["password"]),
+)
+with open_warehouse(warehouse) as duck:
+    for table in tables:
+        parameters = {"source_connection": "pg", "source_table": f"public.{table}"}
+        asset = Asset.model_validate(
+            {"name": f"raw.{table}", "type": "ingestr", "parameters": parameters}
+        )
+        fill = Ingestion(asset, source)
+        with fill.prepare(duck):
+            publish(duck, asset, on_duckdb(fill), [], lambda template: template)
