@@ -6,6 +6,7 @@ Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ class StateError(Exception):
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
+
+# Here, since it has to say where: Dagster's own place.
+_EVENTS = """
+event_log_storage:
+  module: ecommerce_dagster.orchestration.event_log
+  class: EventLog
+  config:
+    base_dir: {folder}
+"""
 
 
 def state_dir() -> Path:
@@ -98,9 +108,11 @@ def dagster_home() -> Path:
     home.mkdir(parents=True, exist_ok=True)
     # In one step: another process may read it just now.
     new = home / f"dagster.yaml.{os.getpid()}"
-    new.write_bytes((ROOT / "dagster.yaml").read_bytes())
+    text = (ROOT / "dagster.yaml").read_text()
+    new.write_text(text + _EVENTS.format(folder=json.dumps(str(home / "history" / "runs"))))
     new.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     return home
 
 

@@ -1,0 +1,160 @@
+"""Dagster's events, stored in fewer steps: what Dagster reads is the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster_shared.check import CheckError
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from ecommerce_dagster.orchestration.event_log import EventLog
+from orchestration.helpers import Shop, Tiny
+
+DAYS = """name: tiny
+schedule: daily
+start_date: "2025-03-01"
+"""
+PARTITIONED = """materialization:
+  type: table
+  strategy: time_interval
+  incremental_key: day
+  time_granularity: date
+columns: [{name: day, checks: [{name: not_null}, {name: unique}]}]
+"""
+
+
+@contextmanager
+def commits() -> Iterator[list[str]]:
+    """The files that were written to, one entry for each transaction."""
+    found: list[str] = []
+
+    def note(connection: object) -> None:
+        found.append(Path(connection.engine.url.database).stem)  # type: ignore[attr-defined]
+
+    event.listen(Engine, "commit", note)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "commit", note)
+
+
+def events_folder(tiny: Tiny) -> Path:
+    return tiny.folder / "state" / "dagster" / "history" / "runs"
+
+
+def run_of(tiny: Tiny) -> str:
+    (file,) = (f for f in events_folder(tiny).glob("*.db") if f.stem != "index")
+    return file.stem
+
+
+def test_dagsters_own_storage_reads_what_was_stored(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    tiny.write("pipeline/pipeline.yml", DAYS)
+    tiny.sql("mart.days", "SELECT DATE '2025-03-01' AS day", PARTITIONED, table=False)
+
+    outcome = tiny.ecommerce("run", "--start-date", "2025-03-01", "--end-date", "2025-03-05")
+
+    assert outcome.succeeded, outcome.text
+    storage = SqliteEventLogStorage(str(events_folder(tiny)))
+    stored = Counter(
+        entry.dagster_event.event_type
+        for entry in storage.get_logs_for_run(run_of(tiny))
+        if entry.dagster_event
+    )
+    assert stored[dg.DagsterEventType.ASSET_MATERIALIZATION] == 5
+    assert stored[dg.DagsterEventType.ASSET_CHECK_EVALUATION] == 2
+    assert stored[dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED] == 2
+    key = dg.AssetKey(["mart", "days"])
+    days = {f"2025-03-0{n}" for n in range(1, 6)}
+    assert storage.get_materialized_partitions(key) == days
+    check = dg.AssetCheckKey(key, "day__unique")
+    last, *_ = storage.get_asset_check_execution_history(check, limit=5)
+    assert last.status.value == "SUCCEEDED"
+
+
+def test_what_a_run_plans_and_the_partitions_it_fills_are_one_transaction_in_each_file(
+    tmp_path: Path,
+) -> None:
+    tiny = Tiny(tmp_path)
+    tiny.write("pipeline/pipeline.yml", DAYS)
+    tiny.sql("mart.days", "SELECT DATE '2025-03-01' AS day", PARTITIONED, table=False)
+
+    with commits() as few_days:
+        assert tiny.ecommerce("run", "--start-date", "2025-03-01").succeeded
+    with commits() as many_days:
+        dates = ("--start-date", "2025-03-01", "--end-date", "2025-06-30")
+        assert tiny.ecommerce("run", *dates).succeeded
+
+    assert len(many_days) <= len(few_days) + 2
+
+
+def test_an_event_is_one_transaction_in_each_file(tmp_path: Path) -> None:
+    storage = EventLog(str(tmp_path))
+    storage.store_event(_evaluation("first"))
+
+    with commits() as found:
+        storage.store_event(_evaluation("second"))
+
+    assert sorted(found) == ["a-run", "index"]
+
+
+def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    storage = EventLog(str(tmp_path))
+    storage.store_event(_evaluation("first"))
+
+    with pytest.raises(CheckError):
+        storage.store_event_batch([_evaluation("second"), "no event"])  # type: ignore[list-item]
+
+    assert len(storage.get_logs_for_run("a-run")) == 1
+    key = dg.AssetCheckKey(dg.AssetKey("a"), "second")
+    assert not storage.get_asset_check_execution_history(key, limit=5)
+    storage.store_event_batch([_evaluation("second"), _evaluation("third")])
+    assert len(storage.get_logs_for_run("a-run")) == 3
+
+
+def test_dagster_gets_two_lines_of_each_asset_and_no_event_that_it_need_not(day: Shop) -> None:
+    folder = day.home / "dagster" / "history" / "runs"
+    (file,) = (path for path in folder.glob("*.db") if path.stem != "index")
+    with sqlite3.connect(file) as connection:
+        query = "SELECT dagster_event_type, count(*) FROM event_logs GROUP BY 1"
+        found = Counter(dict(connection.execute(query).fetchall()))
+
+    assets, checks = found["STEP_SUCCESS"], found["ASSET_CHECK_EVALUATION"]
+    assert (assets, checks) == (24, 146)
+    assert found["ASSET_MATERIALIZATION_PLANNED"] == assets
+    assert found["ASSET_CHECK_EVALUATION_PLANNED"] == checks
+    assert found["STEP_OUTPUT"] == assets + checks
+    partitions, report = 4, 10  # of one day; what a Python asset prints at most
+    assert found["ASSET_MATERIALIZATION"] <= assets + partitions
+    assert found[None] <= 2 * assets + report
+    known = {None, "STEP_START", "STEP_SUCCESS", "STEP_OUTPUT", "ASSET_MATERIALIZATION"}
+    known |= {"ASSET_MATERIALIZATION_PLANNED"}
+    known |= {"ASSET_CHECK_EVALUATION", "ASSET_CHECK_EVALUATION_PLANNED"}
+    assert sum(count for kind, count in found.items() if kind not in known) <= 8  # of the run
+
+
+def _evaluation(name: str) -> EventLogEntry:
+    evaluation = dg.AssetCheckEvaluation(
+        check_name=name, asset_key=dg.AssetKey("a"), passed=True, metadata={}
+    )
+    return EventLogEntry(
+        error_info=None,
+        level=20,
+        user_message="",
+        run_id="a-run",
+        timestamp=1.0,
+        dagster_event=dg.DagsterEvent(
+            dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            "job",
+            event_specific_data=evaluation,
+        ),
+    )
