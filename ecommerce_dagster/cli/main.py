@@ -72,6 +72,7 @@ def dev(port: int) -> None:
     help="Whether assets that wait for something do.",
 )
 @click.option("--continue", "proceed", is_flag=True, help="What the last run did not finish.")
+@click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
 @click.option("--workers", type=click.IntRange(1), help="Ignored: a DuckDB file has one writer.")
 @output_option("text", "json")
 @pipeline_options

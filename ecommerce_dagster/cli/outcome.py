@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -32,6 +32,15 @@ class CheckOutcome:
         return None if rows is None else int(rows)
 
 
+@dataclass(frozen=True)
+class Spent:
+    """Seconds in which an asset waited for its source, was built, and was checked."""
+
+    source: float = 0.0
+    build: float = 0.0
+    checks: float = 0.0
+
+
 @dataclass
 class AssetOutcome:
     """One asset. `checks` holds those that the run was about.
@@ -44,6 +53,7 @@ class AssetOutcome:
     status: AssetStatus = "not_run"
     rows: int | None = None
     seconds: float | None = None
+    spent: Spent = Spent()
     error: str = ""
     checks: dict[str, CheckOutcome] = field(default_factory=dict)
     blocked_by: tuple[str, ...] = ()
@@ -78,6 +88,7 @@ def as_json(pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome])
                 "status": outcome.status,
                 "rows": outcome.rows,
                 "seconds": None if outcome.seconds is None else round(outcome.seconds, 3),
+                "spent": asdict(outcome.spent),
                 "error": outcome.error or None,
             }
             for outcome in outcomes

@@ -15,6 +15,7 @@ from rich.table import Table
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
+from ecommerce_dagster.cli.profile import profile_table
 
 _STYLES = {
     "success": ("PASS", "green"),
@@ -87,6 +88,11 @@ class Reporter:
                 below = [o.name for o in outcomes if outcome.name in o.blocked_by]
                 self._failure(outcome, below)
         self._totals(outcomes)
+
+    def profile(self, outcomes: Sequence[AssetOutcome]) -> None:
+        """Where the time went."""
+        self._print("")
+        self._console.print(profile_table(outcomes, time.monotonic() - self._began))
 
     def _line(self, outcome: AssetOutcome) -> None:
         word, colour = _STYLES[outcome.status]

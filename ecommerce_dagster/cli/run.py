@@ -17,7 +17,14 @@ from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
-from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome, as_json, succeeded, unanswered
+from ecommerce_dagster.cli.outcome import (
+    AssetOutcome,
+    CheckOutcome,
+    Spent,
+    as_json,
+    succeeded,
+    unanswered,
+)
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
@@ -58,6 +65,7 @@ class RunRequest:
     apply_modifiers: bool = False
     sensor_mode: Literal["once", "wait", "skip"] = "once"
     proceed: bool = False
+    profile: bool = False
 
 
 def run_and_report(
@@ -75,7 +83,10 @@ def run_and_report(
     reporter = Reporter(console, selected, request.interval)
     outcomes = run(project, selected, request, reporter)
     ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
-    reporter.finish([outcome for outcome in ordered if outcome.name in selected])
+    about = [outcome for outcome in ordered if outcome.name in selected]
+    reporter.finish(about)
+    if request.profile:
+        reporter.profile(about)
     if output == "json":
         interval = request.interval or yesterday()
         print(json.dumps(as_json(project.pipeline.name, interval, ordered), indent=2))
@@ -268,6 +279,10 @@ def _materialized(outcome: AssetOutcome, materialization: Any) -> None:
     rows = materialization.metadata.get("dagster/row_count")
     if rows is not None:
         outcome.rows = int(rows.value)
+    spent = (
+        materialization.metadata.get(f"{part}_seconds") for part in ("source", "build", "check")
+    )
+    outcome.spent = Spent(*(float(found.value) if found else 0.0 for found in spent))
 
 
 def _checked(outcome: AssetOutcome, evaluation: Any) -> None:

@@ -147,6 +147,7 @@ def run_from_options(
         apply_modifiers=options["apply_interval_modifiers"],
         sensor_mode=options["sensor_mode"],
         proceed=options["proceed"],
+        profile=options["profile"],
     )
     return run_and_report(project, request, options["output"])
 

@@ -131,7 +131,8 @@ class Published:
 
     `rows` and `columns` describe the table as built; both are empty for an asset without one.
     `summary` is what the asset says of its own work, as Markdown.
-    `rows_before` is how many it had before, None when it did not exist.
+    `rows_before` is how many it had before, None when it did not exist. `build_seconds` are without
+    those that the load waited for its source.
     """
 
     published: bool

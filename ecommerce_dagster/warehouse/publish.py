@@ -60,8 +60,8 @@ def publish(
             if loaded is None or not always:
                 started = time.perf_counter()
                 loaded = fill(connection)
-                build_seconds = time.perf_counter() - started
-                loaded = _with_changes(connection, asset, loaded, before)
+                elapsed = time.perf_counter() - started
+                build_seconds = elapsed - (loaded.source_seconds or 0.0)
                 if always:
                     turn.before_commit(connection)
                     connection.execute("COMMIT")
@@ -84,7 +84,7 @@ def publish(
             return Published(
                 not rejected,
                 results,
-                loaded,
+                _with_changes(loaded, before, columns),
                 rows,
                 columns,
                 build_seconds,
@@ -120,25 +120,20 @@ def check_only(
 def _shape(
     connection: duckdb.DuckDBPyConnection, asset: Asset
 ) -> tuple[int | None, dict[str, str]]:
-    columns = _columns(connection, asset)
-    if not columns or kind_of(connection, asset.name) == "view":
+    """How many rows the table has (None for a view), and the columns of either by name; none when
+    there is no such thing."""
+    kind = kind_of(connection, asset.name)
+    if kind is None:
+        return None, {}
+    columns = described(connection, relation(asset.name))
+    if kind == "view":
         return None, columns
     row = connection.execute(f"SELECT count(*) FROM {relation(asset.name)}").fetchone()
     return (int(row[0]) if row else None), columns
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, str]:
-    """The columns of the table or view, by name; none when there is no such thing."""
-    if kind_of(connection, asset.name) is None:
-        return {}
-    return described(connection, relation(asset.name))
-
-
-def _with_changes(
-    connection: duckdb.DuckDBPyConnection, asset: Asset, loaded: Loaded, before: dict[str, str]
-) -> Loaded:
+def _with_changes(loaded: Loaded, before: dict[str, str], after: dict[str, str]) -> Loaded:
     """The load with all that it changed of the columns. A table that is new changed nothing."""
-    after = _columns(connection, asset)
     changes = schema_changes(before, after, loaded.schema_changes) if before and after else []
     return replace(loaded, schema_changes=(*loaded.schema_changes, *changes))
 

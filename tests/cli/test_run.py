@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from orchestration.helpers import DAY, NewShop, Shop, Tiny
 
@@ -240,3 +242,21 @@ DEPENDS = "depends: [main.numbers]"
 
 def ran(stdout: str) -> set[str]:
     return {line.split()[1] for line in stdout.splitlines() if line.startswith("PASS")}
+
+
+def test_where_the_time_of_a_run_went_is_told(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path)
+    tiny.sql("mart.slow", "SELECT sum(range) AS n FROM range(20_000_000)")
+    tiny.sql("mart.quick", "SELECT 1 AS n", "columns: [{name: n, checks: [{name: not_null}]}]")
+
+    outcome = tiny.ecommerce("run", "--profile")
+
+    assert outcome.succeeded, outcome.text
+    lines = [line.split() for line in outcome.stdout.splitlines()]
+    at = lines.index(["seconds", "source", "build", "checks", "Dagster", "all"])
+    table = {" ".join(line[:-5]): [float(cell) for cell in line[-5:]] for line in lines[at + 1 :]}
+    assert [*table][-2:] == ["start and end of the run", "all"]
+    assert {*table} > {"mart.slow", "mart.quick"}
+    for *parts, everything in table.values():
+        assert sum(parts) == pytest.approx(everything, abs=0.05)
+    assert table["mart.slow"][1] > table["mart.quick"][1]

@@ -1,0 +1,73 @@
+"""What checking a table costs, counted in statements. It may not grow unnoticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.publish import check_only
+from warehouse.helpers import asset_of
+
+
+class Counting:
+    """A connection to DuckDB that keeps what it is asked."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection, self.statements = connection, []
+
+    def execute(self, query: str, *arguments: Any) -> duckdb.DuckDBPyConnection:
+        self.statements.append(query)
+        return self.connection.execute(query, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+
+def checked(rules: str) -> list[str]:
+    """The statements that checking a table takes."""
+    connection = duckdb.connect()
+    connection.execute("CREATE SCHEMA mart")
+    connection.execute("CREATE TABLE mart.t AS SELECT 1 AS a, 'x' AS b, 2 AS c")
+    asset = asset_of(f"columns: [{rules}]")
+    counting = Counting(connection)
+    results = check_only(counting, asset, checks_of(asset), str)  # type: ignore[arg-type]
+    assert all(result.passed for result in results)
+    return counting.statements
+
+
+def rules(**checks: str) -> list[str]:
+    """The statements for these checks on these columns."""
+    return checked(", ".join(f"{{name: {n}, checks: [{c}]}}" for n, c in checks.items()))
+
+
+NOT_NULL, POSITIVE = "{name: not_null}", "{name: positive}"
+LISTED, PATTERN = "{name: accepted_values, value: ['1', x]}", "{name: pattern, value: '.'}"
+
+
+def test_a_table_without_rules_is_looked_at_and_no_more() -> None:
+    assert len(rules(a=NOT_NULL)) <= 13
+
+
+def test_all_rules_that_statistics_answer_are_one_statement() -> None:
+    few = rules(a=NOT_NULL)
+
+    assert len(rules(a=f"{NOT_NULL}, {POSITIVE}", b=NOT_NULL, c=f"{NOT_NULL}, {POSITIVE}")) == len(
+        few
+    )
+
+
+def test_all_rules_that_have_to_read_are_one_more() -> None:
+    few = rules(a=NOT_NULL)
+
+    assert (
+        len(rules(a=f"{NOT_NULL}, {LISTED}, {PATTERN}", b=f"{LISTED}, {PATTERN}")) == len(few) + 1
+    )
+
+
+def test_unique_integers_are_two_statements_each_and_their_values_are_never_sorted_out() -> None:
+    found = rules(a="{name: unique}", c="{name: unique}")
+
+    assert sum("bitstring_agg" in statement for statement in found) == 2
+    assert not any('DISTINCT "' in statement for statement in found)
