@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -88,7 +88,6 @@ def as_json(pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome])
                 "status": outcome.status,
                 "rows": outcome.rows,
                 "seconds": None if outcome.seconds is None else round(outcome.seconds, 3),
-                "spent": asdict(outcome.spent),
                 "error": outcome.error or None,
             }
             for outcome in outcomes
