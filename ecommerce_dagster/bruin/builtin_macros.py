@@ -52,7 +52,7 @@ def generate_surrogate_key(*fields: Any) -> str:
 
 
 # What people write positionally elsewhere has to work here.
-def pivot(  # noqa: PLR0913, PLR0917
+def pivot(  # noqa: PLR0913, PLR0917 - see above
     column: Any,
     values: Iterable[Any],
     alias: bool = True,

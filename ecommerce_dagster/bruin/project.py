@@ -33,6 +33,7 @@ from ecommerce_dagster.bruin.lint import (
 )
 from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
+from ecommerce_dagster.bruin.neighbours import Neighbours
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
@@ -62,9 +63,9 @@ class Project:
         return {asset.name: asset for asset in self.assets}
 
     @cached_property
-    def read(self) -> frozenset[str]:
-        """The names of the assets that others depend on."""
-        return frozenset(d.asset for asset in self.assets for d in asset.depends if d.asset)
+    def neighbours(self) -> Neighbours:
+        """What stands above and below each asset."""
+        return Neighbours.of(self.assets)
 
     @property
     def root(self) -> Path:

@@ -66,7 +66,7 @@ def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None =
         command,
         env=environment,
         cwd=cwd,
-        preexec_fn=_set_signals,  # noqa: PLW1509
+        preexec_fn=_set_signals,  # noqa: PLW1509 - see above
         start_new_session=True,
     )
 

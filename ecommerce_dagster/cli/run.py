@@ -41,6 +41,7 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     tags_for,
 )
+from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.warehouse.checks import Check, checks_of
 from ecommerce_dagster.warehouse.database import WAITING
 
@@ -136,9 +137,8 @@ def run(
     tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
-    definitions = definitions_of(
-        project, resources=resources_for(project), partitioned=has_partition(tags)
-    )
+    resources = {**resources_of(project), **resources_for(project)}
+    definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
     building = request.only != "checks" and not request.single_check
     keys = {asset_key(name) for name in selected}
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(

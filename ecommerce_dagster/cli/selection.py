@@ -44,7 +44,7 @@ def select(project: Project, selection: Selection) -> list[str]:
     if selection.selector:
         chosen &= _selected(project, selection.selector)
     if selection.downstream:
-        chosen = set(reached(chosen, Neighbours.of(project.assets).below))
+        chosen = set(reached(chosen, project.neighbours.below))
     if selection.tag is not None:
         chosen &= _tagged(project, selection.tag)
     for tag in selection.excluded_tags:
@@ -73,7 +73,7 @@ def _tagged(project: Project, tag: str) -> set[str]:
 
 
 def _selected(project: Project, selector: str) -> set[str]:
-    graph = Neighbours.of(project.assets)
+    graph = project.neighbours
     either = [term for term in re.split(r"\s+", re.sub(r"\s*,\s*", ",", selector.strip())) if term]
     return set().union(*(_both(project, graph, term.split(",")) for term in either))
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck
-from ecommerce_dagster.bruin.neighbours import Neighbours, reached
+from ecommerce_dagster.bruin.neighbours import reached
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext, render_nested, render_settled
 from ecommerce_dagster.cli.selection import asset_called
@@ -116,7 +116,7 @@ def _print_asset(project: Project, asset: Asset) -> None:
 def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
     """Print what an asset is made of and what is made of it."""
     asset = asset_called(project, name)
-    steps, near = None if full else 1, Neighbours.of(project.assets)
+    steps, near = None if full else 1, project.neighbours
     _, *upstream = reached([asset.name], near.above, steps)
     _, *downstream = reached([asset.name], near.below, steps)
     if output == "json":

@@ -17,6 +17,7 @@ import psycopg
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouse.identifiers import literal
+from ecommerce_dagster.warehouse.secrets import forget_secret, keep_secret, login_of
 
 ALIAS = "_source"
 _SECRET = "_source_secret"  # noqa: S105 - the name of one
@@ -65,20 +66,12 @@ def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, sche
     except ExtensionError as error:
         raise SourceError(str(error)) from None
     detach(duck)
-    fields = {
-        "HOST": connection.host,
-        "PORT": str(connection.port),
-        "DATABASE": connection.database,
-        "USER": connection.user,
-        "PASSWORD": connection.password,
-    }
-    settings = ", ".join(f"{key} {literal(value)}" for key, value in fields.items() if value)
     options = (
         f"sslmode={connection.ssl_mode} connect_timeout={_CONNECT_SECONDS} client_encoding=UTF8 "
         f"application_name={_APPLICATION}"
     )
     try:
-        duck.execute(f"CREATE OR REPLACE TEMPORARY SECRET {_SECRET} (TYPE postgres, {settings})")
+        keep_secret(duck, _SECRET, "postgres", login_of(connection))
         duck.execute(
             f"ATTACH {literal(options)} AS {ALIAS} "
             f"(TYPE postgres, SECRET {_SECRET}, SCHEMA {literal(schema)}, READ_ONLY)"
@@ -86,7 +79,7 @@ def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, sche
     except duckdb.Error as error:
         raise unreachable(connection, error) from None
     finally:
-        duck.execute(f"DROP SECRET IF EXISTS {_SECRET}")
+        forget_secret(duck, _SECRET)
 
 
 def detach(duck: duckdb.DuckDBPyConnection) -> None:

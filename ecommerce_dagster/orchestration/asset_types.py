@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.asset_lint import lint_query
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.neighbours import Neighbours, reached
+from ecommerce_dagster.bruin.neighbours import reached
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
 from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
@@ -177,7 +177,7 @@ def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
     """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
     which state the assets above it are, and the name of one for its summary."""
     assets = run.project.assets
-    above = set(reached([run.declared.name], Neighbours.of(assets).above)) - {run.declared.name}
+    above = set(reached([run.declared.name], run.project.neighbours.above)) - {run.declared.name}
     states = last_known(run.context.instance, [a for a in assets if a.name in above])
     with TemporaryDirectory(prefix="python-asset-") as name:
         upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")

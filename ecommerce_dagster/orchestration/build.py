@@ -130,7 +130,8 @@ def definitions_of(
     partitioned: bool = True,
     watch: bool = False,
 ) -> dg.Definitions:
-    """The Dagster definitions of a project that has been read."""
+    """The Dagster definitions of a project that has been read. `resources` are all that its assets
+    use; without them they are those of its connections."""
     translator = translator or BruinTranslator()
     variables = variables_for(project.connections.path)
     policy = backfill_policy(variables)
@@ -141,7 +142,7 @@ def definitions_of(
             else translator.get_asset_spec(asset, project)
             for asset in project.assets
         ],
-        resources={**resources_of(project), **(resources or {})},
+        resources=resources_of(project) if resources is None else resources,
         executor=executor_for(variables),
     )
     status = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED

@@ -35,7 +35,7 @@ def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | 
     written = asset.meta.get("freshness")
     if written is not None:
         seconds = _written_seconds(str(written))
-    elif "mart" in asset.tags or asset.name not in project.read:
+    elif "mart" in asset.tags or not project.neighbours.below.get(asset.name):
         seconds = _seconds_by_schedule(project)
     else:
         seconds = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.models import Asset, Attribute, Column
-from ecommerce_dagster.bruin.neighbours import Edges, Neighbours, reached
+from ecommerce_dagster.bruin.neighbours import Edges, reached
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.column_lineage import origins, project_lineage
 from ecommerce_dagster.orchestration.asset_types import unsupported
@@ -49,7 +49,7 @@ class _Writer:
     ) -> None:
         self._project, self._states, self._lineage = project, states, lineage
         self._pages = page_names(asset.name for asset in project.assets)
-        self._near = Neighbours.of(project.assets)
+        self._near = project.neighbours
         self._anchors = {a.name: column_anchors(a) for a in project.assets}
         self._feeds: dict[ColumnRef, list[ColumnRef]] = {}
         for table, found in lineage.items():

@@ -56,15 +56,20 @@ def open_warehouse(
         return
     if read_only and not Path(path).exists():
         raise MissingWarehouse(path)
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
+    make_folder_of(path)
     with (
         turn(path, on_wait),
         connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection,
     ):
         yield connection
+
+
+def make_folder_of(path: str) -> None:
+    """Make the folder that a file is to be in. Raises WarehouseError."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
 
 
 def is_file(path: str) -> bool:

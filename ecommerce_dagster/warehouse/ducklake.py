@@ -23,11 +23,13 @@ from ecommerce_dagster.warehouse.database import (
     WarehouseError,
     connected,
     is_lake,
+    make_folder_of,
     turn,
 )
 from ecommerce_dagster.warehouse.extensions import ExtensionError, load_extension
-from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.identifiers import literal
 from ecommerce_dagster.warehouse.lake_catalog import CONNECT_SECONDS, PostgresCatalog
+from ecommerce_dagster.warehouse.secrets import forget_secret, keep_secret, login_of
 
 # The name of the database in a session: no schema is called so.
 LAKE = "_lake"
@@ -55,7 +57,7 @@ def open_lake(
     """
     with ExitStack() as stack:
         if isinstance(lake.catalog, CatalogFile):
-            _make_folder(lake.catalog.path)
+            make_folder_of(lake.catalog.path)
             stack.enter_context(turn(lake.catalog.path, on_wait))
         # What does not fit into memory would else be written to the current folder.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ducklake-"))
@@ -75,13 +77,6 @@ def say(connection: duckdb.DuckDBPyConnection, message: str, about: Mapping[str,
         f"CALL {LAKE}.set_commit_message({literal(AUTHOR)}, {literal(message)}, "
         f"extra_info => {literal(json.dumps(dict(about)))})"
     )
-
-
-def _make_folder(path: str) -> None:
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
 
 
 def attach_lake(
@@ -138,45 +133,22 @@ def _attach(
 ) -> None:
     try:
         if lake.store is not None:
-            _keep_secret(connection, f"_store_of{alias}", _store_fields(lake.store, lake.data_path))
+            fields = _store_fields(lake.store, lake.data_path)
+            keep_secret(connection, f"_store_of{alias}", lake.store.kind, fields)
         if isinstance(lake.catalog, PostgresConnection):
-            _keep_secret(connection, _LOGIN, _catalog_fields(lake.catalog))
+            keep_secret(connection, _LOGIN, "postgres", login_of(lake.catalog))
         connection.execute(
             f"ATTACH {literal(f'ducklake:{address}')} AS {alias} ({', '.join(options)})"
         )
     except duckdb.Error as error:
         raise WarehouseError(_refusal(lake, str(error))) from None
     finally:
-        # The session that the attaching opened goes on without it.
-        connection.execute(f"DROP SECRET IF EXISTS {_LOGIN}")
-
-
-def _keep_secret(
-    connection: duckdb.DuckDBPyConnection, name: str, fields: Mapping[str, str | bool]
-) -> None:
-    """A secret of this session, in no file."""
-    kind, *others = fields.items()
-    written = ", ".join(
-        [f"TYPE {quoted(str(kind[1]))}", *(f"{key} {literal(v)}" for key, v in others if v != "")]
-    )
-    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {name} ({written})")
-
-
-def _catalog_fields(catalog: PostgresConnection) -> dict[str, str | bool]:
-    return {
-        "TYPE": "postgres",
-        "HOST": catalog.host,
-        "PORT": str(catalog.port),
-        "DATABASE": catalog.database,
-        "USER": catalog.user,
-        "PASSWORD": catalog.password,
-    }
+        forget_secret(connection, _LOGIN)
 
 
 def _store_fields(store: ObjectStore, path: str) -> dict[str, str | bool]:
     scheme, separator, host = store.endpoint.rpartition("://")
     return {
-        "TYPE": store.kind,
         "SCOPE": path,
         "KEY_ID": store.access_key,
         "SECRET": store.secret_key,
