@@ -22,12 +22,11 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
-import duckdb
 import psycopg
 from filelock import FileLock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from orchestration.helpers import processes_of
+from orchestration.helpers import processes_of, tables
 
 from data_generator.load import generate
 from data_generator.options import Options
@@ -48,7 +47,6 @@ CHANGES = (
 )
 # A run takes about this long; later moments come after its end.
 LONGEST = 2.5
-Tables = dict[str, tuple[int, int]]
 
 
 def main() -> int:
@@ -83,7 +81,7 @@ def main() -> int:
 
 def one_kill(home: Path, number: int, victim: str, after: float) -> tuple[list[str], str]:
     """What is wrong after one kill, and what the kill met."""
-    before = tables(home)
+    before = tables(home / "w.duckdb")
     with postgres(home) as server:
         change(server.dsn, number)
         runner = start(*PIPELINE)
@@ -97,10 +95,10 @@ def one_kill(home: Path, number: int, victim: str, after: float) -> tuple[list[s
                     os.killpg(runner, signal.SIGKILL)
             os.waitpid(runner, 0)
     faults = look(home)
-    between = tables(home)
+    between = tables(home / "w.duckdb")
     with postgres(home):
         faults += run(home)
-    after_all = tables(home)
+    after_all = tables(home / "w.duckdb")
     torn = [t for t, h in between.items() if h not in (before.get(t), after_all.get(t))]
     return faults + [f"{table} is neither as before nor as after" for table in torn], met
 
@@ -125,11 +123,11 @@ def look(home: Path) -> list[str]:
 
 def compare_with_new_warehouse(home: Path) -> list[str]:
     """Tables that differ from those of a warehouse that is built from nothing."""
-    killed = tables(home)
+    killed = tables(home / "w.duckdb")
     for file in home.glob("w.*"):
         file.unlink()
     faults = run(home)
-    clean = tables(home)
+    clean = tables(home / "w.duckdb")
     return faults + [
         f"{table} differs from a clean build"
         for table in clean
@@ -171,22 +169,6 @@ def start(*arguments: str) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def tables(home: Path) -> Tables:
-    """Each table with its number of rows and a hash of what they hold."""
-    with duckdb.connect(str(home / "w.duckdb"), read_only=True) as connection:
-        names = connection.execute(
-            "SELECT format('{}.{}', schema_name, table_name) FROM duckdb_tables() ORDER BY 1"
-        ).fetchall()
-        found = {}
-        for (name,) in names:
-            row = connection.execute(
-                f"SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM {name} t"
-            ).fetchone()
-            assert row is not None
-            found[name] = (int(row[0]), int(row[1]))
-        return found
 
 
 @contextmanager

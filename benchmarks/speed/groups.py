@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -117,11 +118,10 @@ class Pipelines:
             (
                 asset.name,
                 [d.asset for d in asset.depends if d.asset],
-                [str(n) for n in range(count)],
+                [str(number) for number, _ in enumerate(checks_of(asset))],
             )
             for asset in self.project.assets
             if asset.name.startswith(LAYERS)
-            for count in [len(checks_of(asset))]
         ]
 
     def prepare(self) -> None:
@@ -173,8 +173,6 @@ class Pipelines:
         empty = self.place.new(name)
 
         def anew() -> None:
-            import shutil
-
             empty()
             for folder in ("dagster", "state", "dlt"):
                 shutil.rmtree(self.place.folder / folder, ignore_errors=True)

@@ -5,22 +5,19 @@ What differs from Docker is what its network and its volumes would give: hosts, 
 
 from __future__ import annotations
 
-import logging
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
 import psycopg
-from moto.server import ThreadedMotoServer
 from orchestration.helpers import ROOT, Shop, eventually, free_port, tables_of
+from orchestration.object_store import object_store
 
 from deploy.stack import Stack
-from ecommerce_dagster.bruin.connections import read_connections
-from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.orchestration.resources import declared_connection
 from ecommerce_dagster.warehouse.ducklake import open_lake
 
 PASSWORD = "p@ss/word:1"
@@ -38,7 +35,7 @@ def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
             connection.execute(f"CREATE ROLE dagster LOGIN PASSWORD '{PASSWORD}'")
             connection.execute("CREATE DATABASE dagster OWNER dagster")
         dagster = PostgresServer(server.host, server.port, "dagster", PASSWORD, "dagster")
-        endpoint = undo.enter_context(_s3())
+        endpoint = undo.enter_context(object_store(BUCKET))
         shop = {name: source.environment[f"POSTGRES_{name}"] for name in ("USER", "PASSWORD", "DB")}
         code = free_port()
         started = Stack(
@@ -73,27 +70,6 @@ def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
         yield started
 
 
-@contextmanager
-def _s3() -> Iterator[str]:
-    """A store like S3 with one bucket; its endpoint."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    store = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
-    store.start()
-    try:
-        host, port = store.get_host_and_port()
-        request = urllib.request.Request(
-            f"http://{host}:{port}/{BUCKET}",
-            method="PUT",
-            headers={
-                "Authorization": "AWS4-HMAC-SHA256 Credential=lake/20250101/us-east-1/s3/aws4_request"
-            },
-        )
-        urllib.request.urlopen(request, timeout=20).close()
-        yield f"http://{host}:{port}"
-    finally:
-        store.stop()
-
-
 def ended(stack: Stack, run_id: str, seconds: float) -> dg.DagsterRunStatus:
     """How a run ends."""
     status = dg.DagsterRunStatus.NOT_STARTED
@@ -113,10 +89,8 @@ def ended(stack: Stack, run_id: str, seconds: float) -> dg.DagsterRunStatus:
 def lake_tables(stack: Stack) -> dict[str, tuple[int, int]]:
     """Each table of the lake with its number of rows and a hash of what they hold."""
     variables = stack.environment_of("worker")
-    log = ProblemLog()
-    connections = read_connections(ROOT / ".bruin.yml", "lake", log)
-    log.raise_errors()
-    lake = connections.get("duckdb-default").duckdb(variables).lakehouse
+    declared = declared_connection(str(ROOT / ".bruin.yml"), "lake", "duckdb-default")
+    lake = declared.duckdb(variables).lakehouse
     assert lake is not None
     with open_lake(lake, read_only=True) as connection:
         return tables_of(connection)

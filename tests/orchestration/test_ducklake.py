@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import dagster as dg
 import psycopg
 import pytest
 import yaml
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from warehouse.lakes import lake_in
 
 from ecommerce_dagster.bruin.connections import read_connections
@@ -29,6 +27,7 @@ from orchestration.helpers import (
     run_all,
     tables_of,
 )
+from orchestration.object_store import object_store
 
 BY_TIME = """
 materialization:
@@ -99,17 +98,8 @@ def test_the_shops_tables_are_those_of_a_file(
 @pytest.fixture
 def bucket() -> Iterator[str]:
     """The address of a store that speaks S3, with the bucket `lake` in it."""
-    store = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    store.start()
-    try:
-        host, port = store.get_host_and_port()
-        address = f"http://{host}:{port}"
-        request = urllib.request.Request(f"{address}/lake", method="PUT")
-        request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=x/20250101/us-east-1/s3/")
-        urllib.request.urlopen(request, timeout=20).close()
+    with object_store("lake") as address:
         yield address
-    finally:
-        store.stop()
 
 
 def test_rows_may_be_in_s3_and_secrets_are_nowhere(

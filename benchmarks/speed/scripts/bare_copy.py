@@ -8,6 +8,6 @@ import psycopg
 with psycopg.connect(os.environ["DSN"]) as connection, connection.cursor() as cursor:
     for table in sys.argv[1:]:
         query = f"COPY (SELECT * FROM {table}) TO STDOUT (FORMAT binary)"
-        with cursor.copy(query) as copy:  # type: ignore[arg-type]
+        with cursor.copy(query.encode()) as copy:
             for _ in copy:
                 pass

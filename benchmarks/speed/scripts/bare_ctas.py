@@ -2,18 +2,14 @@
 
 import os
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
 import duckdb
 
+from ecommerce_dagster.warehouse.extensions import load_extension
+
 warehouse, *tables = sys.argv[1:]
-spec = find_spec("duckdb_extension_postgres_scanner")
-assert spec is not None
-assert spec.submodule_search_locations
-(extension,) = Path(spec.submodule_search_locations[0]).rglob("*.duckdb_extension")
 with duckdb.connect(warehouse) as duck:
-    duck.execute(f"LOAD '{extension}'")
+    load_extension(duck, "postgres_scanner")
     duck.execute(f"ATTACH '{os.environ['DSN']}' AS source (TYPE postgres, READ_ONLY)")
     duck.execute("CREATE SCHEMA raw")
     for table in tables:

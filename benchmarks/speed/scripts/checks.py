@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from ecommerce_dagster.bruin.models import Asset, ColumnCheck
+from ecommerce_dagster.bruin.models import Asset, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.warehouse.checks import checks_of
@@ -32,11 +32,11 @@ context = RunContext(full_refresh=True, variables=project.variables)
 
 def naive(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
     """One query for each rule, as most tools ask it: count the rows that break it."""
-    bad = 0
-    for check in checks_of(asset):
-        table = relation(asset.name)
+    checks, table = checks_of(asset), relation(asset.name)
+    for check in checks:
         if check.column is None:
-            query = project.render(check.rule.query, context, asset)  # type: ignore[union-attr]
+            assert isinstance(check.rule, CustomCheck)
+            query = project.render(check.rule.query, context, asset)
         elif check.rule.name == "unique":
             name = quoted(check.column.name)
             query = f"SELECT count({name}) - count(DISTINCT {name}) FROM {table}"
@@ -45,8 +45,7 @@ def naive(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
             broken = RULES[check.rule.name].broken(check.column, check.rule)
             query = f"SELECT count(*) FROM {table} WHERE {broken}"
         duck.execute(query).fetchall()
-        bad += 1
-    return bad
+    return len(checks)
 
 
 def ours(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
