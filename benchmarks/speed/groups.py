@@ -184,8 +184,8 @@ class Pipelines:
 
     def _environment(self, name: str) -> Mapping[str, str]:
         folder, warehouse = self.place.folder, self.place.path(name)
-        return self.shop.environment | {
-            "DAGSTER_HOME": str(folder / "dagster"),
+        scripts = self.dlt.bin if name == "peer" else BIN
+        environment = self.shop.environment | {
             "DAGSTER_TELEMETRY_ENABLED": "false",
             "ECOMMERCE_HOME": str(folder / "state"),
             "DUCKDB_PATH": warehouse,
@@ -193,5 +193,8 @@ class Pipelines:
             "DBT_PROJECT": str(folder / "dbt"),
             "DLT_PIPELINES": str(folder / "dlt"),
             "TABLES": ",".join(TABLES),
-            "PATH": f"{self.dlt.bin if name == 'peer' else BIN}:{self.shop.environment['PATH']}",
+            "PATH": f"{scripts}:{self.shop.environment['PATH']}",
         }
+        if name == "ours":
+            return environment  # It makes a home for Dagster, with settings of its own.
+        return environment | {"DAGSTER_HOME": str(folder / "dagster")}

@@ -32,11 +32,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds by the clock, of processors, and the peak of all resident memory (MB)."""
+    """One run: seconds by the clock, of processors, and the peak of all resident memory (MB).
+
+    `inside` are the seconds that the process prints as its last word: without its start.
+    """
 
     seconds: float
     cpu: float
     peak: float
+    inside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Row:
     cpu: float
     peak: float
     ratio: float
+    inside: float | None
 
 
 def compare(cases: Sequence[Case], rounds: int) -> list[Row]:
@@ -68,6 +73,7 @@ def compare(cases: Sequence[Case], rounds: int) -> list[Row]:
 
 def _row(name: str, found: Sequence[Measured], first: Sequence[Measured]) -> Row:
     seconds = [one.seconds for one in found]
+    inside = [one.inside for one in found if one.inside is not None]
     return Row(
         name,
         statistics.median(seconds),
@@ -76,6 +82,7 @@ def _row(name: str, found: Sequence[Measured], first: Sequence[Measured]) -> Row
         statistics.median(one.cpu for one in found),
         statistics.median(one.peak for one in found),
         statistics.median(mine / base.seconds for mine, base in zip(seconds, first, strict=True)),
+        statistics.median(inside) if inside else None,
     )
 
 
@@ -99,10 +106,17 @@ def run(case: Case) -> Measured:
                 process.kill()
             time.sleep(_SAMPLE_SECONDS)
         seconds = time.perf_counter() - began
+        output.seek(0)
+        said = output.read().decode()
         if process.returncode != 0:
-            output.seek(0)
-            sys.exit(f"{case.name} failed:\n{output.read().decode()[-4000:]}")
-    return Measured(seconds, _cpu_of_children() - used, peak)
+            sys.exit(f"{case.name} failed:\n{said[-4000:]}")
+    return Measured(seconds, _cpu_of_children() - used, peak, _number(said.split()[-1:]))
+
+
+def _number(words: Sequence[str]) -> float | None:
+    with suppress(ValueError, IndexError):
+        return float(words[0])
+    return None
 
 
 def _memory(pid: int) -> float:

@@ -11,17 +11,23 @@ from measure import Row
 
 def table_of(rows: Iterable[Row]) -> str:
     """Measured cases, as Markdown."""
+    rows = list(rows)
+    head = ["", "seconds", "ratio", "CPU seconds", "peak MB"]
     cells = [
-        (
+        [
             row.name,
             f"{row.seconds:.2f} ({row.fastest:.2f} to {row.slowest:.2f})",
             f"{row.ratio:.2f}",
             f"{row.cpu:.2f}",
             f"{row.peak:.0f}",
-        )
+        ]
         for row in rows
     ]
-    return markdown(("", "seconds", "ratio", "CPU seconds", "peak MB"), cells)
+    if any(row.inside for row in rows):
+        head.append("seconds without the start")
+        for row, line in zip(rows, cells, strict=True):
+            line.append("" if row.inside is None else f"{row.inside:.2f}")
+    return markdown(head, cells)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

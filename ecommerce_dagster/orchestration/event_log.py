@@ -1,14 +1,16 @@
 """Dagster's events in SQLite, in its own files and tables, stored in fewer steps.
 
-Dagster makes an engine for each event, with a cache of statements that is thrown away with it, and
-stores the events of a batch (what a run plans, the partitions that it fills) one by one, in up to
-three transactions each.
+Dagster makes an engine and a connection for each event, looks up for each whether tables and
+columns exist, and stores the events of a batch (what a run plans, the partitions that it fills) one
+by one, in up to three transactions each. Here connections stay open, what was found is not looked
+up again, and a batch is one transaction, which writes an asset's own row once.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -20,16 +22,21 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.pool import NullPool
+
+# Files that stay open: that of all runs, and those of the runs in progress. A server that shows
+# old runs opens theirs too, one after the other.
+_OPEN_FILES = 4
 
 
 class EventLog(SqliteEventLogStorage):
     """Named in dagster.yaml, with the folder of the events as its `base_dir`."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._engines: dict[str, Engine] = {}
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._open: dict[str, Connection] = {}
         self._until_the_end: ExitStack | None = None
+        self._found: set[str] = set()
+        self._latest: dict[tuple[str, str], tuple[EventLogEntry, int]] | None = None
         super().__init__(base_dir, inst_data)
         # Dagster's lock, but a transaction holds it, and so does what is written in it.
         self._db_lock: Any = threading.RLock()
@@ -46,8 +53,44 @@ class EventLog(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         with self._one_transaction():
-            for event in events:
-                super().store_event(event)
+            self._latest = {}
+            try:
+                for event in events:
+                    super().store_event(event)
+                latest = list(self._latest.values())
+            finally:
+                self._latest = None
+            with self.index_connection() as connection:
+                for event, event_id in latest:
+                    self._store_asset_event(connection, event, event_id)
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        """The asset's own row says what happened last: in a batch, only that is written."""
+        happened = event.dagster_event
+        if self._latest is None or happened is None or happened.asset_key is None:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        key = (happened.asset_key.to_string(), happened.event_type_value)
+        self._latest[key] = (event, event_id)
+
+    def has_table(self, table_name: str) -> bool:
+        return self._finds(table_name, lambda: super(EventLog, self).has_table(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        look = super()._has_asset_key_col_on_connection
+        return self._finds(f"asset_keys.{column_name}", lambda: look(conn, column_name))
+
+    def _finds(self, name: str, look: Callable[[], bool]) -> bool:
+        """What was there stays there; what was not may come with a migration."""
+        if name not in self._found and look():
+            self._found.add(name)
+        return name in self._found
+
+    def dispose(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+        super().dispose()
 
     @contextmanager
     def _one_transaction(self) -> Iterator[None]:
@@ -80,7 +123,9 @@ class EventLog(SqliteEventLogStorage):
         if shard not in self._engines:
             self._engines[shard] = create_engine(
                 self.conn_string_for_shard(shard),
-                poolclass=NullPool,
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
             )
+        self._engines.move_to_end(shard)
+        if len(self._engines) > _OPEN_FILES:
+            self._engines.popitem(last=False)[1].dispose()
         return self._engines[shard]

@@ -24,6 +24,7 @@ from ecommerce_dagster.orchestration.partitions import (
 from ecommerce_dagster.orchestration.results import (
     check_result_of,
     materialization_of,
+    record_partitions,
     rejection_of,
 )
 from ecommerce_dagster.orchestration.translator import BruinTranslator
@@ -96,8 +97,7 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     for change in built.loaded.schema_changes:
         context.log.warning(f"{asset.name}: {change}")
     if built.published:
-        for partition in _filled_partitions(run):
-            context.log_event(dg.AssetMaterialization(key, partition=partition))
+        record_partitions(context, key, _filled_partitions(run))
         windowed = run.interval is not None and is_partitioned(asset)
         yield materialization_of(run, built, windowed=windowed)
     else:

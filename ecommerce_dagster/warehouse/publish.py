@@ -14,11 +14,11 @@ from ecommerce_dagster.warehouse.checks import (
     Check,
     CheckCannotRun,
     CheckResult,
-    evaluate,
     failed_to_run,
     without_table,
 )
 from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.evaluation import evaluate
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.load import Loaded
@@ -47,8 +47,8 @@ def publish(
     done by `apart`, in several. `turn` is the time in which this build may write.
     """
     always, turn = asset.is_always_published, turn or Turn()
-    errors: dict[str, CheckResult] = {}
-    one_by_one = is_committed = False
+    questions = _Questions(checks, render)
+    is_committed = False
     loaded: Loaded | None = None
     build_seconds = 0.0
     # Before the transaction: to look for a table in DuckDB's catalogue begins a transaction in each
@@ -69,10 +69,7 @@ def publish(
                     connection.execute("BEGIN")
             rows, columns = _shape(connection, asset)
             started = time.perf_counter()
-            runnable = [check for check in checks if check.id not in errors]
-            found = evaluate(connection, asset, runnable, render, one_by_one=one_by_one)
-            by_id = {result.check.id: result for result in found} | errors
-            results = tuple(by_id[check.id] for check in checks)
+            results = questions.answers(connection, asset)
             rejected = any(result.rejects for result in results) and not always
             if not (rejected or is_committed):
                 turn.before_commit(connection)
@@ -94,9 +91,7 @@ def publish(
             )
         except CheckCannotRun as error:
             roll_back(connection)
-            one_by_one = True
-            if error.check is not None:
-                errors[error.check.id] = failed_to_run(error.check, str(error))
+            questions.leave_out(error)
         except BaseException as error:
             roll_back(connection)
             if not is_committed and turn.tries_again(error):
@@ -114,7 +109,41 @@ def check_only(
     """Run checks on the table as it stands."""
     if kind_of(connection, asset.name) is None and any(check.column for check in checks):
         return without_table(asset, checks)
-    return publish(connection, asset, lambda _: Loaded(), checks, render).results
+    questions = _Questions(checks, render)
+    while True:
+        try:
+            connection.execute("BEGIN")
+            results = questions.answers(connection, asset)
+            connection.execute("COMMIT")
+            return results
+        except CheckCannotRun as error:
+            roll_back(connection)
+            questions.leave_out(error)
+        except BaseException:
+            roll_back(connection)
+            raise
+
+
+class _Questions:
+    """Checks that are asked again, without those whose failure ended the transaction."""
+
+    def __init__(self, checks: Sequence[Check], render: Render) -> None:
+        self._checks, self._render = checks, render
+        self._errors: dict[str, CheckResult] = {}
+        self._one_by_one = False
+
+    def answers(
+        self, connection: duckdb.DuckDBPyConnection, asset: Asset
+    ) -> tuple[CheckResult, ...]:
+        runnable = [check for check in self._checks if check.id not in self._errors]
+        found = evaluate(connection, asset, runnable, self._render, one_by_one=self._one_by_one)
+        by_id = {result.check.id: result for result in found} | self._errors
+        return tuple(by_id[check.id] for check in self._checks)
+
+    def leave_out(self, error: CheckCannotRun) -> None:
+        self._one_by_one = True
+        if error.check is not None:
+            self._errors[error.check.id] = failed_to_run(error.check, str(error))
 
 
 def _shape(

@@ -103,7 +103,7 @@ RULES: dict[str, Rule] = {
         lambda column, check: f"{quoted(column.name)} IS NULL",
         prunable=True,
     ),
-    # Counted in a way of its own (checks.py): surplus rows, those beyond the first of a value.
+    # Counted in a way of its own (check_counts.py): the rows beyond the first of each value.
     "unique": Rule(
         lambda column, check: "occurs once",
         lambda column, check: "",

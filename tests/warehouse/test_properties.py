@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.warehouse import check_counts
 from ecommerce_dagster.warehouse.identifiers import literal
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.types import cast, target_type, widened
@@ -220,10 +222,11 @@ def broken(values: list[Any], rule: dict[str, Any]) -> int:
     ("kind", "value", "rule"),
     [("BIGINT", integers, rules), ("HUGEINT", integers, rules), ("VARCHAR", words, text_rules)],
 )
+@pytest.mark.parametrize("row_group", [-1, check_counts._ROW_GROUP])
 @few
 @given(data=st.data())
 def test_any_checks_count_what_python_counts(
-    warehouse: Warehouse, kind: str, value: Any, rule: Any, data: st.DataObject
+    warehouse: Warehouse, kind: str, value: Any, rule: Any, row_group: int, data: st.DataObject
 ) -> None:
     values = data.draw(st.lists(st.none() | value, max_size=30))
     wanted = data.draw(st.lists(rule, min_size=1, max_size=8, unique_by=str))
@@ -231,10 +234,57 @@ def test_any_checks_count_what_python_counts(
     header = yaml.safe_dump({"materialization": {"type": "table"}, "columns": [column]})
     listed = ", ".join("NULL" if x is None else literal(str(x)) for x in values)
     sql = f"SELECT unnest([{listed}]::{kind}[]) AS x"
-    results = emptied(warehouse).run(header, sql).results
+    with patch.object(check_counts, "_ROW_GROUP", row_group):
+        results = emptied(warehouse).run(header, sql).results
     assert [r.failed_rows for r in results] == [broken(values, rule) for rule in wanted]
     assert [r.error for r in results] == [None] * len(wanted)
     assert all(bool(r.sample) == (not r.passed) for r in results)
+
+
+keys = st.integers(-5, 60) | st.sampled_from([-128, 127])
+integer_types = st.sampled_from(["TINYINT", "SMALLINT", "BIGINT", "HUGEINT"])
+key_types = st.tuples(integer_types, integer_types) | st.just(("VARCHAR", "VARCHAR"))
+
+
+@pytest.mark.parametrize("row_group", [-1, check_counts._ROW_GROUP])
+@many
+@given(
+    children=st.lists(st.none() | keys, max_size=20),
+    parents=st.lists(st.none() | keys, max_size=20),
+    has_all=st.booleans(),
+    kinds=key_types,
+)
+def test_any_keys_without_a_parent_are_counted(
+    warehouse: Warehouse,
+    row_group: int,
+    children: list[int | None],
+    parents: list[int | None],
+    has_all: bool,
+    kinds: tuple[str, str],
+) -> None:
+    kind, parents_kind = kinds
+    if has_all:
+        parents = [*parents, *children]
+    w = emptied(warehouse)
+    w.run(
+        "name: mart.parents\nmaterialization: {type: table}",
+        keys_query("id", parents, parents_kind),
+    )
+    header = (
+        "materialization: {type: table}\ncolumns: [{name: x, foreign_key:"
+        " {table: mart.parents, column: id}, checks: [{name: relationships, blocking: false}]}]"
+    )
+
+    with patch.object(check_counts, "_ROW_GROUP", row_group):
+        (result,) = w.run(header, keys_query("x", children, kind)).results
+
+    orphans = [x for x in children if x is not None and x not in parents]
+    assert (result.failed_rows, result.error) == (len(orphans), None)
+
+
+def keys_query(name: str, numbers: list[int | None], kind: str) -> str:
+    listed = ", ".join("NULL" if x is None else f"'{x}'" for x in numbers)
+    return f"SELECT unnest([{listed}]::{kind}[]) AS {name}"
 
 
 decimals = st.decimals(-2000, 2000, places=4) | st.decimals(-20, 20, places=2)

@@ -3,6 +3,7 @@
 
 import os
 import sys
+import time
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -21,6 +22,7 @@ source = PostgresConnection(
     *map(str, (place["dbname"], place["user"])),
     str(place["password"]),
 )
+began = time.perf_counter()
 with open_warehouse(warehouse) as duck:
     for table in tables:
         parameters = {"source_connection": "pg", "source_table": f"public.{table}"}
@@ -30,3 +32,4 @@ with open_warehouse(warehouse) as duck:
         fill = Ingestion(asset, source)
         with fill.prepare(duck):
             publish(duck, asset, on_duckdb(fill), [], lambda template: template)
+print(time.perf_counter() - began)
