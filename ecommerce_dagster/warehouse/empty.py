@@ -13,7 +13,7 @@ from typing import Self
 import duckdb
 
 from ecommerce_dagster.warehouse.identifiers import quoted, relation, schema_of
-from ecommerce_dagster.warehouse.used_tables import Use, key_of, used_tables
+from ecommerce_dagster.warehouse.used_tables import Use, aliases_read, key_of, used_tables
 
 # Stands for the columns that a table may have beside the known ones. Where it comes out of a query,
 # other columns would come out as well.
@@ -101,6 +101,10 @@ class EmptyWarehouse:
         if sql not in self._uses:
             self._uses[sql] = used_tables(self._connection, sql)
         return self._uses[sql]
+
+    def aliases_read(self, sql: str) -> frozenset[str] | None:
+        """The aliases that a query reads beside them; None when that cannot be told."""
+        return aliases_read(self._connection, sql)
 
     def schema(self, key: str) -> Schema | None:
         """What is known of a table, by its key; None when nobody said anything."""

@@ -89,8 +89,11 @@ class Trial:
         except (duckdb.Error, ScriptError, RuntimeError) as error:
             raise RefusedError(refusal_of(error)) from None
         known = self._known(query)
+        result = _result(columns, query, known, stored=rows.endswith('_stored"'))
+        if known is not None and self._may_read_others(query, known):
+            result = Schema(dict.fromkeys(result.columns), result.complete)
         return Bound(
-            _result(columns, query, known, stored=rows.endswith('_stored"')),
+            result,
             rows,
             frozenset(use.key for use in self._warehouse.uses(query) or ()),
         )
@@ -185,6 +188,15 @@ class Trial:
         made = Schema(complete=not self._warehouse.has_loose_tables)
         schemas = [self._warehouse.schema(use.key) for use in uses]
         return [made if schema is None else schema for schema in schemas]
+
+    def _may_read_others(self, query: str, known: list[Schema]) -> bool:
+        """Whether an alias that is read may be a column, in a table that is not known in full."""
+        if all(schema.complete for schema in known):
+            return False
+        aliases = self._warehouse.aliases_read(query)
+        return aliases is None or not all(
+            any(schema.has(alias) for schema in known) for alias in aliases
+        )
 
     def _tried(self, statement: duckdb.Statement) -> Refusal | None:
         """Why DuckDB refuses a statement of a script; None when it does not."""

@@ -62,6 +62,41 @@ def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | 
         return None
 
 
+def aliases_read(connection: duckdb.DuckDBPyConnection, sql: str) -> frozenset[str] | None:
+    """The aliases, in lower case, that a query reads in the SELECT that gives them: a column of
+    that name in its tables would be read instead. None when that cannot be told."""
+    tree = _serialized(connection, sql)
+    try:
+        return None if tree is None else frozenset(_aliases_read(tree))
+    except RecursionError:
+        return None
+
+
+def _aliases_read(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _aliases_read(item)
+    elif isinstance(node, dict):
+        selected = node.get("select_list") or []
+        aliases = {str(item["alias"]).lower() for item in selected if item.get("alias")}
+        if aliases:
+            yield from aliases & set(_names_read(node))
+        for item in node.values():
+            yield from _aliases_read(item)
+
+
+def _names_read(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _names_read(item)
+    elif isinstance(node, dict):
+        names = node.get("column_names") or []
+        if len(names) == 1 and node.get("class") == "COLUMN_REF":
+            yield str(names[0]).lower()
+        for item in node.values():
+            yield from _names_read(item)
+
+
 def _serialized(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's syntax tree of a query; None when it is no query."""
     try:

@@ -392,6 +392,17 @@ def test_whole_pipelines_are_right(tmp_path: Path, place: str) -> None:
 
 # A small language of queries, half of them wrong. The oracle makes real tables of what is right.
 COLUMNS = st.sampled_from(["id", "a", "b", "c", "nope"])
+
+
+def test_an_alias_may_be_a_column_of_a_table_that_is_not_known(tmp_path: Path) -> None:
+    """DuckDB reads the column of raw.orders, if there is one, and not the number beside it."""
+    files = Files(tmp_path)
+    files.sql("SELECT count(*) OVER () AS a, a AS b FROM raw.orders", name="t.one")
+    files.sql("SELECT upper(b) AS c FROM t.one", name="t.two", depends="[t.one]")
+
+    assert [f for f in files.findings({}) if f.severity == "error"] == []
+
+
 EXPRESSIONS = st.one_of(
     COLUMNS,
     st.builds("{} + 1".format, COLUMNS),
