@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
 
 def modules_after(statement: str) -> set[str]:
@@ -31,6 +35,41 @@ def test_the_contracts_about_imports_hold() -> None:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "0 broken" in run.stdout
+
+
+def test_the_page_on_the_architecture_draws_the_layers() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (layers,) = (
+        contract["layers"]
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    packages = [
+        name
+        for name in (layer.removeprefix("ecommerce_dagster.") for layer in layers)
+        if (ROOT / "ecommerce_dagster" / name).is_dir()
+    ]
+
+    drawn = re.findall(r"(\w+)(?:\[.*?\])? --> (\w+)", ARCHITECTURE.read_text())
+
+    assert drawn == list(itertools.pairwise(packages))
+    on_disk = {file.parent.name for file in (ROOT / "ecommerce_dagster").glob("*/__init__.py")}
+    assert set(packages) == on_disk
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    pages = (ARCHITECTURE, ROOT / "docs" / "extending.md")
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", page.read_text())
+        if "/" in name
+    }
+    roots = (ROOT, ROOT / "ecommerce_dagster")
+    assert len(named) > 20
+    assert [
+        name for name in sorted(named) if not any((root / name).exists() for root in roots)
+    ] == ["assets/"]
 
 
 def test_every_module_of_the_reader_needs_neither_dagster_nor_a_database() -> None:

@@ -25,7 +25,7 @@ from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.interface import Target
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 
-_ALIAS = "_source"
+ALIAS = "_source"  # what the source is attached as
 _ROWS = "_source_rows"
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 
@@ -44,25 +44,26 @@ class DuckDBIngestion(Request):
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> ExitStack:
         """Attach the source, before the transaction. Closing the result detaches it, after."""
         attached = ExitStack()
-        if self._is_own(connection):
-            return attached
-        if self.source.lakehouse is not None:
-            try:
-                attach_lake(connection, self.source.lakehouse, _ALIAS, read_only=True)
-            except WarehouseError as error:
-                raise self.failure(str(error)) from None
-        else:
-            self._attach_file(connection, self.source.path)
-        attached.callback(connection.execute, f"DETACH {_ALIAS}")
+        if not self._is_own(connection):
+            self.attach(connection)
+            attached.callback(connection.execute, f"DETACH {ALIAS}")
         return attached
 
-    def _attach_file(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the source readable as the database ALIAS. Raises what `failure` makes."""
+        path = self.source.path
+        if self.source.lakehouse is not None:
+            try:
+                attach_lake(connection, self.source.lakehouse, ALIAS, read_only=True)
+            except WarehouseError as error:
+                raise self.failure(str(error)) from None
+            return
         if path == ":memory:" or "://" in path or path.startswith("md:"):
             raise self.failure(f"the source is '{path}'; expected a file")
         if not Path(path).is_file():
             raise self.failure(f"the source {path} does not exist")
         try:
-            connection.execute(f"ATTACH {literal(path)} AS {_ALIAS} (TYPE duckdb, READ_ONLY)")
+            connection.execute(f"ATTACH {literal(path)} AS {ALIAS} (TYPE duckdb, READ_ONLY)")
         except duckdb.Error as error:
             raise self.failure(_unopened(path, str(error))) from None
 
@@ -83,7 +84,7 @@ class DuckDBIngestion(Request):
     def _is_attached(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether the source is within reach: a reader may be new."""
         found = connection.execute(
-            f"SELECT 1 FROM duckdb_databases() WHERE database_name = {literal(_ALIAS)}"
+            f"SELECT 1 FROM duckdb_databases() WHERE database_name = {literal(ALIAS)}"
         ).fetchone()
         return found is not None or self._is_own(connection)
 
@@ -135,7 +136,7 @@ class DuckDBIngestion(Request):
     def _source(self, connection: duckdb.DuckDBPyConnection) -> _Source:
         """The table or the query."""
         database, _ = _position(connection)
-        database = database if self._is_own(connection) else _ALIAS
+        database = database if self._is_own(connection) else ALIAS
         written = self.source_table
         if not written.startswith(QUERY):
             table = ".".join(path_of(written, "main"))

@@ -17,9 +17,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.neighbours import reached
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
-from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.ingestion.parameters import is_reconcilable, lint_ingestion, unmaskable
+from ecommerce_dagster.ingestion.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.ingestion.python_asset import (
     PythonLoad,
     environment_of,
@@ -38,8 +36,8 @@ from ecommerce_dagster.ingestion.sensor import (
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.orchestration.names import slug
+from ecommerce_dagster.orchestration.readers import READERS, reading
 from ecommerce_dagster.postgres_warehouse import lint_postgres_materialization
-from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
 from ecommerce_dagster.warehouse.load import Loaded
@@ -125,18 +123,7 @@ def _build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
 
 
 def _build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
-    asset, project = run.asset, run.project
-    source = project.connections.get(asset.parameter("source_connection"))
-    reconcile = is_reconcilable(asset) and run.reconcile
-    how = (run.source_window, run.full_refresh, reconcile)
-    fill: Fill
-    if source.platform == "duckdb":
-        fill = DuckDBIngestion(asset, run.place_called(source.name), *how)
-    else:
-        kind = CopyIngestion if project.platform(asset) == "postgres" else Ingestion
-        postgres = run.resource(source.name).settings()
-        fill = kind(asset, postgres, *how)
-    return _publish(run, fill, checks)
+    return _publish(run, reading(run), checks)
 
 
 def _build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
@@ -219,7 +206,7 @@ def _build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
 
 def _ingestr_sources(asset: Asset) -> Sources:
     name = asset.parameter("source_connection")
-    return {name: _BOTH} if name else {}
+    return {name: frozenset(READERS)} if name else {}
 
 
 def _is_checked(asset: Asset) -> bool:

@@ -21,6 +21,7 @@ from ecommerce_dagster.orchestration.partitions import (
     partitions_of,
     unit_of,
 )
+from ecommerce_dagster.orchestration.resources import has_resource
 from ecommerce_dagster.orchestration.results import (
     check_result_of,
     materialization_of,
@@ -72,8 +73,8 @@ def build_asset(
 
 
 def _required_resources(project: Project, asset: Asset) -> set[str]:
-    """The connections that exist. One that is missing fails its asset when it runs, no others."""
-    known = project.connections.by_name
+    """The databases that exist. One that is missing fails its asset when it runs, no others."""
+    known = {c.name for c in project.connections.by_name.values() if has_resource(c)}
     return {resource_key(name) for name in connections_of(project, asset) if name in known}
 
 

@@ -151,6 +151,11 @@ def _living(context: dg.InitResourceContext) -> Iterator[None]:
         yield
 
 
+def has_resource(connection: Connection) -> bool:
+    """Whether a connection is a database; others are read by those who know them."""
+    return connection.platform in {"duckdb", "postgres"}
+
+
 def resources_of(project: Project) -> dict[str, Any]:
     """A resource for each usable connection of the project's environment, by its key."""
     connections = project.connections

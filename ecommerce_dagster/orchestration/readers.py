@@ -1,0 +1,46 @@
+"""Who reads the rows of an ingestr asset, by the platform of its source.
+
+To add a source: write a `Request` in ingestion/ (see docs/extending.md), and an entry of READERS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster.bruin.connections import Connection
+from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
+from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.ingestion.parameters import is_reconcilable
+from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
+from ecommerce_dagster.warehouse.interface import Fill
+
+if TYPE_CHECKING:
+    # It needs Dagster, which those who only read the files do without.
+    from ecommerce_dagster.orchestration.asset_run import AssetRun
+
+Reader = Callable[["AssetRun", Connection], Fill]
+
+
+def reading(run: AssetRun) -> Fill:
+    """What reads the source of an ingestr asset in this run."""
+    source = run.project.connections.get(run.asset.parameter("source_connection"))
+    return READERS[source.platform](run, source)
+
+
+def _how(run: AssetRun) -> tuple[Interval | None, bool, bool]:
+    """Which rows a request takes."""
+    return run.source_window, run.full_refresh, is_reconcilable(run.asset) and run.reconcile
+
+
+def _from_duckdb(run: AssetRun, source: Connection) -> Fill:
+    return DuckDBIngestion(run.asset, run.place_called(source.name), *_how(run))
+
+
+def _from_postgres(run: AssetRun, source: Connection) -> Fill:
+    kind = CopyIngestion if run.project.platform(run.asset) == "postgres" else Ingestion
+    return kind(run.asset, run.resource(source.name).settings(), *_how(run))
+
+
+READERS: Mapping[str, Reader] = {"duckdb": _from_duckdb, "postgres": _from_postgres}
