@@ -16,31 +16,39 @@ from pathlib import Path
 import psutil
 
 _SAMPLE_SECONDS = 0.03
-_PATIENCE = 900  # seconds
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way of doing something, as a command. `before` is not timed."""
+    """One way of doing something, as a command. `before` is not timed. It is killed when it takes
+    more seconds than anybody has `patience`."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     before: Callable[[], object] = lambda: None
     folder: Path | None = None
+    patience: float = 900
 
 
 @dataclass(frozen=True)
 class Measured:
     """One run: seconds by the clock, of processors, and the peak of all resident memory (MB).
 
-    `inside` are the seconds that the process prints as its last word: without its start.
+    `output` is what the process printed; when its last word is a number, those are the seconds
+    without its start (`inside`).
     """
 
     seconds: float
     cpu: float
     peak: float
-    inside: float | None = None
+    output: str
+
+    @property
+    def inside(self) -> float | None:
+        with suppress(ValueError, IndexError):
+            return float(self.output.split()[-1])
+        return None
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def run(case: Case) -> Measured:
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, _memory(process.pid))
-            if time.perf_counter() - began > _PATIENCE:
+            if time.perf_counter() - began > case.patience:
                 process.kill()
             time.sleep(_SAMPLE_SECONDS)
         seconds = time.perf_counter() - began
@@ -110,13 +118,7 @@ def run(case: Case) -> Measured:
         said = output.read().decode()
         if process.returncode != 0:
             sys.exit(f"{case.name} failed:\n{said[-4000:]}")
-    return Measured(seconds, _cpu_of_children() - used, peak, _number(said.split()[-1:]))
-
-
-def _number(words: Sequence[str]) -> float | None:
-    with suppress(ValueError, IndexError):
-        return float(words[0])
-    return None
+    return Measured(seconds, _cpu_of_children() - used, peak, said)
 
 
 def _memory(pid: int) -> float:
