@@ -52,6 +52,13 @@ def build_asset(
     a backfill are one run.
     """
     spec = translator.get_asset_spec(asset, project)
+    key = asset_key(asset.name)
+    if spec.key != key:
+        # Jobs, sensors, commands and events find an asset by its name: it would never be built.
+        raise dg.DagsterInvalidDefinitionError(
+            f"{asset.path}:{asset.line}: the translator calls '{asset.name}' "
+            f"{spec.key.to_user_string()}; its key must stay {key.to_user_string()}"
+        )
     if not partitioned:
         spec = spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)

@@ -35,7 +35,7 @@ class BruinTranslator:
     def get_asset_spec(self, asset: Asset, project: Project) -> dg.AssetSpec:
         """The asset that a file stands for.
 
-        Override this to change what Dagster shows, for example
+        Override this to change what Dagster shows, all but the key, for example
         `return super().get_asset_spec(asset, project).merge_attributes(tags={"team": "a"})`.
         """
         return dg.AssetSpec(

@@ -170,7 +170,7 @@ class Renaming(BruinTranslator):
 
 
 class Rekeying(BruinTranslator):
-    """Keys with a prefix, as a location shared with other teams needs."""
+    """Keys with a prefix, which would be those of other assets."""
 
     def get_asset_spec(self, asset: Any, project: Any) -> dg.AssetSpec:
         spec = super().get_asset_spec(asset, project)
@@ -188,6 +188,13 @@ class TestWhatAProjectCanChange:
         [check] = asset.check_specs  # type: ignore[union-attr]
         assert check.description == "Ask team A."
         assert run_all(definitions, instance).success
+
+    def test_a_translator_cannot_change_the_key_by_which_everything_finds_an_asset(
+        self, orders: Tiny
+    ) -> None:
+        message = r"mart.orders.sql:2: .* calls 'mart.orders' shop/mart/orders; its key must stay mart/orders"
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match=message):
+            orders.definitions(translator=Rekeying())
 
     def test_a_connection_can_be_replaced_by_a_resource(
         self, orders: Tiny, instance: dg.DagsterInstance
