@@ -52,7 +52,7 @@ def lint_query(asset: Asset, log: ProblemLog) -> None:
     if asset.body.strip() or asset.materialization.strategy == "ddl" or is_unread:
         return
     message = (
-        "the file has no query below its header"
+        "the file has no query below its header; a SQL asset needs one"
         if asset.body_path.suffix == ".sql"
         else "a SQL asset needs a query: in a .sql file, or in one that `run:` names"
     )
@@ -70,7 +70,7 @@ def _lint_columns(asset: Asset, log: ProblemLog) -> None:
             continue
         first = seen.setdefault(column.name.lower(), at)
         if first is not at:
-            message = f"the column '{column.name}' stands here and in line {first.line}"
+            message = f"the column '{column.name}' stands here and in line {first.line}; remove one"
             log.error(*at, "duplicate-column-names", message)
 
 
@@ -78,12 +78,14 @@ def _lint_custom_checks(asset: Asset, log: ProblemLog) -> None:
     seen: dict[str, Position] = {}
     for check in asset.custom_checks:
         if not check.query.strip():
-            message = f"the custom check '{check.name}' has no query"
+            message = f"the custom check '{check.name}' has no query; write one in `query:`"
             log.error(*check.at("query"), "custom-check-query-exists", message)
         at = check.at()
         first = seen.setdefault(check.name, at)
         if first is not at:
-            message = f"the custom check '{check.name}' stands here and in line {first.line}"
+            message = (
+                f"the custom check '{check.name}' stands here and in line {first.line}; remove one"
+            )
             log.error(*at, "duplicate-checks", message)
 
 
@@ -112,13 +114,13 @@ def _lint_window(asset: Asset, log: ProblemLog) -> None:
     except (ValueError, OverflowError):
         return  # reported already, or a template
     if shifts[0] - shifts[1] >= timedelta(days=1):
-        message = "nothing is left of a day: the interval ends before it starts"
+        message = "nothing is left of a day: the interval ends before it starts; make `end` later"
         log.warning(*asset.at("interval_modifiers"), "valid-time-interval", message)
 
 
 def _at_least_a_second(text: str) -> None:
     if seconds_in(text) < 1:
-        raise ValueError(f"the timeout '{text}' is shorter than a second")
+        raise ValueError(f"the timeout '{text}' is shorter than a second; write 1s or more")
 
 
 def _day(text: str) -> date:
@@ -131,17 +133,18 @@ def _day(text: str) -> date:
 def _lint_tags(asset: Asset, log: ProblemLog) -> None:
     for index, tag in enumerate(asset.tags):
         if tag in asset.tags[:index]:
-            log.warning(*asset.at("tags", index), "duplicate-tags", f"the tag '{tag}' stands twice")
+            message = f"the tag '{tag}' stands twice; remove one"
+            log.warning(*asset.at("tags", index), "duplicate-tags", message)
 
 
 def _lint_hooks(asset: Asset, log: ProblemLog) -> None:
     hooks = [*asset.hooks.pre, *asset.hooks.post]
     own = [hook for hook in hooks if hook.path == asset.path]
     if own and not asset.type.endswith(".sql"):
-        message = f"hooks are for SQL assets; those of a {asset.type} asset do not run"
+        message = f"hooks are for SQL assets and do not run for the type {asset.type}; remove them"
         report = log.error if asset.type == "python" else log.warning
         report(*asset.at("hooks"), "script-hooks-unsupported", message)
     for hook in own:
         if hook.applicable_type:
-            message = "`applicable_type` counts in `default` of pipeline.yml only"
+            message = "`applicable_type` counts in `default` of pipeline.yml only; remove it here"
             log.warning(*hook.at("applicable_type"), "asset-hooks-applicable-type-ignored", message)

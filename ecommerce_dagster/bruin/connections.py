@@ -340,7 +340,9 @@ def _by_name(connections: Iterator[Connection], log: ProblemLog) -> dict[str, Co
     for connection in connections:
         first = found.setdefault(connection.name, connection)
         if first is not connection:
-            message = f"the connection '{first.name}' stands here and in line {first.line}"
+            message = (
+                f"the connection '{first.name}' stands here and in line {first.line}; rename one"
+            )
             log.error(connection.path, connection.line, _RULE, message)
     return found
 

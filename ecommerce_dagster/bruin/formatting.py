@@ -35,10 +35,8 @@ def formatted(text: str, path: Path, log: ProblemLog) -> str:
         return text
     quote = opened.group(1)
     end_mark = "*/" if quote == "/*" else quote
-    end = header_end(lines, start, end_mark)
+    end = header_end(lines, start, end_mark, path, log)
     if end is None:
-        message = f"the header that starts here does not end; add a line `@bruin {end_mark}`"
-        log.error(path, start + 1, "asset-header", message)
         return text
     written = "".join(f"{line}\n" for line in lines[start + 1 : end])
     definition = _definition(written, path, log, first_line=start + 2)

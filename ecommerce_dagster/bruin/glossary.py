@@ -40,7 +40,7 @@ def read_glossary(paths: list[Path], log: ProblemLog) -> Glossary | None:
     for part in filter(None, parts):
         for key in sorted((domains.keys() & part.domains) | (entities.keys() & part.entities)):
             kind = "entities" if key in entities else "domains"
-            message = f"'{key}' stands in both glossary files; this one counts"
+            message = f"'{key}' stands in both glossary files; this one counts, remove one"
             log.warning(*part.at(kind, key), "duplicate-entities", message)
         domains |= part.domains
         entities |= part.entities

@@ -57,21 +57,26 @@ def trimmed(lines: list[str], start: Position) -> Code:
     return Code("\n".join(lines[skipped:]).strip(), Position(start.path, start.line + skipped))
 
 
-def header_end(lines: list[str], start: int, end_mark: str) -> int | None:
-    """The index of the line that ends the header which begins at `start`."""
+def header_end(
+    lines: list[str], start: int, end_mark: str, path: Path, log: ProblemLog
+) -> int | None:
+    """The index of the line that ends the header which begins at `start`; None, after logging it,
+    when there is none."""
     closing = re.compile(rf"@bruin\s{{0,3}}{re.escape(end_mark)}")
     ends = (n for n in range(start + 1, len(lines)) if closing.fullmatch(lines[n].strip()))
-    return next(ends, None)
+    end = next(ends, None)
+    if end is None:
+        message = f"the header that starts here does not end; add a line `@bruin {end_mark}`"
+        log.error(path, start + 1, _RULE, message)
+    return end
 
 
 def _block(
     lines: list[str], start: int, quote: str, path: Path, log: ProblemLog
 ) -> SourceFile | None:
     end_mark = "*/" if quote == "/*" else quote
-    end = header_end(lines, start, end_mark)
+    end = header_end(lines, start, end_mark, path, log)
     if end is None:
-        message = f"the header that starts here does not end; add a line `@bruin {end_mark}`"
-        log.error(path, start + 1, _RULE, message)
         return None
     written = "".join(f"{line}\n" for line in lines[start + 1 : end])
     definition = read_mapping(written, path, log, first_line=start + 2)
@@ -79,7 +84,9 @@ def _block(
         return None
     for number, line in enumerate(lines[end + 1 :], start=end + 2):
         if HEADER_START.fullmatch(line.strip()):
-            message = f"a second header is ignored; the first stands in line {start + 1}"
+            message = (
+                f"a second header is ignored; the first stands in line {start + 1}, remove one"
+            )
             log.warning(path, number, _RULE, message)
     return SourceFile(definition, trimmed(lines[end + 1 :], Position(path, end + 2)))
 
@@ -98,4 +105,5 @@ def _explain_missing(lines: list[str], path: Path, log: ProblemLog) -> None:
         log.warning(path, number, _RULE, message)
         return
     if path.suffix == ".sql":
-        log.warning(path, 1, _RULE, "no `/* @bruin` header, so this is no asset")
+        message = "no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"
+        log.warning(path, 1, _RULE, message)

@@ -101,7 +101,7 @@ class LakehouseSettings(dict[str, str]):
         missing = [key for key in needed if not self[key]]
         if missing:
             group = missing[0].partition(".")[0]
-            yield group, f"has no {', '.join(missing)} in its lakehouse"
+            yield group, f"needs {', '.join(missing)} in its lakehouse"
         if self["storage.path"]:
             yield from self._storage_complaints()
 
@@ -111,7 +111,7 @@ class LakehouseSettings(dict[str, str]):
             yield from self._word("storage.type", _SCHEMES)
         if kind in _SCHEMES and "${" not in path and not path.startswith(_SCHEMES[kind]):
             expected = " or ".join(_SCHEMES[kind])
-            yield "storage.path", f"has a lakehouse in {kind} whose path begins without {expected}"
+            yield "storage.path", f"has a lakehouse in {kind} whose path must begin with {expected}"
         if self["storage.url_style"]:
             yield from self._word("storage.url_style", _URL_STYLES)
         if bool(self[_PAIR[0]]) != bool(self[_PAIR[1]]):
@@ -147,9 +147,9 @@ def read_lakehouse(written: Any) -> tuple[LakehouseSettings, list[Complaint]]:
     for key, value in _leaves("", written):
         if not key or key in _GROUPS:
             thing = key or "lakehouse"
-            complaints.append((key, f"has a {thing} that is no mapping (`key: value` lines)"))
+            complaints.append((key, f"has a {thing} that must be a mapping (`key: value` lines)"))
         elif key in _KEYS and isinstance(value, Mapping | list):
-            complaints.append((key, f"has a {key} in its lakehouse that is no plain value"))
+            complaints.append((key, f"has a {key} in its lakehouse that must be a plain value"))
         elif key in _KEYS and value is not None:
             found[key] = str(as_text(value))
     return found, complaints or list(found.complaints())

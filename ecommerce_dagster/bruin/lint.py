@@ -135,7 +135,7 @@ def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
         if first is not asset:
             where = f"{from_here(first.path)}:{first.at('name').line}"
             message = (
-                f"the asset '{asset.name}' is defined twice; first in {where}"
+                f"the asset '{asset.name}' is defined twice, first in {where}; rename one"
                 if first.name == asset.name
                 else f"'{asset.name}' is the same table as '{first.name}' in {where}; rename one"
             )
@@ -180,7 +180,10 @@ def _lint_dependency(dependency: Dependency, known: Collection[str], log: Proble
         message = f"the dependency '{name}' does not exist; {did_you_mean(name, known)}"
         log.error(*dependency.at("asset"), "dependency-exists", message)
     elif not name:
-        message = f"'{dependency.uri}' belongs to another pipeline: nothing here waits for it"
+        message = (
+            f"'{dependency.uri}' belongs to another pipeline: nothing here waits for it; "
+            "name an 'asset' of this one to wait"
+        )
         log.warning(*dependency.at("uri"), "cross-pipeline-uri-dependencies", message)
 
 
@@ -189,7 +192,7 @@ def _distinct_checks(column: Column, log: ProblemLog) -> Column:
     for check in column.checks:
         first = kept.setdefault(check.model_dump_json(), check)
         if first is not check:
-            message = f"the check '{check.name}' stands here and in line {first.line}"
+            message = f"the check '{check.name}' stands here and in line {first.line}; remove one"
             log.warning(*check.at(), "duplicate-checks", message)
     return column.model_copy(update={"checks": tuple(kept.values())}) if kept else column
 
@@ -203,22 +206,22 @@ def _distinct_dependencies(
         first = kept.setdefault(key, dependency)
         if first is dependency:
             continue
-        message = (
-            f"the dependency '{first.asset or first.uri}' stands here and in line {first.line}"
-        )
+        name = first.asset or first.uri
+        message = f"the dependency '{name}' stands here and in line {first.line}; remove one"
         log.warning(*dependency.at(), "duplicate-dependencies", message)
         if dependency.mode == "full":
             kept[key] = dependency
     return tuple(kept.values())
 
 
-def _report_circle(circle: Sequence[str], by_name: Mapping[str, Asset], log: ProblemLog) -> None:
-    """`circle` ends where it begins; it is shown from its first name in the alphabet."""
-    names = list(circle[1:])
+def _report_circle(found: Sequence[str], by_name: Mapping[str, Asset], log: ProblemLog) -> None:
+    """`found` ends where it begins; it is shown from its first name in the alphabet."""
+    names = list(found[1:])
     start = names.index(min(names))
     names = [*names[start:], *names[:start]]
     asset = by_name[names[0]]
     upstream = names[1] if len(names) > 1 else names[0]
     at = next(d.at("asset") for d in asset.depends if d.asset == upstream)
-    message = f"the assets depend on each other in a circle: {' -> '.join([*names, names[0]])}"
+    circle = f"in a circle: {' -> '.join([*names, names[0]])}"
+    message = f"the assets depend on each other {circle}; remove one of these dependencies"
     log.error(*at, "acyclic-pipeline", message)

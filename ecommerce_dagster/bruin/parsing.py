@@ -16,6 +16,7 @@ N = TypeVar("N", bound=Node)
 
 # Nobody writes more by hand; a dump with such a name would take minutes to parse.
 MAX_BYTES = 10_000_000
+_TOO_LARGE = f"this file is larger than {MAX_BYTES // 1_000_000} MB; rows belong into a seed"
 
 _RULE = "readable-file"
 
@@ -40,10 +41,10 @@ def read_text(path: Path, log: ProblemLog) -> str | None:
     try:
         # A pipe or a device would be waited for, or never end.
         if path.exists() and not path.is_file():
-            log.error(path, 1, _RULE, "this is not a file")
+            log.error(path, 1, _RULE, "this is not a plain file; remove it or rename it")
             return None
         if path.stat().st_size > MAX_BYTES:
-            log.error(path, 1, _RULE, f"this file is larger than {MAX_BYTES // 1_000_000} MB")
+            log.error(path, 1, _RULE, _TOO_LARGE)
             return None
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -88,7 +88,8 @@ class _Judge:
         found: dict[str, CustomRule] = {}
         for rule in self._policy.custom_rules:
             if rule.name in found or rule.name in {**ASSET_RULES, **PIPELINE_RULES}:
-                self._log.error(*rule.at("name"), _RULE, f"there is a rule '{rule.name}' already")
+                message = f"there is a rule '{rule.name}' already; give this one another name"
+                self._log.error(*rule.at("name"), _RULE, message)
                 continue
             found[rule.name] = rule
             try:

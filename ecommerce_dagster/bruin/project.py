@@ -39,6 +39,8 @@ from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
 from ecommerce_dagster.bruin.variables import variables_of, variant_of
 
+_NO_PIPELINE = "this file does not exist; a pipeline is a folder with a pipeline.yml and assets/"
+
 
 @dataclass(frozen=True, eq=False)
 class Project:
@@ -129,7 +131,7 @@ def read_project(
     directory = directory.resolve()
     path = next((directory / f for f in PIPELINE_FILES if (directory / f).is_file()), None)
     if path is None:
-        log.error(directory / "pipeline.yml", 1, "valid-pipeline", "this file does not exist")
+        log.error(directory / "pipeline.yml", 1, "valid-pipeline", _NO_PIPELINE)
         return None
     pipeline = parse_file(Pipeline, path, log)
     words = read_glossary(_glossary_paths(directory, glossary), log)

@@ -51,12 +51,14 @@ def _set(definition: YamlMapping, key: str, text: str, at: Position, log: Proble
             target.put(parent, YamlMapping(at), at)
         inner = target[parent]
         if not isinstance(inner, YamlMapping):
-            log.error(*at, _RULE, f"'{parent}' has a value in line {target.key_at[parent].line}")
+            first = target.key_at[parent].line
+            message = f"'{parent}' has a value in line {first}, so it can have no keys; remove one"
+            log.error(*at, _RULE, message)
             return
         target = inner
     if leaf in target:
         first = target.key_at[leaf].line
-        log.error(*at, _RULE, f"the key '{key}' stands here and in line {first}")
+        log.error(*at, _RULE, f"the key '{key}' stands here and in line {first}; remove one")
         return
     target.put(leaf, _value(key, text, at), at)
 

@@ -21,8 +21,11 @@ from ecommerce_dagster.bruin.scalars import plain_value
 # An alias repeats its target; nested aliases multiply. No real file comes near these.
 MAX_VALUES = 200_000
 MAX_DEPTH = 50
+_TOO_MANY = f"more than {MAX_VALUES} values in one file; expected what people write by hand"
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; expected what people write by hand"
 
 _RULE = "valid-yaml"
+# What libyaml refuses without a line.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
 _KNOWN_TAGS = {None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))}
@@ -55,9 +58,6 @@ def read_mapping(
     except yaml.MarkedYAMLError as error:
         line, message = _explained(error, text)
         log.error(path, line + first_line, _RULE, f"this is not valid YAML: {message}")
-        return None
-    except yaml.YAMLError:
-        log.error(path, first_line, _RULE, "this is not valid YAML")
         return None
     except _UnreadableError as error:
         log.error(*error.at, _RULE, str(error))
@@ -127,7 +127,7 @@ class _Reader:
     def _nested(self, event: yaml.Event) -> YamlMapping | YamlList:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _UnreadableError(self._at(event), f"nested more than {MAX_DEPTH} levels deep")
+            raise _UnreadableError(self._at(event), _TOO_DEEP)
         is_list = isinstance(event, yaml.SequenceStartEvent)
         value = self._list(event) if is_list else self._mapping(event)
         self._depth -= 1
@@ -153,7 +153,7 @@ class _Reader:
                 merged += self._merged(value, key)
             elif key.value in mapping:
                 first = mapping.key_at[key.value].line
-                message = f"the key '{key.value}' stands here and in line {first}"
+                message = f"the key '{key.value}' stands here and in line {first}; remove one"
                 self._log.error(*self._at(key), _RULE, message)
             else:
                 mapping.put(key.value, value, self._at(key), self._text_at(event))
@@ -175,7 +175,9 @@ class _Reader:
             raise _UnreadableError(self._at(event), message)
         anchored = self._anchors[event.anchor]
         if anchored is None:
-            raise _UnreadableError(self._at(event), "an alias (`*name`) refers to what contains it")
+            raise _UnreadableError(
+                self._at(event), "an alias (`*name`) refers to what contains it; remove it"
+            )
         self._grow(anchored.size, event)
         return anchored.value
 
@@ -187,7 +189,7 @@ class _Reader:
     def _grow(self, values: int, event: yaml.Event) -> None:
         self._size += values
         if self._size > MAX_VALUES:
-            raise _UnreadableError(self._at(event), f"more than {MAX_VALUES} values in one file")
+            raise _UnreadableError(self._at(event), _TOO_MANY)
 
     def _at(self, event: yaml.Event) -> Position:
         line = event.start_mark.line if event.start_mark else 0

@@ -81,7 +81,7 @@ def first_unmaskable(asset: Asset, incremental_key: str | None) -> Unmaskable | 
         where = f"the column '{mask.column}' has the mask '{mask.name}'"
         if not mask.is_known:
             known = ", ".join((*_MASKS, f"{_FIXED}TEXT"))
-            return Unmaskable(mask.at, f"{where}, which is not one of {known}")
+            return Unmaskable(mask.at, f"{where}; known: {known}")
         if mask.column.lower() == (incremental_key or "").lower():
             return Unmaskable(mask.at, f"{where}, and as the incremental_key it must be readable")
     return None

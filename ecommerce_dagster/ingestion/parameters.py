@@ -116,7 +116,7 @@ def _wrong(asset: Asset) -> Iterator[tuple[str, str]]:
         hint = did_you_mean(strategy, _STRATEGIES)
         yield "incremental_strategy", f"unknown incremental_strategy '{strategy}'; {hint}"
     if asset.parameter("source_table").strip() == QUERY:
-        yield "source_table", f"source_table has no query after `{QUERY}`"
+        yield "source_table", f"source_table needs a query after `{QUERY}`"
     if limit and not limit.isdecimal():
         yield "sql_limit", f"sql_limit is '{limit}'; expected a number of rows"
 
@@ -125,7 +125,8 @@ def _contradictions(asset: Asset) -> Iterator[tuple[str, str]]:
     """The same said twice, in the parameters and in `materialization`, and not the same way."""
     how = asset.materialization
     if how.type == "view":
-        yield "incremental_strategy", "an ingestr asset makes a table, not a view"
+        message = "an ingestr asset makes a table, not a view; write `type: table`"
+        yield "incremental_strategy", message
     pairs = (("incremental_strategy", how.strategy), ("incremental_key", how.incremental_key))
     for name, other in pairs:
         own = asset.parameter(name)

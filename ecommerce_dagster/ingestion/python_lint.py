@@ -26,7 +26,9 @@ def code_of(asset: Asset) -> Path:
         raise NoCodeError("a Python asset needs code: a .py file with a header, or `run: file.py`")
     path = (asset.path.parent / asset.run).resolve()
     if not path.is_file():
-        raise NoCodeError(f"the file '{asset.run}' does not exist")
+        raise NoCodeError(
+            f"the file '{asset.run}' does not exist; write its path from the folder of this file"
+        )
     return path
 
 
@@ -58,7 +60,8 @@ def _lint_materialization(asset: Asset, log: ProblemLog) -> None:
     how = asset.materialization
     name = strategy_name(asset)
     if how.type == "view":
-        log.error(*how.at("type"), _RULE, "a Python asset makes a table, not a view")
+        message = "a Python asset makes a table, not a view; write `type: table`"
+        log.error(*how.at("type"), _RULE, message)
     elif how.type == "table" and name not in _STRATEGIES:
         message = f"a Python asset cannot use the strategy '{name}'"
         log.error(*how.at("strategy"), _RULE, f"{message}; {did_you_mean(name, _STRATEGIES)}")

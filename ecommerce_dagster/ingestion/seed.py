@@ -28,6 +28,7 @@ _COMPRESSED = (".gz", ".zst")
 _URL = re.compile(r"\w[\w+.-]+://.*")
 _UNFIT = re.compile(r"the column (.+?) holds (.*), which does not fit its type .*", re.DOTALL)
 _RULE = "assets-seed-validation"
+_COUNTED = "write its path from the folder of this asset"
 
 
 def lint_seed(asset: Asset, root: Path, log: ProblemLog) -> None:
@@ -88,7 +89,7 @@ class Seed:
         try:
             return self._found(written)
         except (OSError, RuntimeError, ValueError):
-            raise SeedError(f"'{written}' is not the path of a file") from None
+            raise SeedError(f"'{written}' is not the path of a file; {_COUNTED}") from None
 
     @cached_property
     def content(self) -> SeedFile:

@@ -233,7 +233,9 @@ def unsupported(project: Project, asset: Asset) -> str | None:
         unmasked = unmaskable(asset) if asset.type == "ingestr" else None
         return unmasked.message if unmasked else None
     if asset.type.split(".")[0] in _ELSEWHERE:
-        return f"the type {asset.type} is for another platform"
+        return (
+            f"the type {asset.type} is for another platform; supported: {', '.join(sorted(_BOTH))}"
+        )
     return None
 
 

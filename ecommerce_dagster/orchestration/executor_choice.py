@@ -71,9 +71,9 @@ def lint_executor(project: Project, log: ProblemLog) -> None:
         what = f"the tables of the connection '{connection.name}' are in a file, which"
         if choice == "multiprocess":
             message = f"{what} one process at a time can write: with {SETTING}=multiprocess steps "
-            log.warning(*at, f"{message}wait for each other, and in_process is faster")
+            log.warning(*at, f"{message}wait for each other; in_process is faster")
         else:
-            message = f"{what} workers on other machines cannot share: make it a lakehouse whose "
+            message = f"{what} workers on other machines cannot share; make it a lakehouse whose "
             log.error(*at, f"{message}catalogue is in postgres, or set {SETTING} to in_process")
 
 

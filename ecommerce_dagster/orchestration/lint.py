@@ -111,7 +111,7 @@ def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
                 f"the connection '{name}' is not in {where.name} "
                 f"(environment '{project.connections.environment}'); {known}"
                 if where
-                else f"the connection '{name}' is needed, and there is no .bruin.yml"
+                else f"the connection '{name}' is needed, and there is no .bruin.yml; add one"
             )
             log.warning(*at, "valid-connection", message)
         elif name in needed and found.platform not in needed[name]:
@@ -126,5 +126,6 @@ def _lint_check_names(asset: Asset, log: ProblemLog) -> None:
     for check in checks_of(asset):
         first = names.setdefault(check_name(check), check.label)
         if first != check.label:
-            message = f"the checks '{first}' and '{check.label}' have the same name in Dagster"
+            both = f"'{first}' and '{check.label}'"
+            message = f"the checks {both} have the same name in Dagster; rename one"
             log.error(check.rule.path, check.rule.line, "duplicate-checks", message)

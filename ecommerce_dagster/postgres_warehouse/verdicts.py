@@ -123,6 +123,6 @@ class Verdicts:
             where = self._project.connection_name(other)
             return f"the table '{name}' is in another database, that of '{where}'", True
         near = nearest(name, [asset.name for asset in self._mine.values()])
-        hint = f"did you mean '{near}'?" if near else "nothing in this pipeline makes it"
+        hint = f"did you mean '{near}'?" if near else "create it, or add an asset that makes it"
         is_ours = key.split(".")[0] in {known.split(".")[0] for known in self._mine}
         return f"the table '{name}' is not in the database; {hint}", is_ours

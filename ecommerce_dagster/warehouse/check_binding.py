@@ -125,7 +125,9 @@ class CheckBinding:
                     f"SELECT TRY_CAST({literal(bound)} AS {kind}) IS NULL"
                 ).fetchone()
                 if row and row[0]:
-                    self._report_check(column, check, f"compares {kind} with '{bound}'")
+                    self._report_check(
+                        column, check, f"compares {kind} with '{bound}'; write a value of that type"
+                    )
 
     def _report_check(self, column: Column, check: ColumnCheck, what: str) -> None:
         at = check.at() if check.path == self._asset.path else place_of(column, self._asset)

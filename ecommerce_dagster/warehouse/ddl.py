@@ -91,7 +91,9 @@ def complaints(asset: Asset) -> list[str]:
     """What keeps the columns of `asset` from being the declaration of a table."""
     found = []
     if _COMMENTS.sub("", asset.body).strip():
-        found.append("the strategy 'ddl' makes a table from `columns`; it takes no query")
+        found.append(
+            "the strategy 'ddl' makes a table from `columns`; it takes no query, remove it"
+        )
     if not asset.columns:
         found.append("the strategy 'ddl' needs `columns` with types")
     for column in asset.columns:
@@ -100,7 +102,7 @@ def complaints(asset: Asset) -> list[str]:
         elif known_type(_declared(column)) is None:
             found.append(
                 f"the column '{column.name}' has the type '{_declared(column)}', "
-                "which DuckDB does not know"
+                "which DuckDB does not know; write one that it has, as VARCHAR"
             )
     return found
 

@@ -91,7 +91,7 @@ def lint_types(
             effect = "a view keeps it" if kind == "view" else effect
             message = (
                 f"the column '{column.name}' is declared as {column.type}, and the query returns "
-                f"it as {found}; {effect}"
+                f"it as {found}; {effect}, so cast it, or declare another type"
             )
             log.warning(*at, _MATCHES, message)
 

@@ -5,7 +5,7 @@ To add a check: write one entry of RULES. NULL breaks `not_null` and nothing els
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -175,14 +175,18 @@ def _complaint(takes: Takes, column: Column, check: ColumnCheck) -> str | None:
     }[takes]
     surplus = [key for key, value in given.items() if value is not None and key not in allowed]
     if surplus:
-        what = f"takes {' or '.join(sorted(allowed))}" if allowed else "takes no value"
-        return f"{what}, not {', '.join(surplus)}"
+        what = _listed(allowed, " or ") or "no value"
+        return f"takes {what}; remove {_listed(surplus, ', ')}"
     if takes == "foreign key":
         return None if column.foreign_key else "needs `foreign_key: {table, column}` on the column"
     if allowed and all(given[key] is None for key in allowed):
-        return f"needs {' or '.join(f'`{key}:`' for key in sorted(allowed))}"
+        return f"needs {_listed(allowed, ' or ')}"
     if takes == "bound" and isinstance(check.value, tuple):
         return "needs one value, not a list"
     if takes == "list" and check.value == ():
         return "needs at least one value"
     return None
+
+
+def _listed(keys: Iterable[str], between: str) -> str:
+    return between.join(f"`{key}:`" for key in sorted(keys))

@@ -58,7 +58,7 @@ def lint_used_tables(
         if key_of(found.name) in known or asset.name in upstream_of(found.name, project.assets):
             continue
         known.add(key_of(found.name))
-        message = f"the table '{found.name}' is used and is not in `depends`"
+        message = f"the table '{found.name}' is used and is not in `depends`; add it"
         log.warning(*at, "used-tables", message)
 
 
@@ -116,7 +116,7 @@ def lint_variables(project: Project, log: ProblemLog) -> None:
             return
         unused -= found
     for name in sorted(unused):
-        message = f"no template uses the variable '{name}'"
+        message = f"no template uses the variable '{name}'; remove it"
         log.warning(*project.pipeline.at("variables", name), "unused-variables", message)
 
 

@@ -228,7 +228,7 @@ class TestTheFile:
 
     def test_two_connections_of_one_name_are_an_error(self, files: Files) -> None:
         assert config(files, duckdb(path="a") + "postgres:\n  - name: x\n").errors() == [
-            ".bruin.yml:9: the connection 'x' stands here and in line 6"
+            ".bruin.yml:9: the connection 'x' stands here and in line 6; rename one"
         ]
 
     @pytest.mark.parametrize(

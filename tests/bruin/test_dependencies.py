@@ -76,7 +76,7 @@ def test_a_dependency_without_a_name_is_an_error(files: Files) -> None:
 def test_a_uri_belongs_to_another_pipeline_and_is_not_waited_for(files: Files) -> None:
     chain(files, a="[{uri: s3://x}]")
     assert files.warnings() == [
-        "assets/a.asset.yml:2: 's3://x' belongs to another pipeline: nothing here waits for it"
+        "assets/a.asset.yml:2: 's3://x' belongs to another pipeline: nothing here waits for it; name an 'asset' of this one to wait"
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_repeated_dependency_counts_once_and_the_stronger_mode_wins(files: Fil
     chain(files, a="[{asset: b, mode: symbolic}, b, b]", b="[]")
     assert [(d.asset, d.mode) for d in files.asset().depends] == [("b", "full")]
     assert files.warnings() == [
-        "assets/a.asset.yml:2: the dependency 'b' stands here and in line 2"
+        "assets/a.asset.yml:2: the dependency 'b' stands here and in line 2; remove one"
     ]
 
 
@@ -101,9 +101,9 @@ def test_a_symbolic_dependency_orders_nothing(files: Files) -> None:
 def test_every_circle_is_reported(files: Files) -> None:
     chain(files, a="[b]", b="[c]", c="[a, d]", d="[]", x="[y]", y="[x, a]", self="[self]")
     assert files.errors() == [
-        "assets/a.asset.yml:2: the assets depend on each other in a circle: a -> b -> c -> a",
-        "assets/self.asset.yml:2: the assets depend on each other in a circle: self -> self",
-        "assets/x.asset.yml:2: the assets depend on each other in a circle: x -> y -> x",
+        "assets/a.asset.yml:2: the assets depend on each other in a circle: a -> b -> c -> a; remove one of these dependencies",
+        "assets/self.asset.yml:2: the assets depend on each other in a circle: self -> self; remove one of these dependencies",
+        "assets/x.asset.yml:2: the assets depend on each other in a circle: x -> y -> x; remove one of these dependencies",
     ]
 
 

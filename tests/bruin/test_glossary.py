@@ -166,7 +166,7 @@ def test_two_glossary_files_are_one_glossary(words: Files) -> None:
     asset(words, "columns: [{extends: Order.ID}]")
     assert list(words.columns()) == ["order_id"]
     assert words.warnings() == [
-        "glossary.yaml:3: 'Customer' stands in both glossary files; this one counts"
+        "glossary.yaml:3: 'Customer' stands in both glossary files; this one counts, remove one"
     ]
 
 
@@ -240,7 +240,7 @@ columns:
         column = asset(files, text).columns()["x"]
         assert [check.name for check in column.checks] == ["not_null", "min"]
         assert files.warnings() == [
-            "assets/a.asset.yml:7: the check 'not_null' stands here and in line 5"
+            "assets/a.asset.yml:7: the check 'not_null' stands here and in line 5; remove one"
         ]
 
     def test_a_repetition_in_the_glossary_is_told_once(self, files: Files) -> None:
@@ -248,11 +248,11 @@ columns:
         files.write("glossary.yml", f"entities:\n  E:\n    attributes:\n      A: {{{checks}}}\n")
         files.write("assets/b.asset.yml", "type: empty\ncolumns: [{extends: E.A}]\n")
         assert asset(files, "columns: [{extends: E.A}]").warnings() == [
-            "glossary.yml:4: the check 'not_null' stands here and in line 4"
+            "glossary.yml:4: the check 'not_null' stands here and in line 4; remove one"
         ]
 
     def test_custom_checks_need_names_of_their_own(self, files: Files) -> None:
         text = "custom_checks:\n  - {name: c, query: SELECT 1}\n  - {name: c, query: SELECT 2}\n"
         assert asset(files, text).errors() == [
-            "assets/a.asset.yml:4: the custom check 'c' stands here and in line 3"
+            "assets/a.asset.yml:4: the custom check 'c' stands here and in line 3; remove one"
         ]

@@ -21,7 +21,7 @@ def test_a_sql_header_stands_between_markers_with_up_to_three_spaces(
 def test_four_spaces_make_no_marker(files: Files) -> None:
     files.write("assets/x.sql", "/*    @bruin\nname: a\n@bruin */\nSELECT 1\n")
     assert files.warnings() == [
-        "assets/x.sql:1: no `/* @bruin` header, so this is no asset",
+        "assets/x.sql:1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere",
         "pipeline.yml:1: this pipeline has no assets; they are expected in a folder assets/ "
         "beside it",
     ]
@@ -86,7 +86,7 @@ def test_a_second_header_is_ignored_with_a_warning(files: Files) -> None:
     header = "/* @bruin\nname: {}\ntype: duckdb.sql\n@bruin */\n"
     files.write("assets/x.sql", header.format("a") + "SELECT 1\n" + header.format("b"))
     assert files.warnings() == [
-        "assets/x.sql:6: a second header is ignored; the first stands in line 1"
+        "assets/x.sql:6: a second header is ignored; the first stands in line 1, remove one"
     ]
     assert list(files.project().by_name) == ["a"]
 
@@ -94,8 +94,8 @@ def test_a_second_header_is_ignored_with_a_warning(files: Files) -> None:
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("SELECT 1", "1: no `/* @bruin` header, so this is no asset"),
-        ("", "1: no `/* @bruin` header, so this is no asset"),
+        ("SELECT 1", "1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"),
+        ("", "1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"),
         ("-- note\n/* @bruin\nname: a\n@bruin */\nSELECT 1",
          "2: the header must be the first thing in the file, so this is no asset"),
         ("/* @bruin name: a\n@bruin */\nSELECT 1",
@@ -206,11 +206,11 @@ class TestTheOneLineForm:
             """,
         )
         assert files.errors() == [
-            "assets/x.sql:2: the key 'name' stands here and in line 1",
-            "assets/x.sql:4: 'type' has a value in line 3",
+            "assets/x.sql:2: the key 'name' stands here and in line 1; remove one",
+            "assets/x.sql:4: 'type' has a value in line 3, so it can have no keys; remove one",
             "assets/x.sql:5: write `@bruin.columns.id.KEY: value`, as in columns.id.type",
             "assets/x.sql:6: 'tags' of an asset is a mapping; expected a list (`- item` lines)",
-            "assets/x.sql:7: the key 'tags' stands here and in line 6",
+            "assets/x.sql:7: the key 'tags' stands here and in line 6; remove one",
         ]
 
     def test_an_unknown_key_is_reported_as_in_yaml(self, files: Files) -> None:

@@ -41,7 +41,7 @@ materialization:
         "assets/a.asset.yml:8: unknown key 'valeu' in a column check; did you mean 'value'?",
         "assets/a.asset.yml:9: unknown key 'bloking' in a column check; did you mean 'blocking'?",
         "assets/a.asset.yml:11: unknown key 'cuont' in a custom check; did you mean 'count'?",
-        "assets/a.asset.yml:13: the assets depend on each other in a circle: a -> a",
+        "assets/a.asset.yml:13: the assets depend on each other in a circle: a -> a; remove one of these dependencies",
         "assets/a.asset.yml:13: unknown key 'mdoe' in a dependency; did you mean 'mode'?",
         "assets/a.asset.yml:15: unknown key 'startegy' in a materialization; "
         "did you mean 'strategy'?",
@@ -128,7 +128,7 @@ def test_no_file_can_set_what_the_reader_sets(files: Files, key: str) -> None:
          "number or text or a list (`- item` lines)"),
         ("columns: [{name: id, foreign_key: {table: x}}]", "a foreign key needs 'column'"),
         ("custom_checks: [{name: c}]", "a custom check needs 'query'"),
-        ("custom_checks: [{name: c, query: ' '}]", "the custom check 'c' has no query"),
+        ("custom_checks: [{name: c, query: ' '}]", "the custom check 'c' has no query; write one in `query:`"),
         ("custom_checks: [{name: c, query: SELECT 1, value: few}]",
          "'value' of a custom check is 'few'; expected a whole number"),
         ("hooks: {pre: [{sql: x}]}", "a hook needs 'query'"),
@@ -141,7 +141,7 @@ def test_no_file_can_set_what_the_reader_sets(files: Files, key: str) -> None:
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_explained(files: Files, text: str, error: str | None) -> None:
     if error is None:
-        error, line = "the column 'ID' stands here and in line 3", 4
+        error, line = "the column 'ID' stands here and in line 3; remove one", 4
     else:
         line = 2
     assert errors(files, text) == [f"assets/a.asset.yml:{line}: {error}"]
@@ -184,7 +184,7 @@ def test_one_mistake_does_not_hide_the_others(files: Files) -> None:
         "assets/a.asset.yml:12: 'blocking' of a column check is a list; expected true or false",
         "assets/a.asset.yml:13: a column check needs 'name'",
         "assets/a.asset.yml:13: unknown key 'nmae' in a column check; did you mean 'name'?",
-        "assets/a.asset.yml:14: the column 'n' stands here and in line 8",
+        "assets/a.asset.yml:14: the column 'n' stands here and in line 8; remove one",
         "assets/b.asset.yml:1: this is not valid YAML: did not find expected ',' or ']'",
         "glossary.yml:5: 'primary_key' of a glossary attribute is 'perhaps'; "
         "expected true or false",
@@ -294,7 +294,7 @@ def test_a_very_long_word_is_not_compared_with_others(files: Files) -> None:
         ("name: a\n".encode("utf-16"), "1: this is not UTF-8 text; save the file as UTF-8"),
         ("name: a\n".encode("utf-16-le"),
          "1: a NUL character stands here; save the file as UTF-8 text"),
-        (b"#" * 10_000_001, "1: this file is larger than 10 MB"),
+        (b"#" * 10_000_001, "1: this file is larger than 10 MB; rows belong into a seed"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_text_is_an_error(

@@ -79,8 +79,8 @@ def test_two_assets_of_one_name_are_an_error(files: Files) -> None:
     files.write("assets/eu/x.asset.yml", "name: raw.x\n" + EMPTY)
     files.write("assets/us/x.asset.yml", EMPTY + "name: raw.x\n")
     assert files.errors() == [
-        "assets/us/x.asset.yml:2: the asset 'raw.x' is defined twice; "
-        "first in assets/eu/x.asset.yml:1"
+        "assets/us/x.asset.yml:2: the asset 'raw.x' is defined twice, "
+        "first in assets/eu/x.asset.yml:1; rename one"
     ]
 
 
@@ -130,12 +130,21 @@ class TestRun:
     @pytest.mark.parametrize(
         ("run", "error"),
         [
-            ("gone.sql", "the file 'gone.sql' does not exist"),
-            (".", "the file '.' does not exist"),
-            ("../../x.sql", "'../../x.sql' is outside of the pipeline's folder"),
-            ("/etc/hostname", "'/etc/hostname' is outside of the pipeline's folder"),
-            ('"a\\0b"', "'a b' is not the path of a file"),
-            ("loop", "'loop' is not the path of a file"),
+            (
+                "gone.sql",
+                "the file 'gone.sql' does not exist; write its path from the folder of this file",
+            ),
+            (".", "the file '.' does not exist; write its path from the folder of this file"),
+            ("../../x.sql", "'../../x.sql' is outside of the pipeline's folder; move it in"),
+            ("/etc/hostname", "'/etc/hostname' is outside of the pipeline's folder; move it in"),
+            (
+                '"a\\0b"',
+                "'a b' is not the path of a file; write its path from the folder of this file",
+            ),
+            (
+                "loop",
+                "'loop' is not the path of a file; write its path from the folder of this file",
+            ),
         ],
     )
     def test_a_file_that_cannot_be_is_an_error(self, files: Files, run: str, error: str) -> None:
@@ -144,7 +153,7 @@ class TestRun:
         (found,) = files.errors()
         assert found in {
             f"assets/a.asset.yml:2: {error}",
-            "assets/a.asset.yml:2: the file 'loop' does not exist",
+            "assets/a.asset.yml:2: the file 'loop' does not exist; write its path from the folder of this file",
         }
 
 
@@ -155,14 +164,16 @@ def test_a_pipe_among_the_assets_is_not_waited_for(files: Files) -> None:
     (files.root / "assets/gone.sql").symlink_to("nowhere")
     assert files.errors() == [
         "assets/gone.sql:1: this file cannot be read: No such file or directory",
-        "assets/pipe.sql:1: this is not a file",
-        "assets/zero.sql:1: this is not a file",
+        "assets/pipe.sql:1: this is not a plain file; remove it or rename it",
+        "assets/zero.sql:1: this is not a plain file; remove it or rename it",
     ]
 
 
 def test_a_folder_without_pipeline_yml_is_an_error(files: Files) -> None:
     (files.root / "pipeline.yml").unlink()
-    assert files.errors() == ["pipeline.yml:1: this file does not exist"]
+    assert files.errors() == [
+        "pipeline.yml:1: this file does not exist; a pipeline is a folder with a pipeline.yml and assets/"
+    ]
 
 
 @pytest.mark.parametrize(

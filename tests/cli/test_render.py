@@ -130,7 +130,7 @@ def test_a_query_that_reads_its_own_table_is_shown_as_it_goes_on(tiny: Tiny) -> 
     [
         ("type: rs.sql\nmaterialization: {type: table}\nhooks: {pre: [{query: 'SELECT {{ 1 }}'}]}",
          "SELECT '{{ start_date }}' AS d", ["SELECT 1", "SELECT '2024-01-05' AS d"],
-         "what stands around the query is not known: the type rs.sql is for another platform"),
+         "what stands around the query is not known: the type rs.sql is for another platform; supported: duckdb, postgres"),
         ("type: duckdb.sensor.query\nparameters: {query: \"SELECT '{{ end_date }}' > '2024'\"}", "",
          ["SELECT '2024-01-05' > '2024'"], None),
         ("type: ingestr\nparameters: {source_connection: pg, source_table: public.o, destination: "

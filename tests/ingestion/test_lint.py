@@ -30,8 +30,8 @@ def problems(asset: Asset) -> list[str]:
 @pytest.mark.parametrize(
     ("rest", "complaint"),
     [
-        ("columns: [{name: mail, mask: scramble}]", "the column 'mail' has the mask 'scramble', "
-         "which is not one of hash, sha256, md5, redact, stars, fixed:TEXT"),
+        ("columns: [{name: mail, mask: scramble}]", "the column 'mail' has the mask 'scramble'; "
+         "known: hash, sha256, md5, redact, stars, fixed:TEXT"),
         ("columns: [{name: mail, mask: hash}, {name: AT, mask: hash}]", "the column 'AT' has the "
          "mask 'hash', and as the incremental_key it must be readable"),
         ("columns: [{name: mail, mask: hash}, {name: x, mask: 'fixed:'}, {name: n}]", None),
@@ -92,10 +92,14 @@ def test_a_file_that_can_work_is_not_complained_about(parameters: str, rest: str
             "",
             "unknown incremental_strategy 'apend'; did you mean 'append'?",
         ),
-        ("source_table: 'query: '", "", "source_table has no query after `query:`"),
+        ("source_table: 'query: '", "", "source_table needs a query after `query:`"),
         ("sql_limit: ten", "", "sql_limit is 'ten'; expected a number of rows"),
         ("sql_limit: -1", "", "sql_limit is '-1'; expected a number of rows"),
-        ("", "materialization: {type: view}", "an ingestr asset makes a table, not a view"),
+        (
+            "",
+            "materialization: {type: view}",
+            "an ingestr asset makes a table, not a view; write `type: table`",
+        ),
         (
             "incremental_strategy: append",
             "materialization: {type: table, strategy: truncate+insert}",

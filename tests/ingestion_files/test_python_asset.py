@@ -874,7 +874,7 @@ class TestLint:
              ["8: materialize() is never called: "
               "add `materialization: {type: table}` to the header"]),
             ("materialization: {type: view}", "def materialize(): ...",
-             ["3: a Python asset makes a table, not a view"]),
+             ["3: a Python asset makes a table, not a view; write `type: table`"]),
             ("materialization: {type: table, strategy: scd2_by_column}", "def materialize(): ...",
              ["3: a Python asset cannot use the strategy 'scd2_by_column'; known: append, "
               "create+replace, delete+insert, merge"]),

@@ -71,7 +71,7 @@ def test_workers_cannot_share_a_duckdb_file(tiny: Tiny, value: str) -> None:
     assert outcome.code == 1
     assert (
         ".bruin.yml:7: the tables of the connection 'duckdb-default' are in a file, which workers "
-        "on other machines cannot share: make it a lakehouse whose catalogue is in postgres, or "
+        "on other machines cannot share; make it a lakehouse whose catalogue is in postgres, or "
         "set ECOMMERCE_EXECUTOR to in_process"
     ) in outcome.text
 
@@ -89,7 +89,7 @@ def test_processes_that_wait_for_each_other_are_a_warning(tiny: Tiny) -> None:
     tiny.sql("stg.x", "SELECT 1 AS x")
     outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="multiprocess")
     assert outcome.succeeded
-    assert "steps wait for each other, and in_process is faster" in outcome.text
+    assert "steps wait for each other; in_process is faster" in outcome.text
 
 
 def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> None:

@@ -165,7 +165,7 @@ def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> No
         "m.unfit.sql:7: the check 'max' of 'id' cannot be answered: invalid input syntax for type "
         'integer: "many"',
         "m.stranger.sql:6: the query does not bind: the table 'far.away' is not in the database; "
-        "nothing in this pipeline makes it",
+        "create it, or add an asset that makes it",
     ]
 
 

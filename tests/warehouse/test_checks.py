@@ -410,11 +410,11 @@ class TestLint:
             ("min", "the check 'min' of 'x' needs `value:`"),
             ("min, value: [1, 2]", "needs one value, not a list"),
             ("range", "needs `max:` or `min:`"),
-            ("range, value: 3", "takes max or min, not value"),
+            ("range, value: 3", "takes `max:` or `min:`; remove `value:`"),
             ("pattern", "needs `pattern:` or `value:`"),
             ("accepted_values", "needs `value:`"),
             ("accepted_values, value: []", "needs at least one value"),
-            ("unique, value: 1", "takes no value, not value"),
+            ("unique, value: 1", "takes no value; remove `value:`"),
             ("relationships", "needs `foreign_key: {table, column}` on the column"),
         ],
     )
