@@ -160,6 +160,8 @@ class Bench:
 _WAYS = {
     "naive": "one naive query for each rule",
     "ours": "ours",
+    "naive-columns": "one naive query for each rule, without `custom_checks`",
+    "ours-columns": "ours, without `custom_checks`",
     "trust": "build all SQL assets, commit, check",
     "publish": "build, check, then publish",
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -23,12 +22,10 @@ from ecommerce_dagster.warehouse.checks import (
     Check,
     CheckResult,
     failed_to_run,
-    whole,
 )
+from ecommerce_dagster.warehouse.custom_checks import Number, custom_result, number_in
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
-
-Number = int | float | Decimal
 
 
 def evaluate(
@@ -99,7 +96,6 @@ class _ColumnChecks:
 def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str]) -> CheckResult:
     rule = check.rule
     assert isinstance(rule, CustomCheck)
-    wanted = rule.value if rule.count is None else rule.count
     try:
         query = only_query(render(rule.query)).text
         with catalog.session.transaction():
@@ -108,13 +104,7 @@ def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str])
         return _failed(catalog, check, error)
     except (RenderError, ScriptError, ValueError) as error:
         return failed_to_run(check, str(error))
-    if whole(found) == wanted:
-        return CheckResult(check, True, "passed", bad_rows_sql=query)
-    rows_query = _rows_behind(query, rule)
-    message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
-    rows = sample(catalog, rows_query) if rows_query else ()
-    failed = int(found) if rows_query and wanted == 0 else None
-    return CheckResult(check, False, message, failed, None, rows_query or query, rows)
+    return custom_result(check, found, query, lambda rows: sample(catalog, rows), "postgres")
 
 
 def _failed(catalog: Catalog, check: Check, error: psycopg.Error) -> CheckResult:
@@ -126,52 +116,10 @@ def _failed(catalog: Catalog, check: Check, error: psycopg.Error) -> CheckResult
 
 def _answer(catalog: Catalog, rule: CustomCheck, query: str) -> Number:
     """The number that a custom check compares. Raises ValueError when there is none."""
-    if rule.count is not None:
-        return int(ask(catalog.session, f"SELECT count(*) FROM (\n{query}\n) AS rows")[0][0])
-    found = ask(catalog.session, f"SELECT * FROM (\n{query}\n) AS rows LIMIT 2")
-    if len(found) != 1 or len(found[0]) != 1:
-        shape = "no row" if not found else "more than one row"
-        shape = f"{len(found[0])} columns" if len(found) == 1 else shape
-        raise ValueError(f"the query must return one row with one column; it returned {shape}")
-    return _number(found[0][0])
-
-
-def _number(cell: Any) -> Number:
-    if cell is None:
-        raise ValueError("the query returned NULL; wrap its answer in coalesce(..., 0)")
-    if isinstance(cell, bool):
-        return int(cell)
-    if isinstance(cell, int | float | Decimal):
-        return cell
-    try:
-        return float(cell) if isinstance(cell, str) and not cell.isdecimal() else int(cell)
-    except (TypeError, ValueError):
-        raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number") from None
-
-
-def _rows_behind(query: str, rule: CustomCheck) -> str | None:
-    """The rows that a failed custom check is about.
-
-    A check with `count` selects them itself; `SELECT count(*) FROM ... WHERE ...` is turned into
-    `SELECT * ...`. Anything else has no rows to show.
-    """
-    import sqlglot
-    from sqlglot import exp
-
-    if rule.count is not None:
-        return query
-    try:
-        parsed = sqlglot.parse_one(query, read="postgres")
-    except sqlglot.errors.SqlglotError:
-        return None
-    if not isinstance(parsed, exp.Select) or parsed.args.get("group") or parsed.args.get("having"):
-        return None
-    projections = parsed.expressions
-    if len(projections) != 1 or not isinstance(projections[0].unalias(), exp.Count):
-        return None
-    if not isinstance(projections[0].unalias().this, exp.Star | exp.Literal):
-        return None
-    return str(parsed.select("*", append=False).sql(dialect="postgres", pretty=True))
+    rows = f"(\n{query}\n) AS rows"
+    if rule.count is None:
+        return number_in(ask(catalog.session, f"SELECT * FROM {rows} LIMIT 2"))
+    return number_in(ask(catalog.session, f"SELECT count(*) FROM {rows}"))
 
 
 def sample(catalog: Catalog, query: str) -> tuple[dict[str, Any], ...]:

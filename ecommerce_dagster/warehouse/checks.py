@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
@@ -14,8 +12,6 @@ from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.rules import RULES
 
 SAMPLE_ROWS = 10
-
-Number = int | float | Decimal
 
 
 @dataclass(frozen=True)
@@ -153,11 +149,3 @@ def broken_by(check: Check) -> str:
     assert check.column is not None
     assert isinstance(check.rule, ColumnCheck)
     return RULES[check.rule.name].broken(check.column, check.rule)
-
-
-def whole(number: Number) -> Number:
-    """What is compared to `value`, as in the original: the number without its fraction."""
-    try:
-        return math.trunc(number)
-    except (OverflowError, ValueError):  # infinite, or no number
-        return number

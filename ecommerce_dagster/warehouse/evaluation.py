@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -17,11 +15,10 @@ from ecommerce_dagster.warehouse.checks import (
     Check,
     CheckCannotRun,
     CheckResult,
-    Number,
     bad_rows_sql,
     failed_to_run,
-    whole,
 )
+from ecommerce_dagster.warehouse.custom_checks import Number, custom_result, number_in
 
 
 def evaluate(
@@ -102,69 +99,22 @@ def _custom_result(
 ) -> CheckResult:
     rule = check.rule
     assert isinstance(rule, CustomCheck)
-    wanted = rule.value if rule.count is None else rule.count
     try:
         query = render(rule.query)
         found = _answer(connection, rule, script.stage(connection, "_check", query))
     except (duckdb.Error, script.ScriptError, ValueError) as error:
         _require_transaction(connection, check, error)
         return failed_to_run(check, str(error))
-    if whole(found) == wanted:
-        return CheckResult(check, True, "passed", 0 if wanted == 0 else None, bad_rows_sql=query)
-    rows_query = _rows_behind(query, rule)
-    message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
-    sample = _sample(connection, rows_query, check) if rows_query else ()
-    failed = int(found) if rows_query and wanted == 0 else None
-    return CheckResult(check, False, message, failed, None, rows_query or query, sample)
+    return custom_result(
+        check, found, query, lambda rows: _sample(connection, rows, check), "duckdb"
+    )
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck, rows: str) -> Number:
     """The number that a custom check compares. Raises ValueError when there is none."""
-    if rule.count is not None:
-        counted = connection.execute(f"SELECT count(*) FROM {rows}").fetchone()
-        return int(counted[0]) if counted else 0
-    found = connection.execute(f"SELECT * FROM {rows} LIMIT 2").fetchall()
-    if len(found) != 1 or len(found[0]) != 1:
-        shape = "no row" if not found else "more than one row"
-        shape = f"{len(found[0])} columns" if len(found) == 1 else shape
-        raise ValueError(f"the query must return one row with one column; it returned {shape}")
-    cell = found[0][0]
-    if cell is None:
-        raise ValueError("the query returned NULL; wrap its answer in coalesce(..., 0)")
-    if isinstance(cell, bool):
-        return int(cell)
-    if isinstance(cell, int | float | Decimal):
-        return cell
-    for number in (int, float) if isinstance(cell, str) else ():
-        with suppress(ValueError):
-            return number(cell)
-    raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number")
-
-
-def _rows_behind(query: str, rule: CustomCheck) -> str | None:
-    """The rows that a failed custom check is about.
-
-    A check with `count` selects them itself; `SELECT count(*) FROM ... WHERE ...` is turned into
-    `SELECT * ...`. Anything else has no rows to show.
-    """
-    import sqlglot
-    from sqlglot import exp
-
-    if rule.count is not None:
-        return query
-    try:
-        parsed = sqlglot.parse_one(query, read="duckdb")
-    except sqlglot.errors.SqlglotError:
-        return None
-    if not isinstance(parsed, exp.Select) or parsed.args.get("group") or parsed.args.get("having"):
-        return None
-    projections = parsed.expressions
-    if len(projections) != 1 or not isinstance(projections[0].unalias(), exp.Count):
-        return None
-    counted = projections[0].unalias().this
-    if not isinstance(counted, exp.Star | exp.Literal | None):
-        return None
-    return str(parsed.select("*", append=False).sql(dialect="duckdb", pretty=True))
+    if rule.count is None:
+        return number_in(connection.execute(f"SELECT * FROM {rows} LIMIT 2").fetchall())
+    return number_in(connection.execute(f"SELECT count(*) FROM {rows}").fetchall())
 
 
 def _sample(

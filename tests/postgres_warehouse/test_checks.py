@@ -263,10 +263,10 @@ custom_checks:
             "y: min": (False, None, True),
             "y: not_null": (False, 1, False),
             "y: pattern": (False, None, True),
-            "fine": (True, None, False),
+            "fine": (True, 0, False),
             "broken": (False, None, True),
             "fails": (False, None, True),
-            "fine too": (True, None, False),
+            "fine too": (True, 0, False),
         }
         assert not built.published
         messages = {result.check.label: result.message for result in built.results}
