@@ -2,37 +2,39 @@
 
 Dagster makes an engine and a connection for each event, looks up for each whether tables and
 columns exist, and stores the events of a batch (what a run plans, the partitions that it fills) one
-by one, in up to three transactions each. Here connections stay open, what was found is not looked
-up again, and a batch is one transaction, which writes an asset's own row once.
+by one, in up to three transactions each. Here the file of all runs stays open, what was found is
+not looked up again, and a batch is one transaction, which writes an asset's own row once.
+
+The file of a run is closed after each event: only then SQLite changes the file itself, by which the
+UI notices that there is something new.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
     SqliteEventLogStorage,
 )
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import NullPool, QueuePool
 
-# Files that stay open: that of all runs, and those of the runs in progress. A server that shows
-# old runs opens theirs too, one after the other.
-_OPEN_FILES = 4
+_ENGINES = 16  # a server that shows old runs, one after the other, need not remember all of them
 
 
 class EventLog(SqliteEventLogStorage):
     """Named in dagster.yaml, with the folder of the events as its `base_dir`."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._engines: dict[str, Engine] = {}
         self._open: dict[str, Connection] = {}
         self._until_the_end: ExitStack | None = None
         self._found: set[str] = set()
@@ -121,11 +123,12 @@ class EventLog(SqliteEventLogStorage):
 
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
+            runs = [name for name in self._engines if name != INDEX_SHARD_NAME]
+            if len(runs) >= _ENGINES:
+                del self._engines[runs[0]]
             self._engines[shard] = create_engine(
                 self.conn_string_for_shard(shard),
+                poolclass=QueuePool if shard == INDEX_SHARD_NAME else NullPool,
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
             )
-        self._engines.move_to_end(shard)
-        if len(self._engines) > _OPEN_FILES:
-            self._engines.popitem(last=False)[1].dispose()
         return self._engines[shard]

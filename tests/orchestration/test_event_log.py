@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from ecommerce_dagster.orchestration.event_log import EventLog
-from orchestration.helpers import Shop, Tiny
+from orchestration.helpers import Shop, Tiny, eventually
 
 DAYS = """name: tiny
 schedule: daily
@@ -119,6 +119,20 @@ def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not storage.get_asset_check_execution_history(key, limit=5)
     storage.store_event_batch([_evaluation("second"), _evaluation("third")])
     assert len(storage.get_logs_for_run("a-run")) == 3
+
+
+def test_who_watches_a_run_sees_each_event_when_it_happens(tmp_path: Path) -> None:
+    """As the UI does, from another process: it notices that the run's file has changed."""
+    writer, reader = EventLog(str(tmp_path)), SqliteEventLogStorage(str(tmp_path))
+    writer.store_event(_evaluation("first"))
+    seen: list[str] = []
+    reader.watch("a-run", None, lambda entry, cursor: seen.append(cursor))
+
+    for number in range(2, 5):
+        writer.store_event(_evaluation(str(number)))
+        assert eventually(lambda: len(seen) >= number, 10), seen  # noqa: B023 - called at once
+
+    reader.dispose()
 
 
 def events_in(file: Path) -> Counter[str | None]:
