@@ -16,10 +16,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "speed"))
-from measure import Case, run  # noqa: E402 - in the folder of the other benchmark
-from shop import BIN, filled, server  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent / "speed"))
+from groups import SELECTOR
+from measure import Case, run
+from shop import A_YEAR, BIN, filled, server
 
 SLOWEST = 6
 
@@ -51,7 +51,7 @@ def _measure(folder: Path, orders: int, *, lake: bool) -> None:
         }
         if lake:
             environment |= _lake(environment, folder / "lake")
-        command = [str(BIN / "ecommerce"), "run", "--profile", "--selector", "raw.* stg.* mart.*"]
+        command = [str(BIN / "ecommerce"), "run", "--profile", "--selector", SELECTOR]
         found = run(Case("run", command, environment, patience=7200))
         tables = folder / ("lake" if lake else "warehouse.duckdb")
         files = tables.rglob("*") if lake else [tables]
@@ -64,9 +64,8 @@ def _measure(folder: Path, orders: int, *, lake: bool) -> None:
 
 def _options(orders: int) -> tuple[str, ...]:
     """The other tables grow with the orders, as in a shop."""
-    days = ("--starting-at", "2025-01-01", "--ending-at", "2025-12-31T23:59:59.999999")
     customers, products = str(orders // 5), str(max(orders // 50, 50))
-    return (*days, "--customers", customers, "--products", products, "--orders", str(orders))
+    return (*A_YEAR, "--customers", customers, "--products", products, "--orders", str(orders))
 
 
 def _lake(environment: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from ecommerce_dagster.warehouse.checks import checks_of
 PIPELINE = ROOT / "asset_specs"
 SCRIPTS = Path(__file__).parent / "scripts"
 LAYERS = ("raw", "stg", "mart")
+SELECTOR = " ".join(f"{layer}.*" for layer in LAYERS)
 LARGE_TABLES = ("orders", "order_items")
 TABLES = ("customers", "products", "product_variants", *LARGE_TABLES)
 
@@ -148,7 +149,7 @@ class Pipelines:
             ),
             Case(
                 "ours, `ecommerce run`",
-                [str(BIN / "ecommerce"), "run", "--selector", " ".join(f"{x}.*" for x in LAYERS)],
+                [str(BIN / "ecommerce"), "run", "--selector", SELECTOR],
                 self._environment("ours"),
                 self._new("ours"),
             ),

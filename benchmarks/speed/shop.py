@@ -17,10 +17,10 @@ from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 BIN = Path(sys.executable).parent
 _A_DAY = ("--starting-at", "2025-06-01", "--ending-at", "2025-06-01T23:59:59.999999")
-_A_YEAR = ("--starting-at", "2025-01-01", "--ending-at", "2025-12-31T23:59:59.999999")
+A_YEAR = ("--starting-at", "2025-01-01", "--ending-at", "2025-12-31T23:59:59.999999")
 SMALL = (*_A_DAY, "--customers", "100", "--products", "50", "--orders", "500")
 # 50,000 variants and 3,000,000 items: 1 to 4 for each product, 1 to 5 for each order.
-LARGE = (*_A_YEAR, "--customers", "200000", "--products", "20000", "--orders", "1000000")
+LARGE = (*A_YEAR, "--customers", "200000", "--products", "20000", "--orders", "1000000")
 
 _TRIPLE = """
 CREATE TABLE orders_3x AS SELECT o.id + n * 10000000 AS id, customer_id, order_date, status,

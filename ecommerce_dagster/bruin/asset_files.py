@@ -17,7 +17,7 @@ from ecommerce_dagster.bruin.yaml_source import read_mapping
 ASSET_FOLDERS = ("assets", "tasks")
 YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")
 _CODE_SUFFIXES = (".sql", ".py", ".r")
-_COUNTED = "write its path from the folder of this file"
+_FROM_HERE = "write its path from the folder of this file"
 SKIPPED_FOLDERS = {
     ".git", ".github", ".vscode", "node_modules", "dist", "build", "target", "vendor",
     ".venv", ".env", "env", "venv", "dbt_packages", "__pycache__",
@@ -106,7 +106,7 @@ def _run_file(asset: Asset, name: str, pipeline_dir: Path, log: ProblemLog) -> C
     try:
         path = (asset.path.parent / name).resolve()
     except (OSError, RuntimeError, ValueError):
-        log.error(*asset.at("run"), rule, f"'{name}' is not the path of a file; {_COUNTED}")
+        log.error(*asset.at("run"), rule, f"'{name}' is not the path of a file; {_FROM_HERE}")
         return None
     if not path.is_relative_to(pipeline_dir.resolve()):
         log.error(
@@ -114,7 +114,7 @@ def _run_file(asset: Asset, name: str, pipeline_dir: Path, log: ProblemLog) -> C
         )
         return None
     if not path.is_file():
-        log.error(*asset.at("run"), rule, f"the file '{name}' does not exist; {_COUNTED}")
+        log.error(*asset.at("run"), rule, f"the file '{name}' does not exist; {_FROM_HERE}")
         return None
     text = read_text(path, log)
     return trimmed(text.split("\n"), Position(path, 1)) if text is not None else None

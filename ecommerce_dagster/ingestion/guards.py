@@ -11,7 +11,7 @@ import duckdb
 from ecommerce_dagster.ingestion.columns import SourceColumn
 from ecommerce_dagster.ingestion.postgres import SourceError, ask, texts
 from ecommerce_dagster.ingestion.source import Source
-from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.database import types_in
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 
 
@@ -59,7 +59,7 @@ def refuse_garbled(
     Such a value leaves a trace there. Only where there is one, PostgreSQL counts the values
     themselves: zone maps mostly tell at once, so that a clean table costs next to nothing.
     """
-    kinds = {name.lower(): kind for name, kind in described(duck, relation(table)).items()}
+    kinds = types_in(duck, relation(table))
     suspects: list[tuple[SourceColumn, _Guard]] = []
     for column in source.columns:
         if column.outgoing(types[column.name]) != quoted(column.name):

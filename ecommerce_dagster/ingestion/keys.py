@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from ecommerce_dagster.ingestion.source import Source, relation_of
-from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.database import described, types_in
 from ecommerce_dagster.warehouse.history import same
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 
@@ -30,7 +30,7 @@ def stage_keys(
 
     They arrive as `types`, and get those of `table`.
     """
-    kinds = {name.lower(): kind for name, kind in described(duck, relation(table)).items()}
+    kinds = types_in(duck, relation(table))
     keys = {name.lower() for name in primary_key}
     cells = {c.name: f"CAST({quoted(c.name)} AS {kinds[c.name.lower()]})" for c in source.columns}
     selected = ", ".join(

@@ -157,13 +157,13 @@ def has_resource(connection: Connection) -> bool:
 
 
 def resources_of(project: Project) -> dict[str, Any]:
-    """A resource for each usable connection of the project's environment, by its key."""
+    """A resource for each database of the project's environment, by its key."""
     connections = project.connections
     if connections.path is None:
         return {}
     variables = variables_for(connections.path)
     found: dict[str, Any] = {}
-    for connection in connections.by_name.values():
+    for connection in filter(has_resource, connections.by_name.values()):
         key = resource_key(connection.name)
         declared: dict[str, Any] = {
             "connection": connection.name,
@@ -177,7 +177,7 @@ def resources_of(project: Project) -> dict[str, Any]:
                 database=_database(connection, variables),
                 published_copy=publishes_copy(variables),
             )
-        elif connection.platform == "postgres":
+        else:
             found[key] = PostgresResource(**declared)
     return found
 

@@ -16,7 +16,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse.checks import Check, broken_by
-from ecommerce_dagster.warehouse.database import described
+from ecommerce_dagster.warehouse.database import types_in
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.rules import RULES
 
@@ -58,7 +58,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[C
     if scanned:
         filters = [f"count(*) FILTER (WHERE {broken_by(check)})" for check in scanned]
         found |= _by_id(scanned, _row(connection, f"{', '.join(filters)} FROM {rows}"))
-    kinds = _kinds(connection, rows) if unique or keys else {}
+    kinds = types_in(connection, rows) if unique or keys else {}
     for check in unique:
         found[check.id] = _surplus(connection, rows, check, kinds)
     for check in keys:
@@ -106,7 +106,7 @@ def _all_have_parents(connection: duckdb.DuckDBPyConnection, rows: str, check: C
     assert check.column.foreign_key is not None
     name, key = _name(check), check.column.foreign_key
     parent, parents = quoted(key.column), relation(key.table)
-    if _kinds(connection, parents).get(key.column.lower()) not in _INTEGERS:
+    if types_in(connection, parents).get(key.column.lower()) not in _INTEGERS:
         return False
     ends = f"min({name}), max({name}), count({name}) FROM {rows}"
     least, largest, count = _row(connection, ends)
@@ -131,10 +131,6 @@ def _fits(low: int, high: int, count: int) -> bool:
 
 def _is_integer(check: Check, kinds: dict[str, str]) -> bool:
     return check.column is not None and kinds.get(check.column.name.lower()) in _INTEGERS
-
-
-def _kinds(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
-    return {name.lower(): kind for name, kind in described(connection, rows).items()}
 
 
 def _name(check: Check) -> str:

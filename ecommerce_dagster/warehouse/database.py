@@ -169,6 +169,11 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+def types_in(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """The types of the same columns, by their names in lower case."""
+    return {name.lower(): kind for name, kind in described(connection, relation).items()}
+
+
 def kind_of(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
     """`table`, `view`, or None when nothing is called `name`."""
     about = about_table(name, "table_catalog", "table_schema")

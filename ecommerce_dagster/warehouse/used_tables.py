@@ -72,29 +72,28 @@ def aliases_read(connection: duckdb.DuckDBPyConnection, sql: str) -> frozenset[s
         return None
 
 
-def _aliases_read(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _aliases_read(item)
-    elif isinstance(node, dict):
+def _aliases_read(tree: Any) -> Iterator[str]:
+    for node in _nodes(tree):
         selected = node.get("select_list") or []
         aliases = {str(item["alias"]).lower() for item in selected if item.get("alias")}
         if aliases:
-            yield from aliases & set(_names_read(node))
-        for item in node.values():
-            yield from _aliases_read(item)
+            yield from aliases & {name for below in _nodes(node) for name in _name_read(below)}
 
 
-def _names_read(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _names_read(item)
-    elif isinstance(node, dict):
-        names = node.get("column_names") or []
-        if len(names) == 1 and node.get("class") == "COLUMN_REF":
-            yield str(names[0]).lower()
-        for item in node.values():
-            yield from _names_read(item)
+def _name_read(node: dict[str, Any]) -> list[str]:
+    """The column that a node reads by its name alone."""
+    names = node.get("column_names") or []
+    is_column = node.get("class") == "COLUMN_REF" and len(names) == 1
+    return [str(names[0]).lower()] if is_column else []
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Each node of a syntax tree, from the top."""
+    if isinstance(tree, dict):
+        yield tree
+    for item in tree.values() if isinstance(tree, dict) else tree:
+        if isinstance(item, dict | list):
+            yield from _nodes(item)
 
 
 def _serialized(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
