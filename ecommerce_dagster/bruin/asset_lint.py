@@ -11,6 +11,7 @@ from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import shift_of
 from ecommerce_dagster.bruin.notifications import lint_notifications
+from ecommerce_dagster.bruin.platforms import has_prefix
 from ecommerce_dagster.bruin.problems import ProblemLog
 
 # database.schema.table
@@ -40,7 +41,7 @@ def _lint_name(asset: Asset, log: ProblemLog) -> None:
 
 
 def _makes_table(asset: Asset) -> bool:
-    if asset.type.split(".")[0] not in {"duckdb", "ingestr", "pg"}:
+    if asset.type != "ingestr" and not has_prefix(asset.type):
         return False
     is_script = asset.type.endswith(".sql") and asset.materialization.type == "none"
     return not (is_script or ".sensor." in asset.type)

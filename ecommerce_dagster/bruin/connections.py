@@ -26,6 +26,7 @@ from ecommerce_dagster.bruin.located import YamlList, YamlMapping
 from ecommerce_dagster.bruin.models import Settings, Text, as_text
 from ecommerce_dagster.bruin.node import Node, filled
 from ecommerce_dagster.bruin.parsing import parse, parse_file
+from ecommerce_dagster.bruin.platforms import PLATFORM_ALIASES, PLATFORMS
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
 from ecommerce_dagster.bruin.yaml_source import read_mapping
 
@@ -34,14 +35,6 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
 _RULE = "valid-connection"
 # The variable that holds the text of `.bruin.yml`; as the name of a file it stands for that.
 CONFIG_CONTENT = "BRUIN_CONFIG_FILE_CONTENT"
-PLATFORM_ALIASES = {"pg": "postgres", "postgresql": "postgres"}
-_KEYS = {
-    "duckdb": {"name", "path", "read_only", "lakehouse", "max_concurrent_assets"},
-    "postgres": {
-        "name", "host", "port", "database", "schema", "username", "password", "ssl_mode",
-        "pool_max_conns", "max_concurrent_assets",
-    },
-}  # fmt: skip
 _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
@@ -152,7 +145,7 @@ class Connection:
 
     def postgres(self, variables: Mapping[str, str]) -> PostgresConnection:
         """This connection as a PostgreSQL database. Raises UnusableConnection."""
-        return self._postgres(self._texts(variables, "host", "database", "username"))
+        return self._postgres(self.texts(variables, "host", "database", "username"))
 
     def _postgres(self, values: Mapping[str, str]) -> PostgresConnection:
         port = values.get("port") or "5432"
@@ -178,12 +171,12 @@ class Connection:
 
         Raises UnusableConnection.
         """
-        values = self._texts(variables, *(() if self.is_lakehouse else ("path",)))
+        values = self.texts(variables, *(() if self.is_lakehouse else ("path",)))
         path, read_only = values.get("path") or ":memory:", values.get("read_only") or "false"
         if read_only.lower() not in {"true", "false"}:
             raise self._unusable(f"is read_only: '{read_only}'; expected true or false")
         if path != ":memory:" and not path.startswith("md:"):
-            path = self._place(path)
+            path = self.place_of(path)
         lakehouse = self._lakehouse(variables) if self.is_lakehouse else None
         return DuckDBConnection(path, read_only.lower() == "true", lakehouse)
 
@@ -196,29 +189,32 @@ class Connection:
             parts = (key.split(".") for key in settings if key.startswith("catalog."))
             catalog = self._postgres({p[-1]: settings[".".join(p)] for p in parts})
         else:
-            catalog = CatalogFile(settings["catalog.type"], self._place(settings["catalog.path"]))
+            catalog = CatalogFile(settings["catalog.type"], self.place_of(settings["catalog.path"]))
         path, store = settings["storage.path"], settings.store()
         return Lakehouse(
             catalog=catalog,
-            data_path=path if store else self._place(path),
+            data_path=path if store else self.place_of(path),
             schema=settings["catalog.metadata_schema"] or "public",
             store=store,
         )
 
-    def _place(self, path: str) -> str:
-        """The whole path of a file or a folder."""
+    def place_of(self, path: str) -> str:
+        """The whole path of a file or a folder; a relative one counts from `.bruin.yml`. Raises
+        UnusableConnection."""
         try:
             return str((self.path.parent / Path(path).expanduser()).resolve())
         except (OSError, RuntimeError, ValueError):
             raise self._unusable(f"has the path '{path}', which cannot be") from None
 
-    def _texts(self, variables: Mapping[str, str] | None, *required: str) -> dict[str, str]:
-        """The settings as texts, those without a value left out."""
+    def texts(self, variables: Mapping[str, str] | None, *required: str) -> dict[str, str]:
+        """The settings as texts, those without a value left out. Raises UnusableConnection, also
+        when one that is required is among these."""
         values = self.expanded(variables)
         missing = [key for key in required if values.get(key) is None or values[key] == ""]
         if missing:
             raise self._unusable(f"has no {', '.join(missing)}")
-        for key in values.keys() & _KEYS.get(self.platform, set()) - {"lakehouse"}:
+        known = PLATFORMS[self.platform].keys if self.platform in PLATFORMS else frozenset()
+        for key in values.keys() & known - {"lakehouse"}:
             if isinstance(values[key], dict | list):
                 raise self._unusable(f"has a {key} that is no plain value")
         return {key: str(as_text(value)) for key, value in values.items() if value is not None}
@@ -316,8 +312,8 @@ def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]
     for kind, entries in environment.connections.items():
         at = environment.at("connections", kind)
         platform = PLATFORM_ALIASES.get(kind, kind)
-        if nearest(platform, _KEYS, TYPING_ERROR) and platform not in _KEYS:
-            message = f"unknown platform '{kind}'; {did_you_mean(kind, _KEYS)}"
+        if nearest(platform, PLATFORMS, TYPING_ERROR) and platform not in PLATFORMS:
+            message = f"unknown platform '{kind}'; {did_you_mean(kind, PLATFORMS)}"
             log.error(*at, _RULE, message)
         if not isinstance(entries, YamlList | None):
             message = f"'{kind}' must be a list of connections (`- name: ...` lines)"
@@ -349,9 +345,11 @@ def _by_name(connections: Iterator[Connection], log: ProblemLog) -> dict[str, Co
 
 def _lint_keys(entry: YamlMapping, name: str, platform: str, log: ProblemLog) -> None:
     """Report misspelt keys: a connection without its `password` fails far from here."""
-    known = _KEYS.get(platform)
+    if platform not in PLATFORMS:
+        return
+    known = PLATFORMS[platform].keys
     for key in entry:
-        if known is None or key in known:
+        if key in known:
             continue
         at = entry.key_at[key]
         shown = f"key '{key}'" if re.fullmatch(r"\w+", key) else "key"

@@ -16,7 +16,6 @@ from ecommerce_dagster.bruin.asset_files import (
 )
 from ecommerce_dagster.bruin.connections import (
     CONFIG_CONTENT,
-    PLATFORM_ALIASES,
     Connections,
     default_connection_name,
     read_connections,
@@ -35,6 +34,7 @@ from ecommerce_dagster.bruin.located import Position, YamlMapping
 from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
 from ecommerce_dagster.bruin.neighbours import Neighbours
 from ecommerce_dagster.bruin.parsing import parse_file, read_text
+from ecommerce_dagster.bruin.platforms import PLATFORM_ALIASES
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
 from ecommerce_dagster.bruin.variables import variables_of, variant_of

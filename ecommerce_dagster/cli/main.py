@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ecommerce_dagster.bruin.platforms import TYPES
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example, output_option, pipeline_options
 
@@ -322,22 +323,7 @@ def new() -> None:
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(
-        [
-            "duckdb.sql",
-            "duckdb.seed",
-            "duckdb.source",
-            "duckdb.sensor.query",
-            "ingestr",
-            "python",
-            "pg.sql",
-            "pg.seed",
-            "pg.source",
-            "pg.sensor.query",
-            "pg.sensor.table",
-            "empty",
-        ]
-    ),
+    type=click.Choice([*TYPES, "ingestr", "python", "empty"]),
     default="duckdb.sql",
     show_default=True,
 )

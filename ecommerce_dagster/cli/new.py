@@ -86,25 +86,23 @@ type: empty
 description: What this name in the graph stands for.
 """
 _YAML = ".asset.yml"
-TEMPLATES = {
-    "duckdb.sql": (".sql", _SQL),
-    "duckdb.seed": (_YAML, _SEED),
-    "duckdb.source": (_YAML, _SOURCE),
-    "duckdb.sensor.query": (_YAML, _SENSOR_QUERY),
+# By the type of the asset without its platform.
+_TEMPLATES = {
+    "sql": (".sql", _SQL),
+    "seed": (_YAML, _SEED),
+    "source": (_YAML, _SOURCE),
+    "sensor.query": (_YAML, _SENSOR_QUERY),
+    "sensor.table": (_YAML, _SENSOR_TABLE),
     "ingestr": (_YAML, _INGESTR),
     "python": (".py", _PYTHON),
-    "pg.sql": (".sql", _SQL),
-    "pg.seed": (_YAML, _SEED),
-    "pg.source": (_YAML, _SOURCE),
-    "pg.sensor.query": (_YAML, _SENSOR_QUERY),
-    "pg.sensor.table": (_YAML, _SENSOR_TABLE),
     "empty": (_YAML, _EMPTY),
 }
 
 
 def create_asset(project: Project, name: str, kind: str) -> None:
     """Write the file of a new asset into the folder of its layer. Never replaces a file."""
-    suffix, template = TEMPLATES[kind]
+    _, _, of_platform = kind.partition(".")
+    suffix, template = _TEMPLATES[of_platform or kind]
     layer, _, table = name.rpartition(".")
     path = project.directory / "assets" / Path(*layer.split(".")) / f"{name}{suffix}"
     if name in project.by_name:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from ecommerce_dagster.bruin.models import Asset, Upstream
+from ecommerce_dagster.bruin.platforms import dialect_of
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
 from ecommerce_dagster.ingestion.parameters import excluded_of, primary_key_of
@@ -20,8 +21,6 @@ from ecommerce_dagster.ingestion.source import QUERY, path_of
 from ecommerce_dagster.warehouse.column_tracer import NOTHING, ColumnRef, Refs, Table
 from ecommerce_dagster.warehouse.query_lineage import Lineage, query_lineage
 from ecommerce_dagster.warehouse.strategies import strategy_name
-
-_DIALECTS = {"duckdb.sql": "duckdb", "pg.sql": "postgres"}
 
 
 @lru_cache(maxsize=8)
@@ -33,7 +32,7 @@ def project_lineage(project: Project) -> Mapping[str, Lineage]:
         found[asset.name] = lineage = asset_lineage(project, asset, tables)
         declared = (column.name for column in asset.columns if column.name)
         columns = tuple(dict.fromkeys((*lineage.columns, *declared)))
-        known = asset.type in _DIALECTS and not lineage.gaps
+        known = dialect_of(asset.type) is not None and not lineage.gaps
         tables.append(Table(asset.name, columns, primary_key_of(asset), complete=known))
     return found
 
@@ -49,8 +48,9 @@ def asset_lineage(
     `columns` are those of its own table where they are known better than from its file.
     """
     names = columns or [column.name for column in asset.columns if column.name]
-    if asset.type in _DIALECTS:
-        found = _of_query(project, asset, tables)
+    dialect = dialect_of(asset.type)
+    if dialect is not None:
+        found = _of_query(project, asset, dialect, tables)
     elif asset.type == "ingestr":
         found = _of_source(project, asset, names)
     else:
@@ -89,7 +89,7 @@ def origins(lineage: Mapping[str, Lineage], table: str, column: str) -> Refs:
     return frozenset(ends)
 
 
-def _of_query(project: Project, asset: Asset, tables: Iterable[Table]) -> Lineage:
+def _of_query(project: Project, asset: Asset, dialect: str, tables: Iterable[Table]) -> Lineage:
     if asset.materialization.type == "table" and strategy_name(asset) == "ddl":
         return Lineage({})
     try:
@@ -97,7 +97,7 @@ def _of_query(project: Project, asset: Asset, tables: Iterable[Table]) -> Lineag
     except RenderError as error:
         return Lineage({}, (f"the query cannot be rendered: {error}",))
     target = asset.name if asset.materialization.type == "none" else ""
-    return query_lineage(sql, tables, target=target, dialect=_DIALECTS[asset.type])
+    return query_lineage(sql, tables, target=target, dialect=dialect)
 
 
 def _of_source(project: Project, asset: Asset, names: Sequence[str]) -> Lineage:

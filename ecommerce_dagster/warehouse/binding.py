@@ -18,6 +18,7 @@ import duckdb
 from ecommerce_dagster.bruin.lint import upstream_of
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.platforms import has_prefix
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.warehouse import usage
@@ -33,6 +34,9 @@ SourceColumns = Callable[[Asset], Mapping[str, str] | None]
 OtherWarehouse = Callable[
     [Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None
 ]
+
+# The types of assets whose connection says where they are.
+_ANYWHERE = {"empty", "ingestr", "python"}
 
 
 def _nobody(asset: Asset, texts: Sequence[SqlText], source: Mapping[str, str] | None) -> None:
@@ -230,10 +234,10 @@ def _makes_anything(asset: Asset) -> bool:
 
 def _is_ours(asset: Asset) -> bool:
     """Whether anything of this asset runs here; the types of other platforms are left out."""
-    return asset.type.split(".")[0] in {"duckdb", "empty", "ingestr", "pg", "python"}
+    return has_prefix(asset.type) or asset.type.split(".")[0] in _ANYWHERE
 
 
 def _is_in_duckdb(project: Project, asset: Asset) -> bool:
     kind = asset.type.split(".")[0]
-    can_be = kind in {"empty", "ingestr", "python"} and project.platform(asset) == "duckdb"
+    can_be = kind in _ANYWHERE and project.platform(asset) == "duckdb"
     return kind == "duckdb" or can_be

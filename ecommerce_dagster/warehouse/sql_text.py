@@ -8,6 +8,7 @@ from typing import Literal
 
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, CustomCheck
+from ecommerce_dagster.bruin.platforms import dialect_of
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RenderError, RunContext
@@ -86,7 +87,7 @@ def _written(asset: Asset) -> Iterator[SqlText]:
         yield SqlText("sensor", "the query", asset.parameters["query"], at)
     for hook in asset.hooks.pre:
         yield SqlText("pre", "a hook", hook.query, hook.text_at("query"))
-    if asset.type in {"duckdb.sql", "pg.sql"}:
+    if dialect_of(asset.type):
         at = Position(asset.body_path, asset.body_line)
         yield SqlText("body", "the query", asset.body, at)
     for hook in asset.hooks.post:

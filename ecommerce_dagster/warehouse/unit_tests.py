@@ -15,6 +15,7 @@ import duckdb
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.platforms import dialect_of
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
@@ -23,7 +24,6 @@ from ecommerce_dagster.warehouse.unit_test_inputs import create_inputs, inputs_o
 from ecommerce_dagster.warehouse.unit_test_rows import Expected, differences
 
 _KEYS = {"name", "description", "inputs", "fixtures", "variables", "execution_time", "expected"}
-_SQL_TYPES = {"duckdb.sql", "pg.sql"}
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,14 @@ def _differences(project: Project, asset: Asset, test: Mapping[str, Any]) -> Ite
     for key in test:
         if key not in _KEYS:
             raise ValueError(f"unknown key '{key}' in a unit test; {did_you_mean(key, _KEYS)}")
-    if asset.type not in _SQL_TYPES:
+    dialect = dialect_of(asset.type)
+    if dialect is None:
         raise ValueError(f"unit tests are for queries; this asset is of the type {asset.type}")
     expected = Expected.of(test.get("expected"))
     context = _context(project, test)
     query = project.render(asset.body, context, asset).rstrip().rstrip(";")
-    if asset.type == "pg.sql":
-        query = _for_duckdb(query)
+    if dialect != "duckdb":
+        query = _for_duckdb(query, dialect)
     with open_warehouse(":memory:") as connection:
         create_inputs(connection, project, inputs_of(project, test))
         if test.get("execution_time") and context.execution_date:
@@ -106,12 +107,12 @@ def _stop_the_clock(connection: duckdb.DuckDBPyConnection, now: datetime) -> Non
             connection.execute(f"CREATE MACRO {name}() AS {value}")
 
 
-def _for_duckdb(query: str) -> str:
-    """A query for PostgreSQL in DuckDB's words, as far as they differ."""
+def _for_duckdb(query: str, dialect: str) -> str:
+    """A query for another database in DuckDB's words, as far as they differ."""
     import sqlglot
 
     try:
-        return sqlglot.transpile(query, read="postgres", write="duckdb")[0]
+        return sqlglot.transpile(query, read=dialect, write="duckdb")[0]
     except sqlglot.errors.SqlglotError:
         return query
 

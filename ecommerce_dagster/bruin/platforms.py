@@ -1,0 +1,52 @@
+"""The kinds of databases that hold tables of assets, as far as files speak of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A kind of database.
+
+    `types` are those of its assets, after the `prefix` (pg.sql). `keys` are what an entry of its
+    list in `.bruin.yml` may say, `aliases` other names of that list.
+    """
+
+    prefix: str
+    types: tuple[str, ...]
+    keys: frozenset[str]
+    aliases: tuple[str, ...] = ()
+
+
+# By names that are also those of their dialects for sqlglot.
+PLATFORMS: Mapping[str, Platform] = {
+    "duckdb": Platform(
+        "duckdb",
+        ("sql", "seed", "source", "sensor.query"),
+        frozenset({"name", "path", "read_only", "lakehouse", "max_concurrent_assets"}),
+    ),
+    "postgres": Platform(
+        "pg",
+        ("sql", "seed", "source", "sensor.query", "sensor.table"),
+        frozenset({
+            "name", "host", "port", "database", "schema", "username", "password", "ssl_mode",
+            "pool_max_conns", "max_concurrent_assets",
+        }),
+        aliases=("pg", "postgresql"),
+    ),
+}  # fmt: skip
+PLATFORM_ALIASES = {alias: name for name, p in PLATFORMS.items() for alias in p.aliases}
+# The types of assets that are for one platform: pg.sql is for postgres.
+TYPES = {f"{p.prefix}.{kind}": name for name, p in PLATFORMS.items() for kind in p.types}
+
+
+def has_prefix(kind: str) -> bool:
+    """Whether a type of asset, which need not exist, is that of a platform."""
+    return kind.partition(".")[0] in {platform.prefix for platform in PLATFORMS.values()}
+
+
+def dialect_of(kind: str) -> str | None:
+    """The dialect of the query that assets of a type consist of; None when they have none."""
+    return TYPES.get(kind) if kind.endswith(".sql") else None
