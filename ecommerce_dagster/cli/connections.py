@@ -12,10 +12,12 @@ from ecommerce_dagster.bruin.connections import Connection, DuckDBConnection, Un
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import as_table
-from ecommerce_dagster.ingestion.postgres import SourceError, session
+from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
 from ecommerce_dagster.warehouse.place import open_place
+from ecommerce_dagster.warehouse.query import QueryError
 
 
 def list_connections(project: Project, output: str) -> None:
@@ -50,16 +52,14 @@ def check_connections(project: Project, name: str | None, output: str) -> int:
 
 def _problem(connection: Connection) -> str | None:
     """Why a connection cannot be used, or None."""
-    variables = variables_for(connection.path)
     try:
-        if connection.platform == "postgres":
-            with session(connection.postgres(variables)) as postgres:
-                postgres.execute("SELECT 1")
-        elif connection.platform == "duckdb":
-            _try_duckdb(connection.duckdb(variables))
+        if connection.platform == "duckdb":
+            _try_duckdb(connection.duckdb(variables_for(connection.path)))
+        elif connection.platform in WAREHOUSES:
+            WAREHOUSES[connection.platform].ask(connection, "SELECT 1", 1, lambda message: None)
         else:
             return f"connections of type {connection.platform} are not supported"
-    except (UnusableConnection, SourceError, WarehouseError) as error:
+    except (UnusableConnection, SourceError, WarehouseError, QueryError) as error:
         return str(error)
     return None
 

@@ -6,44 +6,28 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import chain, count, islice
-from typing import Any, cast
+from itertools import chain, count
+from typing import Any
 
-import duckdb
-import psycopg
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ecommerce_dagster.bruin.connections import Connection, default_connection_name
+from ecommerce_dagster.bruin.connections import default_connection_name
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called
-from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
-from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
-from ecommerce_dagster.postgres_warehouse.session import opened
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.place import open_to_read
+from ecommerce_dagster.warehouse.query import QueryError
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
 _ASCII = frozenset(range(0x20, 0x7F)) - {ord("\\")}
-_ELSEWHERE = {
-    duckdb.StatementType.ATTACH,
-    duckdb.StatementType.COPY,
-    duckdb.StatementType.COPY_DATABASE,
-    duckdb.StatementType.EXPORT,
-    duckdb.StatementType.LOAD,
-}
-
-
-class QueryError(Exception):
-    """A query that the database refuses."""
 
 
 def show_rows(
@@ -87,56 +71,16 @@ def fetch(
     """The column names and at most `limit` rows of a query, and whether there are more."""
     name = name or default_connection_name("duckdb", project.pipeline.default_connections)
     connection = project.connections.get(name)
-    if connection.platform == "postgres":
-        names, rows = _from_postgres(connection, sql, limit)
-    else:
-        names, rows = _from_duckdb(connection, sql, limit)
-    return names, rows[:limit], limit is not None and len(rows) > limit
-
-
-def _from_duckdb(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
-    variables = variables_for(connection.path)
+    known = WAREHOUSES.get(connection.platform)
+    if known is None:
+        supported = " and ".join(sorted(WAREHOUSES))
+        raise QueryError(f"'{name}' is of type {connection.platform}; expected {supported}")
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr)
 
-    place, copies = connection.duckdb(variables), publishes_copy(variables)
-    with open_to_read(place, copies=copies, on_wait=tell) as duck:
-        try:
-            _require_reading(duck, sql)
-            cursor = duck.execute(sql)
-            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit + 1)
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from None
-        return [str(column[0]) for column in cursor.description or []], rows
-
-
-def _require_reading(duck: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise QueryError for what writes although the database is read-only: into other files."""
-    for statement in duck.extract_statements(sql):
-        if statement.type in _ELSEWHERE:
-            raise QueryError(f"{statement.type.name} can write to files; this command only reads")
-
-
-def _from_postgres(connection: Connection, sql: str, limit: int | None) -> tuple[list[str], Rows]:
-    """One statement, so that none can end the transaction which keeps it from writing; no more rows
-    than are needed leave the server."""
-    settings = connection.postgres(variables_for(connection.path))
-    with opened(settings, read_only=True) as postgres:
-        try:
-            columns = columns_or_refusal(postgres, sql)
-            if isinstance(columns, Refusal):
-                several = columns.is_syntax and "multiple commands" in columns.message
-                raise QueryError("one statement is needed here" if several else columns.message)
-            if not columns:
-                raise QueryError("the statement returns no rows; this command is read-only")
-            # To close the stream is to cancel the statement.
-            stream = cast(Generator[tuple[Any, ...]], postgres.cursor().stream(sql.encode()))
-            with closing(stream) as rows:
-                names = [name for name, _ in columns]
-                return names, list(islice(rows, None if limit is None else limit + 1))
-        except psycopg.Error as error:
-            raise QueryError(error.diag.message_primary or str(error)) from None
+    names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
+    return names, rows[:limit], limit is not None and len(rows) > limit
 
 
 def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:

@@ -12,7 +12,6 @@ from ecommerce_dagster.bruin.commit import commit_of
 from ecommerce_dagster.bruin.connections import DuckDBConnection
 from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, yesterday
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.modifiers import modified
 from ecommerce_dagster.bruin.project import Project
@@ -33,13 +32,13 @@ from ecommerce_dagster.orchestration.partitions import (
     whole_range,
 )
 from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
-from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.checks import Check, Rows
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.interface import Warehouse
 from ecommerce_dagster.warehouse.lake_turns import LakeTurns
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import in_window
+from ecommerce_dagster.warehouse.turns import Turns, at_any_time
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,7 @@ class AssetRun:
 
     def warehouse_called(self, name: str) -> Warehouse:
         """The database of a connection of `.bruin.yml`."""
-        resource = self.resource(name)
-        if self.project.connections.get(name).platform == "postgres":
-            return PostgresWarehouse(resource.settings(), self.context.log.info, self._views)
-        if isinstance(resource, DuckLakeResource):
-            return DuckDBWarehouse(resource.get_connection, self._turns(resource.lakehouse()))
-        return DuckDBWarehouse(resource.get_connection)
+        return WAREHOUSES[self.project.connections.get(name).platform].open(self, name)
 
     def place_called(self, name: str) -> DuckDBConnection:
         """Where the DuckDB of a connection of `.bruin.yml` is."""
@@ -93,17 +87,20 @@ class AssetRun:
             return resource.place()
         return DuckDBConnection(resource.database)
 
-    def _turns(self, lake: Lakehouse) -> LakeTurns:
-        """Among all that build in a DuckLake. A snapshot says which run it is of, and which
-        partition."""
+    def turns_in(self, name: str) -> Turns:
+        """Among all that build in the DuckDB of a connection. A snapshot of a DuckLake says which
+        run it is of, and which partition."""
+        resource = self.resource(name)
+        if not isinstance(resource, DuckLakeResource):
+            return at_any_time
         about = {"run_id": self.context.run.run_id, "pipeline": self.project.pipeline.name}
         if self.interval is not None and is_partitioned(self.asset):
             about["interval"] = str(self.interval)
         window = self.window if self.fills_partitions else None
-        return LakeTurns(lake, about, window, self.context.log.info)
+        return LakeTurns(resource.lakehouse(), about, window, self.context.log.info)
 
     @property
-    def _views(self) -> list[str]:
+    def views(self) -> list[str]:
         """The views of the pipeline, as they are called in this environment."""
         project = self.project
         views = (asset for asset in project.assets if asset.materialization.type == "view")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ecommerce_dagster.bruin.asset_lint import lint_query
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.neighbours import reached
+from ecommerce_dagster.bruin.platforms import PLATFORMS, TYPES
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
 from ecommerce_dagster.ingestion.parameters import lint_ingestion, unmaskable
@@ -37,12 +38,11 @@ from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.orchestration.names import slug
 from ecommerce_dagster.orchestration.readers import READERS, reading
-from ecommerce_dagster.postgres_warehouse import lint_postgres_materialization
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
-from ecommerce_dagster.warehouse.strategies import lint_materialization
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ Sources = Mapping[str, frozenset[str]]
 Build = Callable[["AssetRun", Sequence[Check]], Published]
 Lint = Callable[[Asset, Path, ProblemLog], None]
 
-_DUCKDB = frozenset({"duckdb"})
-_POSTGRES = frozenset({"postgres"})
-_BOTH = _DUCKDB | _POSTGRES
-
+_ALL = frozenset(PLATFORMS)
 
 # The beginnings of Bruin's types for warehouses, runners and dashboards that are none of ours.
 _ELSEWHERE = {
@@ -78,7 +75,7 @@ class AssetType:
 
     build: Build
     kind: str
-    platforms: frozenset[str] = _DUCKDB
+    platforms: frozenset[str] = _ALL
     has_table: Callable[[Asset], bool] = lambda asset: True
     sources: Callable[[Asset], Sources] = lambda asset: {}
     lint: Lint = lambda asset, root, log: None
@@ -227,14 +224,14 @@ def unsupported(project: Project, asset: Asset) -> str | None:
         readable = ASSET_TYPES[asset.type].sources(asset).get(source.name) if source else None
         if source is not None and readable is not None and source.platform not in readable:
             return f"it reads from {source.platform}; supported: {', '.join(sorted(readable))}"
-        if asset.type == "ingestr" and platform_said(asset) not in _BOTH:
+        if asset.type == "ingestr" and platform_said(asset) not in _ALL:
             written = asset.parameter("destination")
-            return f"its destination is {written}; supported: {', '.join(sorted(_BOTH))}"
+            return f"its destination is {written}; supported: {', '.join(sorted(_ALL))}"
         unmasked = unmaskable(asset) if asset.type == "ingestr" else None
         return unmasked.message if unmasked else None
     if asset.type.split(".")[0] in _ELSEWHERE:
         return (
-            f"the type {asset.type} is for another platform; supported: {', '.join(sorted(_BOTH))}"
+            f"the type {asset.type} is for another platform; supported: {', '.join(sorted(_ALL))}"
         )
     return None
 
@@ -267,35 +264,33 @@ def kinds_of(project: Project, asset: Asset) -> set[str]:
     return {known.kind, *kinds, *own} - {""}
 
 
-def _sql_lint(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
-    def both(asset: Asset, root: Path, log: ProblemLog) -> None:
-        lint_query(asset, log)
-        lint(asset, log)
-
-    return both
+def _lint_sql(asset: Asset, root: Path, log: ProblemLog) -> None:
+    lint_query(asset, log)
+    WAREHOUSES[TYPES[asset.type]].lint(asset, log)
 
 
 def _no_root(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
     return lambda asset, root, log: lint(asset, log)
 
 
+def _of_platform(kind: str, platform: str) -> AssetType:
+    """What a type of assets does that is for one platform."""
+    return replace(_OF_PLATFORMS[kind.partition(".")[2]], platforms=frozenset({platform}))
+
+
+# Of assets that are for one platform, by what follows its prefix.
+_OF_PLATFORMS = {
+    "sql": AssetType(_build_sql, "sql", lint=_lint_sql),
+    "seed": AssetType(_build_seed, "csv", lint=lint_seed),
+    "source": AssetType(_build_nothing, "source"),
+    "sensor.query": AssetType(_build_sensor, "sensor", lint=_no_root(lint_sensor)),
+    "sensor.table": AssetType(_build_sensor, "sensor", lint=_no_root(lint_sensor)),
+}
 ASSET_TYPES: dict[str, AssetType] = {
-    "duckdb.sql": AssetType(_build_sql, "sql", lint=_sql_lint(lint_materialization)),
-    "duckdb.seed": AssetType(_build_seed, "csv", lint=lint_seed),
-    "duckdb.source": AssetType(_build_nothing, "source"),
-    "duckdb.sensor.query": AssetType(_build_sensor, "sensor", lint=_no_root(lint_sensor)),
-    "pg.sql": AssetType(
-        _build_sql, "sql", _POSTGRES, lint=_sql_lint(lint_postgres_materialization)
-    ),
-    "pg.seed": AssetType(_build_seed, "csv", _POSTGRES, lint=lint_seed),
-    "pg.source": AssetType(_build_nothing, "source", _POSTGRES),
-    "pg.sensor.query": AssetType(_build_sensor, "sensor", _POSTGRES, lint=_no_root(lint_sensor)),
-    "pg.sensor.table": AssetType(_build_sensor, "sensor", _POSTGRES, lint=_no_root(lint_sensor)),
+    **{kind: _of_platform(kind, name) for kind, name in TYPES.items()},
     "ingestr": AssetType(
-        _build_ingestr, "", _BOTH, sources=_ingestr_sources, lint=_no_root(lint_ingestion)
+        _build_ingestr, "", sources=_ingestr_sources, lint=_no_root(lint_ingestion)
     ),
-    "python": AssetType(
-        _build_python, "python", _BOTH, has_table=_has_rows, lint=_no_root(lint_python)
-    ),
-    "empty": AssetType(_build_nothing, "empty", _BOTH, has_table=_is_checked),
+    "python": AssetType(_build_python, "python", has_table=_has_rows, lint=_no_root(lint_python)),
+    "empty": AssetType(_build_nothing, "empty", has_table=_is_checked),
 }

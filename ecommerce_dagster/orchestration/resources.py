@@ -24,6 +24,7 @@ from ecommerce_dagster.bruin.connections import (
     read_connections,
 )
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
@@ -114,8 +115,8 @@ class DuckLakeResource(WarehouseResource):
             yield connection
 
 
-class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
-    """A PostgreSQL database, known by its name in `.bruin.yml`."""
+class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
+    """A database, known by its name in `.bruin.yml`."""
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")
     config_file: str = Field(description="The path of .bruin.yml.")
@@ -127,10 +128,17 @@ class PostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of
         with _living(context):
             yield self
 
+    def declared(self) -> Connection:
+        """Where the database is and who asks, as written. Raises UnusableConnection."""
+        return declared_connection(self.config_file, self.environment, self.connection)
+
+
+class PostgresResource(DatabaseResource):
+    """A PostgreSQL database, known by its name in `.bruin.yml`."""
+
     def settings(self) -> PostgresConnection:
         """Where the database is and who asks. Raises UnusableConnection."""
-        declared = declared_connection(self.config_file, self.environment, self.connection)
-        return declared.postgres(variables_for(Path(self.config_file)))
+        return self.declared().postgres(variables_for(Path(self.config_file)))
 
 
 def declared_connection(config_file: str, environment: str, name: str) -> Connection:
@@ -153,7 +161,7 @@ def _living(context: dg.InitResourceContext) -> Iterator[None]:
 
 def has_resource(connection: Connection) -> bool:
     """Whether a connection is a database; others are read by those who know them."""
-    return connection.platform in {"duckdb", "postgres"}
+    return connection.platform in PLATFORMS
 
 
 def resources_of(project: Project) -> dict[str, Any]:
@@ -177,8 +185,10 @@ def resources_of(project: Project) -> dict[str, Any]:
                 database=_database(connection, variables),
                 published_copy=publishes_copy(variables),
             )
-        else:
+        elif connection.platform == "postgres":
             found[key] = PostgresResource(**declared)
+        else:
+            found[key] = DatabaseResource(**declared)
     return found
 
 

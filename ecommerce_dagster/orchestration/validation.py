@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.ingestion.databases import Databases
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.lint import lint
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 
 
 def validated(
@@ -88,15 +89,19 @@ def _bound(
 ) -> Mapping[str, Collection[str]]:
     """Bind every query. The columns that each returns."""
     from ecommerce_dagster.ingestion.source_columns import SourceColumns
-    from ecommerce_dagster.postgres_warehouse.binding import PostgresBinding
     from ecommerce_dagster.warehouse.binding import bind_project
 
     known = variables_for(project.connections.path)
     ask = partial(databases.session, project.connections.by_name, known)
+    proofs = {
+        name: kind.proof(project, ask, known, log)
+        for name, kind in WAREHOUSES.items()
+        if kind.proof is not None
+    }
     return bind_project(
         project,
         log,
         source_columns=SourceColumns(project, ask, log),
-        other_warehouse=PostgresBinding(project, ask, known, log),
+        proofs=proofs,
         variables=known,
     )

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import NamedTuple
 
 import duckdb
@@ -31,16 +32,12 @@ from ecommerce_dagster.warehouse.used_tables import Use, key_of
 from ecommerce_dagster.warehouse.verdicts import Suspicion
 
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
-OtherWarehouse = Callable[
-    [Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None
-]
+# Binds the texts of an asset in another database than DuckDB. It gets the columns of its source as
+# well, and returns those of its query, as far as they are known.
+Proof = Callable[[Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None]
 
 # The types of assets whose connection says where they are.
 _ANYWHERE = {"empty", "ingestr", "python"}
-
-
-def _nobody(asset: Asset, texts: Sequence[SqlText], source: Mapping[str, str] | None) -> None:
-    """For a warehouse that cannot be asked."""
 
 
 def bind_project(
@@ -48,7 +45,7 @@ def bind_project(
     log: ProblemLog,
     *,
     source_columns: SourceColumns,
-    other_warehouse: OtherWarehouse = _nobody,
+    proofs: Mapping[str, Proof] = MappingProxyType({}),
     variables: Mapping[str, str] = os.environ,
     then: Callable[[EmptyWarehouse], None] = lambda empty: None,
 ) -> Mapping[str, Collection[str]]:
@@ -56,12 +53,12 @@ def bind_project(
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
-    the source of an asset has; None when it cannot be asked. `other_warehouse` binds the texts of
-    an asset that is not in DuckDB, with the columns of its source. `variables` are what `${VAR}` in
+    the source of an asset has; None when it cannot be asked. `proofs` are those of
+    the other platforms, by their names. `variables` are what `${VAR}` in
     .bruin.yml refers to. `then` gets the warehouse with all its tables. Returns the columns of each
     query, by the name of the asset, as far as they are known.
     """
-    binder = _Binder(project, log, source_columns, other_warehouse, variables)
+    binder = _Binder(project, log, source_columns, proofs, variables)
     binder.run(then)
     return binder.returned
 
@@ -89,11 +86,11 @@ class _Binder:
         project: Project,
         log: ProblemLog,
         source_columns: SourceColumns,
-        other_warehouse: OtherWarehouse,
+        proofs: Mapping[str, Proof],
         variables: Mapping[str, str],
     ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
-        self._other_warehouse = other_warehouse
+        self._proofs = proofs
         self._by_key = {key_of(asset.name): asset for asset in project.assets}
         self.returned: dict[str, Collection[str]] = {}
         self._suspicions: list[Suspicion] = []
@@ -157,7 +154,8 @@ class _Binder:
             binding.load(loaded_schema(asset, found), texts)
             return None
         binding.load(declared_schema(asset), [])
-        return self._other_warehouse(asset, texts, found) if _is_ours(asset) else None
+        proof = self._proofs.get(self._project.platform(asset)) if _is_ours(asset) else None
+        return proof(asset, texts, found) if proof is not None else None
 
     def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
         """Report what does not exist, now that all that is made has been made."""

@@ -1,0 +1,90 @@
+"""The databases that hold tables of assets, by their platform.
+
+To add one: write a `Warehouse` (see docs/extending.md), and an entry of WAREHOUSES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster.bruin.connections import Connection
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.ingestion.databases import Ask
+from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
+from ecommerce_dagster.postgres_warehouse import (
+    PostgresWarehouse,
+    lint_postgres_materialization,
+    query,
+)
+from ecommerce_dagster.postgres_warehouse.session import opened
+from ecommerce_dagster.warehouse.binding import Proof
+from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouse.interface import Warehouse
+from ecommerce_dagster.warehouse.place import open_to_read
+from ecommerce_dagster.warehouse.query import Answer, answer_of
+from ecommerce_dagster.warehouse.strategies import lint_materialization
+
+if TYPE_CHECKING:
+    # It needs Dagster, which those who only read the files do without.
+    from ecommerce_dagster.orchestration.asset_run import AssetRun
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class WarehouseType:
+    """A kind of database that holds tables of assets.
+
+    `open` gives that of a connection, by its name, in a run. `lint` reports a materialization that
+    cannot work there. `ask` gives what a query returns, at most so many rows (None for all), and
+    lets it change nothing; it tells what it waits for. Raises QueryError for what the query does
+    wrong, UnusableConnection, WarehouseError, SourceError for a database that cannot be asked.
+    `proof` binds the queries of a project before a run; without one nobody does.
+    """
+
+    open: Callable[[AssetRun, str], Warehouse]
+    lint: Callable[[Asset, ProblemLog], None]
+    ask: Callable[[Connection, str, int | None, Tell], Answer]
+    proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Proof] | None = None
+
+
+def _duckdb(run: AssetRun, name: str) -> Warehouse:
+    return DuckDBWarehouse(run.resource(name).get_connection, run.turns_in(name))
+
+
+def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Tell) -> Answer:
+    variables = variables_for(connection.path)
+    place, copies = connection.duckdb(variables), publishes_copy(variables)
+    with open_to_read(place, copies=copies, on_wait=tell) as duck:
+        return answer_of(duck, sql, limit)
+
+
+def _postgres(run: AssetRun, name: str) -> Warehouse:
+    return PostgresWarehouse(run.resource(name).settings(), run.context.log.info, run.views)
+
+
+def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Tell) -> Answer:
+    with opened(connection.postgres(variables_for(connection.path)), read_only=True) as session:
+        return query.answer_of(session, sql, limit)
+
+
+def _prove_postgres(
+    project: Project, ask: Ask, variables: Mapping[str, str], log: ProblemLog
+) -> Proof:
+    # It needs a parser, which a run does without.
+    from ecommerce_dagster.postgres_warehouse.binding import PostgresBinding
+
+    return PostgresBinding(project, ask, variables, log)
+
+
+WAREHOUSES: Mapping[str, WarehouseType] = {
+    # Its proof, in which all others take part, is warehouse/binding.py.
+    "duckdb": WarehouseType(_duckdb, lint_materialization, _ask_duckdb),
+    "postgres": WarehouseType(
+        _postgres, lint_postgres_materialization, _ask_postgres, _prove_postgres
+    ),
+}
