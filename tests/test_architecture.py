@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ecommerce_dagster.bruin.platforms import PLATFORMS
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 
@@ -70,6 +74,11 @@ def test_every_file_that_a_page_names_is_there() -> None:
     assert [
         name for name in sorted(named) if not any((root / name).exists() for root in roots)
     ] == ["assets/"]
+
+
+def test_every_platform_of_the_files_has_its_warehouse() -> None:
+    assert WAREHOUSES.keys() == PLATFORMS.keys()
+    assert {name for kind in ASSET_TYPES.values() for name in kind.platforms} == PLATFORMS.keys()
 
 
 def test_every_module_of_the_reader_needs_neither_dagster_nor_a_database() -> None:

@@ -73,8 +73,8 @@ def fetch(
     connection = project.connections.get(name)
     known = WAREHOUSES.get(connection.platform)
     if known is None:
-        supported = " and ".join(sorted(WAREHOUSES))
-        raise QueryError(f"'{name}' is of type {connection.platform}; expected {supported}")
+        of, expected = connection.platform, " or ".join(sorted(WAREHOUSES))
+        raise QueryError(f"the connection '{name}' is of type {of}; expected {expected}")
 
     def tell(message: str) -> None:
         print(message, file=sys.stderr)

@@ -127,6 +127,14 @@ def test_another_pipelines_warehouse_can_be_asked(tiny: Tiny) -> None:
     assert outcome.stdout.split() == ["answer", "42"]
 
 
+def test_a_connection_that_is_no_warehouse_is_named_with_its_type(tiny: Tiny) -> None:
+    config = (tiny.folder / ".bruin.yml").read_text()
+    tiny.write(".bruin.yml", f"{config}      mysql:\n        - {{name: shop, host: db}}\n")
+    outcome = tiny.ecommerce("query", "SELECT 1", "--connection", "shop")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "the connection 'shop' is of type mysql; expected duckdb or postgres" in outcome.stderr
+
+
 def test_a_reader_that_stops_early_is_no_error(day: Shop) -> None:
     head = day.run(
         "sh",
