@@ -21,7 +21,7 @@ from ecommerce_dagster.postgres_warehouse.catalog import Catalog
 from ecommerce_dagster.postgres_warehouse.check_binding import lint_column_checks
 from ecommerce_dagster.postgres_warehouse.expected import ExpectedTables, filled, loaded
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
-from ecommerce_dagster.postgres_warehouse.script import Statement, only_query, statements
+from ecommerce_dagster.postgres_warehouse.script import DIALECT
 from ecommerce_dagster.postgres_warehouse.session import Session
 from ecommerce_dagster.postgres_warehouse.stand_ins import Parts, UnclearError, with_stand_ins
 from ecommerce_dagster.postgres_warehouse.verdicts import Asked, Verdicts
@@ -32,6 +32,7 @@ from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.sql_text import SqlText
+from ecommerce_dagster.warehouse.statements import Statement, only_query, statements
 from ecommerce_dagster.warehouse.used_tables import key_of
 
 
@@ -129,7 +130,7 @@ class _Trial:
         """A script may make what it needs: only what is no SQL at all is wrong for sure."""
         for rendered in text.texts:
             try:
-                for statement in statements(rendered):
+                for statement in statements(rendered, DIALECT):
                     found = columns_or_refusal(self.catalog.session, statement.text)
                     if isinstance(found, Refusal) and found.is_syntax:
                         asked = Asked(statement.text, statement.skipped, ())
@@ -155,7 +156,7 @@ class _Trial:
         """What a query returns; None when it is refused, or cannot be asked about."""
         prefix = self.project.connections.schema_prefix
         try:
-            query = only_query(prefixed_sql(rendered, prefix, self.project.by_name))
+            query = only_query(prefixed_sql(rendered, prefix, self.project.by_name), DIALECT)
         except ScriptError as error:
             self.verdicts.report(text, rendered, error.line, str(error))
             return None

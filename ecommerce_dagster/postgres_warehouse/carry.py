@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,12 +11,10 @@ import duckdb
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
 from ecommerce_dagster.postgres_warehouse.session import Session, run
-from ecommerce_dagster.warehouse.database import described, open_warehouse
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
-from ecommerce_dagster.warehouse.load import integers_or_null, load_table
+from ecommerce_dagster.warehouse.scratch import as_declared
 from ecommerce_dagster.warehouse.types import NULL
 
-_ROWS = "_rows"
 _BLOCK = 1 << 20
 
 # PostgreSQL's types for those of DuckDB that it knows by another name, or not at all.
@@ -33,43 +29,24 @@ _LIST = re.compile(r"[^(\[]+(\([\d,]+\))?\[\]")  # of values that are neither li
 _NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\(")
 
 
-@contextmanager
-def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own, gone afterwards; what does not fit into memory goes to a file."""
-    with (
-        TemporaryDirectory(prefix="carried-") as folder,
-        open_warehouse(":memory:", settings={"temp_directory": folder}) as connection,
-    ):
-        yield connection
-
-
 def stage(session: Session, duck: duckdb.DuckDBPyConnection, asset: Asset, rows: str) -> None:
-    """Copy a relation of `duck` to where a query's rows would be.
-
-    DuckDB gives them the declared types first, so that a value that does not fit is refused as it
-    is in a warehouse of its own.
-    """
-    load_table(duck, asset.model_copy(update={"name": _ROWS}), rows, "create+replace")
-    columns = described(duck, _ROWS)
-    integers = [name for name, kind in columns.items() if kind == "INTEGER"]
-    kinds = integers_or_null(duck, rows, integers)
-    columns |= {name: kind for name, kind in kinds.items() if kind == NULL}
+    """Copy a relation of `duck` to where a query's rows would be. Raises LoadError."""
     arrays = {c.name.lower() for c in asset.columns if c.type.strip().endswith("[]")}
-    nothing, texts = [], []
-    for name, kind in columns.items():
-        as_array = name.lower() in arrays and _LIST.fullmatch(kind) is not None
-        stored = f"{_type(kind[:-2])}[]" if as_array else _type(kind)
-        text = _array(quoted(name), kind[:-2]) if as_array else _text(quoted(name), kind)
-        nothing.append(f"NULL::{stored} AS {quoted(name)}")
-        texts.append(f"{text} AS {quoted(name)}")
-    run(session, f"{STAGE} SELECT {', '.join(nothing)} LIMIT 0")
     with TemporaryDirectory(prefix="carried-") as folder:
         path = Path(folder, "rows.csv")
-        duck.execute(
-            f"COPY (SELECT {', '.join(texts)} FROM {_ROWS}) TO {literal(str(path))}"
-            f" (FORMAT csv, HEADER false, FORCE_QUOTE ({', '.join(map(quoted, columns))}))"
-        )
-        duck.execute(f"DROP TABLE {_ROWS}")
+        with as_declared(duck, asset, rows) as (table, columns):
+            nothing, texts = [], []
+            for name, kind in columns.items():
+                as_array = name.lower() in arrays and _LIST.fullmatch(kind) is not None
+                stored = f"{_type(kind[:-2])}[]" if as_array else _type(kind)
+                text = _array(quoted(name), kind[:-2]) if as_array else _text(quoted(name), kind)
+                nothing.append(f"NULL::{stored} AS {quoted(name)}")
+                texts.append(f"{text} AS {quoted(name)}")
+            run(session, f"{STAGE} SELECT {', '.join(nothing)} LIMIT 0")
+            duck.execute(
+                f"COPY (SELECT {', '.join(texts)} FROM {table}) TO {literal(str(path))}"
+                f" (FORMAT csv, HEADER false, FORCE_QUOTE ({', '.join(map(quoted, columns))}))"
+            )
         statement = f"COPY {STAGED} FROM STDIN (FORMAT csv)".encode()
         with path.open("rb") as file, session.cursor().copy(statement) as copy:
             while block := file.read(_BLOCK):

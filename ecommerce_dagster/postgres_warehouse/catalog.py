@@ -6,7 +6,6 @@ that differs in case. What does not exist yet gets the name that SQL without quo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,10 +112,3 @@ def parts(name: str, schema: str) -> tuple[str, str]:
     if len(schemas) > 1:
         raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
     return schemas[0] if schemas else schema, table
-
-
-def actual(name: str, columns: Mapping[str, object]) -> str:
-    """The column that a file means by `name`; the name itself when there is none."""
-    if name in columns:
-        return name
-    return next((column for column in columns if column.lower() == name.lower()), name)

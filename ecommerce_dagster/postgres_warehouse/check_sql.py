@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import isfinite
 
 from ecommerce_dagster.bruin.models import Column, ColumnCheck, Scalar
-from ecommerce_dagster.postgres_warehouse.catalog import Names, Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Names, Table
 from ecommerce_dagster.warehouse.checks import Check
-from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
 from ecommerce_dagster.warehouse.rules import RULES
 
 # Options stand at the very beginning of a regular expression.

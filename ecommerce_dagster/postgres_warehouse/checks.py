@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.models import CustomCheck
 from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
-from ecommerce_dagster.postgres_warehouse.script import only_query
+from ecommerce_dagster.postgres_warehouse.script import DIALECT
 from ecommerce_dagster.postgres_warehouse.session import ask, said
 from ecommerce_dagster.warehouse.checks import (
     SAMPLE_ROWS,
@@ -26,6 +26,7 @@ from ecommerce_dagster.warehouse.checks import (
 from ecommerce_dagster.warehouse.custom_checks import Number, custom_result, number_in
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
+from ecommerce_dagster.warehouse.statements import only_query
 
 
 def evaluate(
@@ -97,14 +98,14 @@ def _custom_result(catalog: Catalog, check: Check, render: Callable[[str], str])
     rule = check.rule
     assert isinstance(rule, CustomCheck)
     try:
-        query = only_query(render(rule.query)).text
+        query = only_query(render(rule.query), DIALECT).text
         with catalog.session.transaction():
             found = _answer(catalog, rule, query)
     except psycopg.Error as error:
         return _failed(catalog, check, error)
     except (RenderError, ScriptError, ValueError) as error:
         return failed_to_run(check, str(error))
-    return custom_result(check, found, query, lambda rows: sample(catalog, rows), "postgres")
+    return custom_result(check, found, query, lambda rows: sample(catalog, rows), DIALECT)
 
 
 def _failed(catalog: Catalog, check: Check, error: psycopg.Error) -> CheckResult:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import psycopg
 
 from ecommerce_dagster.bruin.models import Asset, Column
-from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.postgres_warehouse.types import declared_types
 from ecommerce_dagster.warehouse.ddl import Declaration
-from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
+from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted, relation
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 
 # Types whose values count up by themselves.

@@ -11,12 +11,12 @@ import psycopg
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.postgres_warehouse import strategies
-from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.plan import STAGED, Job
 from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.postgres_warehouse.types import UNKNOWN, declared_types, fits, lost
-from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.strategies import in_window

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.postgres_warehouse import strategies
-from ecommerce_dagster.postgres_warehouse.catalog import Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Table
 from ecommerce_dagster.postgres_warehouse.types import (
     UNKNOWN,
     converted,
@@ -16,7 +16,7 @@ from ecommerce_dagster.postgres_warehouse.types import (
     target_type,
     widened,
 )
-from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling
 from ecommerce_dagster.warehouse.load import LoadError
 from ecommerce_dagster.warehouse.strategies import STRATEGIES, Load, Strategy, TargetColumn

@@ -16,12 +16,12 @@ import duckdb
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.postgres_warehouse import script
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Names, Table, parts
 from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
 from ecommerce_dagster.postgres_warehouse.ddl import declaration, declared_type
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED, Job
+from ecommerce_dagster.postgres_warehouse.script import DIALECT
 from ecommerce_dagster.postgres_warehouse.session import opened
 from ecommerce_dagster.postgres_warehouse.types import declared_types, supposed_types
 from ecommerce_dagster.warehouse.checks import Check
@@ -29,6 +29,7 @@ from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.interface import Filling, Watermark
 from ecommerce_dagster.warehouse.load import Loaded
 from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+from ecommerce_dagster.warehouse.statements import only_query, runnable
 from ecommerce_dagster.warehouse.strategies import STRATEGIES
 
 # As long as one likes to wait for something that is only looked at.
@@ -146,13 +147,13 @@ class _Preview:
         return str(error)
 
     def run_script(self, text: str) -> list[str]:
-        return script.runnable(text)
+        return [each.text for each in runnable(text, DIALECT)]
 
     def create_view(self, asset: Asset, query: str) -> Loaded:
         table = self._table(asset)
         gives_way = table.kind not in {None, "view"}
         drop = [f"DROP {table.kind.upper()} {table.sql}"] if table.kind and gives_way else []
-        text = script.only_query(query).text
+        text = only_query(query, DIALECT).text
         create = f"CREATE OR REPLACE VIEW {table.sql} AS\n{text}"
         return Loaded(statements=(*self._schema_for(table), *drop, create))
 
@@ -166,7 +167,7 @@ class _Preview:
         return Loaded(statements=(*self._schema_for(table), *shown))
 
     def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
-        text = script.only_query(query).text
+        text = only_query(query, DIALECT).text
         incoming = self.witness.returned(asset, text)
         table, declared = self._table(asset), self.witness.declared(asset)
         existing = None if self.is_first else self._existing(table)
@@ -222,7 +223,7 @@ def _names_in(query: str) -> list[str] | None:
     from sqlglot import exp
 
     try:
-        parsed = sqlglot.parse_one(query, read="postgres")
+        parsed = sqlglot.parse_one(query, read=DIALECT)
     except sqlglot.errors.SqlglotError:
         return None
     if not isinstance(parsed, exp.Query) or parsed.is_star:

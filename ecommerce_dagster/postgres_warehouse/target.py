@@ -11,8 +11,8 @@ import psycopg
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.postgres_warehouse import script
-from ecommerce_dagster.postgres_warehouse.carry import scratch, stage
-from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.carry import stage
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.ddl import declare_table
 from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.load import (
@@ -23,9 +23,10 @@ from ecommerce_dagster.postgres_warehouse.load import (
 )
 from ecommerce_dagster.postgres_warehouse.plan import STAGE
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, run, said
-from ecommerce_dagster.warehouse.identifiers import quoted
+from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling, Watermark, not_after, untold
 from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.scratch import scratch
 from ecommerce_dagster.warehouse.script import ScriptError
 
 

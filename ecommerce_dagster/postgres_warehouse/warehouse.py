@@ -13,13 +13,13 @@ import psycopg
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.postgres import SourceError
-from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table, actual
+from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.checks import evaluate, sample
 from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take_turn
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
-from ecommerce_dagster.warehouse.identifiers import literal, quoted
+from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
 from ecommerce_dagster.warehouse.interface import Cancellable, Fill, Published, Render, nothing
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError

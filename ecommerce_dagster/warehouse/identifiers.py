@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
@@ -23,6 +24,14 @@ def schema_of(name: str) -> str | None:
     """The schema part of a table name, quoted as it must stand in SQL; None without one."""
     parts = name.split(".")
     return ".".join(quoted(part) for part in parts[:-1]) or None
+
+
+def actual(name: str, columns: Collection[str]) -> str:
+    """The column that a file means by `name`, whatever its case; the name itself when there is
+    none."""
+    if name in columns:
+        return name
+    return next((column for column in columns if column.lower() == name.lower()), name)
 
 
 def literal(value: Scalar) -> str:
