@@ -1,4 +1,4 @@
-"""An ingestr asset from PostgreSQL into DuckDB."""
+"""An ingestr asset from PostgreSQL, by way of DuckDB."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from ecommerce_dagster.ingestion.source import Source, describe, relation_of, ty
 from ecommerce_dagster.warehouse.interface import Target
 from ecommerce_dagster.warehouse.load import Loaded, LoadError
 from ecommerce_dagster.warehouse.types import known_type
+
+_CARRIED = "_carried"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Ingestion(Request):
             raise self.failure(str(error)) from None
         except duckdb.Error as error:
             raise self.failure(reason(error)) from None
+        except target.errors as error:
+            raise self.failure(target.said(error)) from None
 
     def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
         began = time.perf_counter()
@@ -89,7 +93,7 @@ class Ingestion(Request):
         existing = {} if fresh else target.columns(self.asset.name)
         source_seconds = time.perf_counter() - began
         loaded = self._fill(target, connection, source, existing)
-        if existing and self.reconciles:
+        if existing and self.reconciles and self.reads_keys:
             loaded = self._reconciled(target, connection, source, existing, loaded)
         refuse_rewritten(connection, source)
         return replace(loaded, source_seconds=source_seconds)
@@ -101,9 +105,20 @@ class Ingestion(Request):
         source: Source,
         existing: Mapping[str, str],
     ) -> Loaded:
-        asset = self.keyed
-        types = types_of(connection, source, _wanted(asset, source, existing))
+        types = types_of(connection, source, _wanted(self.keyed, source, existing))
         rows = f"(\n{relation_of(connection, source, types)}\n) AS incoming"
+        return self._enter(target, connection, source, types, rows)
+
+    def _enter(
+        self,
+        target: Target,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        types: Mapping[str, str],
+        rows: str,
+    ) -> Loaded:
+        """The rows that come as these types into the table."""
+        asset = self.keyed
         loaded = target.fill_from_rows(asset, connection, rows, self.filling(source.condition))
         refuse_garbled(connection, source, types, asset.name)
         return loaded
@@ -132,6 +147,35 @@ class Ingestion(Request):
             loaded = replace(loaded, rows_written=written, statements=statements)
         deleted, statement = delete_gone(connection, table, primary_key)
         return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
+
+
+@dataclass(frozen=True)
+class CarriedIngestion(Ingestion):
+    """The same into another database: what comes is judged in a DuckDB that is only there for it.
+
+    For databases that have no way of their own (see `CopyIngestion`).
+    """
+
+    reads_keys = False
+
+    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
+        self.prepare(connection)
+        # Settings of the source, and what is seen of it, are those of a transaction.
+        connection.execute("BEGIN")
+        return super()._load(target, connection)
+
+    def _enter(
+        self,
+        target: Target,
+        connection: duckdb.DuckDBPyConnection,
+        source: Source,
+        types: Mapping[str, str],
+        rows: str,
+    ) -> Loaded:
+        connection.execute(f"CREATE TEMP TABLE {_CARRIED} AS FROM {rows}")
+        refuse_garbled(connection, source, types, _CARRIED)
+        filling = self.filling(source.condition)
+        return target.fill_from_rows(self.keyed, connection, _CARRIED, filling)
 
 
 def _wanted(asset: Asset, source: Source, existing: Mapping[str, str]) -> dict[str, str]:

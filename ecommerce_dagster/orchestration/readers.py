@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ecommerce_dagster.bruin.connections import Connection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
-from ecommerce_dagster.ingestion.ingest import Ingestion
+from ecommerce_dagster.ingestion.ingest import CarriedIngestion, Ingestion
 from ecommerce_dagster.ingestion.parameters import is_reconcilable
 from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
 from ecommerce_dagster.warehouse.interface import Fill
@@ -39,8 +39,13 @@ def _from_duckdb(run: AssetRun, source: Connection) -> Fill:
 
 
 def _from_postgres(run: AssetRun, source: Connection) -> Fill:
-    kind = CopyIngestion if run.project.platform(run.asset) == "postgres" else Ingestion
-    return kind(run.asset, run.resource(source.name).settings(), *_how(run))
+    settings = run.resource(source.name).settings()
+    match run.project.platform(run.asset):
+        case "duckdb":
+            return Ingestion(run.asset, settings, *_how(run))
+        case "postgres":
+            return CopyIngestion(run.asset, settings, *_how(run))
+    return CarriedIngestion(run.asset, settings, *_how(run))
 
 
 READERS: Mapping[str, Reader] = {"duckdb": _from_duckdb, "postgres": _from_postgres}
