@@ -55,7 +55,7 @@ def _parsed(text: Any) -> tuple[datetime, str]:
             return datetime.strptime(str(text), pattern), pattern.replace("%z", "%:z")
         except ValueError:
             continue
-    raise ValueError(f"{str(text)[:60]!r} is not a date")
+    raise ValueError(f"{str(text)[:60]!r} is not a date; expected one like 2026-01-31")
 
 
 def _whole(amount: Any) -> int:
@@ -64,7 +64,7 @@ def _whole(amount: Any) -> int:
     except (TypeError, ValueError):
         number = None
     if number is None or (isinstance(amount, float) and number != amount):
-        raise ValueError(f"{str(amount)[:60]!r} is not a whole number")
+        raise ValueError(f"expected a whole number, not {str(amount)[:60]!r}")
     return number
 
 

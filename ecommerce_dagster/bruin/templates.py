@@ -170,7 +170,8 @@ def _is_unclosed(error: TemplateSyntaxError) -> bool:
 def _missing(message: str, names: Mapping[str, Any]) -> str:
     name = re.fullmatch(r"'(.+)' is undefined", message)
     if name is not None:
-        match = f"var.{name[1]}" if name[1] in names.get("var", ()) else nearest(name[1], names)
+        inside = (f"{of}.{name[1]}" for of in ("var", "bruin") if name[1] in names.get(of, ()))
+        match = next(inside, None) or nearest(name[1], names)
         hint = f"did you mean '{match}'?" if match else f"known: {', '.join(sorted(names))}"
         return f"missing variable '{name[1]}'; {hint}"
     return message if message.startswith("missing") else f"the template fails: {message}"

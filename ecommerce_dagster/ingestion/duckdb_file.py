@@ -15,10 +15,10 @@ from ecommerce_dagster.bruin.connections import DuckDBConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.ingestion.masks import DUCKDB_SHA256, without_column
+from ecommerce_dagster.ingestion.masks import DUCKDB_SHA256
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.selection import Key
-from ecommerce_dagster.ingestion.source import QUERY, one_statement, path_of
+from ecommerce_dagster.ingestion.source import QUERY, complaint_about, one_statement, path_of
 from ecommerce_dagster.warehouse.database import WarehouseError, described, kind_of
 from ecommerce_dagster.warehouse.ducklake import attach_lake, is_open
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
@@ -61,7 +61,7 @@ class DuckDBIngestion(Request):
         if path == ":memory:" or "://" in path or path.startswith("md:"):
             raise self.failure(f"the source is '{path}'; expected a file")
         if not Path(path).is_file():
-            raise self.failure(f"the source {path} does not exist")
+            raise self.failure(f"the source {path} does not exist; correct its path in .bruin.yml")
         try:
             connection.execute(f"ATTACH {literal(path)} AS {ALIAS} (TYPE duckdb, READ_ONLY)")
         except duckdb.Error as error:
@@ -149,17 +149,9 @@ class DuckDBIngestion(Request):
         """The columns to read and their types."""
         source.require_table(_said(self.source))
         columns = source.columns()
-        excluded = set(self.excluded)
-        if unknown := excluded - columns.keys():
-            raise LoadError(
-                f"the source has no {', '.join(sorted(unknown))} (sql_exclude_columns); "
-                f"it has {', '.join(columns)}"
-            )
-        if unmasked := without_column(self.masks, columns):
-            raise LoadError(f"the source: {unmasked}")
-        if excluded == columns.keys():
-            raise LoadError("every column is excluded (sql_exclude_columns)")
-        return {name: kind for name, kind in columns.items() if name not in excluded}
+        if complaint := complaint_about(list(columns), self.excluded, self.masks):
+            raise LoadError(f"the source: {complaint}")
+        return {name: kind for name, kind in columns.items() if name not in self.excluded}
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _materialized(file: Path) -> Any:
     module = _execute(file, _module_name(file))
     function = getattr(module, "materialize", None)
     if not callable(function):
-        raise ResultError("the file defines no function materialize()")
+        raise ResultError("the file defines no function materialize(); it is what returns the rows")
     return function()
 
 
@@ -337,7 +337,8 @@ def _out_of_pages(items: Iterable[Any]) -> Iterator[Any]:
 def _described(value: Any) -> str:
     if inspect.iscoroutine(value) or inspect.isasyncgen(value):
         return "something to await"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def _is_frame(value: Any) -> bool:
@@ -395,7 +396,7 @@ def _table_of_rows(rows: Sequence[Mapping[Any, Any]]) -> Any:
     for key in keys:
         name = str(key)
         if name in columns:
-            raise ResultError(f"the rows have the key {name} as a text and as something else")
+            raise ResultError(f"the rows have two keys that read {name}; use one")
         columns[name] = _array(name, [row.get(key) for row in rows])
     return pa.table(columns)
 
@@ -441,7 +442,8 @@ def _big_integers(name: str, values: list[Any]) -> list[Any]:
     integers = [value for value in values if type(value) is int]
     if max(map(abs, integers)) >= 10**_DECIMAL_DIGITS:
         raise ResultError(
-            f"the column {name} holds an integer of more than {_DECIMAL_DIGITS} digits"
+            f"the column {name} holds an integer of more than {_DECIMAL_DIGITS} digits; "
+            "return texts"
         )
     return [decimal.Decimal(value) if type(value) is int else value for value in values]
 
@@ -481,7 +483,7 @@ def _stored_type(column: Any) -> Any:
     if types.is_decimal256(kind):
         return pa.decimal128(_DECIMAL_DIGITS, kind.scale)
     if types.is_nested(kind) and "duration" in str(kind):
-        raise ResultError("durations inside of lists or structs cannot be stored")
+        raise ResultError("durations inside of lists or structs cannot be stored; return seconds")
     return kind
 
 

@@ -139,7 +139,10 @@ class Request:
             return from_largest(key, table, mark, overlap_of(self.asset)) if mark else None
         mark = target.watermark(table, key.name, key.endless)
         if mark is None:
-            raise LoadError(f"{table} has no column '{key.name}' (incremental_key) to continue")
+            raise LoadError(
+                f"{table} has no column '{key.name}' (incremental_key) to continue from; "
+                "run once with --full-refresh to rebuild the table"
+            )
         return after_largest(key, table, mark, count)
 
     def filling(self, condition: str | None) -> Filling:

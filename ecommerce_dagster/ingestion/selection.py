@@ -116,8 +116,8 @@ def after_largest(key: Key, table: str, mark: Watermark, count: Callable[[str], 
     found = count(key.untold)
     if found > mark.untold:
         raise LoadError(
-            f"{found} rows of the source have no finite {key.name} (incremental_key), "
-            f"{mark.untold} of them are loaded, and 'append' cannot tell which; use 'merge' or "
+            f"the incremental_key {key.name} is NULL or infinite in {found} rows of the source and "
+            f"in {mark.untold} of {table}: 'append' cannot tell which are new; use 'merge', or "
             "another key"
         )
     largest = _largest(key, table, mark)

@@ -64,7 +64,10 @@ def wait(asset: Asset, ask: Callable[[], bool], mode: Mode, on_wait: Callable[[s
     where = f"{asset.path}:{asset.line}"
     while not ask():
         if mode == "once":
-            raise AssetError(f"{where}: Sensor didn't return the expected result")
+            raise AssetError(
+                f"{where}: Sensor didn't return the expected result; "
+                "`--sensor-mode wait` asks until it does"
+            )
         left = deadline - time.monotonic()
         if left <= 0:
             raise AssetError(f"{where}: waited {patience.timeout:g} s in vain")

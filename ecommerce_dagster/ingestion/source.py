@@ -140,7 +140,7 @@ def described_in(
     given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
     types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
     columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
-    complaint = _complaint(names, excluded) or without_column(masks, names)
+    complaint = complaint_about(names, excluded, masks)
     if complaint:
         raise SourceError(f"{connection.address}: {source.name}: {complaint}")
     kept = tuple(c for c in columns if c.name not in excluded)
@@ -160,14 +160,17 @@ def _masked(source: Source, masks: Mapping[str, Mask]) -> Source:
     return replace(source, columns=columns, masked=masked)
 
 
-def _complaint(names: Sequence[str], excluded: Collection[str]) -> str | None:
-    """Why columns of these names cannot become a table."""
+def complaint_about(
+    names: Sequence[str], excluded: Collection[str], masks: Mapping[str, Mask]
+) -> str | None:
+    """Why columns of these names cannot become a table as the asset wants it."""
     kept = [name for name in names if name not in excluded]
     unknown = sorted(set(excluded) - set(names))
     if unknown:
-        return f"it has no {', '.join(unknown)} (sql_exclude_columns); it has {', '.join(names)}"
+        lacks, has = ", ".join(unknown), ", ".join(names)
+        return f"it has no column {lacks} (sql_exclude_columns); it has {has}"
     if not kept:
-        return "every column is excluded" if names else "it has no columns"
+        return "every column is excluded (sql_exclude_columns)" if names else "it has no columns"
     counts = Counter(name.lower() for name in kept)
     twice = ", ".join(sorted(name for name, count in counts.items() if count > 1))
     if twice:
@@ -175,7 +178,7 @@ def _complaint(names: Sequence[str], excluded: Collection[str]) -> str | None:
             f"columns with the same name but for case ({twice}); "
             "rename one with `source_table: query:SELECT ...`"
         )
-    return None
+    return without_column(masks, names)
 
 
 def types_of(

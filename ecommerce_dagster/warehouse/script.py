@@ -101,7 +101,7 @@ def _require_one_query(found: list[duckdb.Statement]) -> None:
     queries = [statement for statement in found if statement.type == duckdb.StatementType.SELECT]
     others = [statement for statement in found if statement.query and statement not in queries]
     if not found:
-        raise ScriptError("there is no query")
+        raise ScriptError("there is no query; write a SELECT")
     if others and len(found) == 1:
         raise ScriptError(f"a query is needed here, not {others[0].type.name}")
     if others or len(queries) > 1:

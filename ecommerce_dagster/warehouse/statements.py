@@ -57,7 +57,7 @@ def only_query(script: str, dialect: str) -> Statement:
     """The one query that a script consists of. Raises ScriptError."""
     found = statements(script, dialect)
     if not found:
-        raise ScriptError("there is no query")
+        raise ScriptError("there is no query; write a SELECT")
     if len(found) > 1:
         raise ScriptError(f"one query is needed here, not {len(found)} statements")
     (query,) = found

@@ -65,12 +65,12 @@ def test_a_filter_keeps_the_format_of_the_date(expression: str, value: str) -> N
 @pytest.mark.parametrize(
     ("expression", "error"),
     [
-        ("'x' | add_days(1)", "'x' is not a date"),
-        ("none | add_days(1)", "'None' is not a date"),
-        ("'2024-02-30' | truncate_day", "'2024-02-30' is not a date"),
-        ("'2024-01-15' | add_days('x')", "'x' is not a whole number"),
-        ("'2024-01-15' | add_days(1.5)", "'1.5' is not a whole number"),
-        ("'2024-01-15' | add_days(none)", "'None' is not a whole number"),
+        ("'x' | add_days(1)", "'x' is not a date; expected one like 2026-01-31"),
+        ("none | add_days(1)", "'None' is not a date; expected one like 2026-01-31"),
+        ("'2024-02-30' | truncate_day", "'2024-02-30' is not a date; expected one like 2026-01-31"),
+        ("'2024-01-15' | add_days('x')", "expected a whole number, not 'x'"),
+        ("'2024-01-15' | add_days(1.5)", "expected a whole number, not '1.5'"),
+        ("'2024-01-15' | add_days(none)", "expected a whole number, not 'None'"),
         ("'9999-12-31' | add_days(1)", "this leads from 9999-12-31 out of the years 1 to 9999"),
         ("'0001-01-01' | add_months(-1)", "this leads from 0001-01-01 out of the years 1 to 9999"),
         ("'9999-12-31' | add_years(1)", "this leads from 9999-12-31 out of the years 1 to 9999"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -140,6 +141,42 @@ def on_server(header: str, query: str, said: str, severity: str = "error") -> Br
 PEOPLE = "SELECT name\nFROM raw.people"
 EXECUTOR = {"../.env": "ECOMMERCE_EXECUTOR=celery\n"}
 # Rules of Bruin by their names there, then those that it has not.
+# What templates and conditions cannot do, each said by what it calls.
+TEMPLATES = {
+    "{{ group_by(1) }}": "missing variable 'group_by'; did you mean 'bruin.group_by'?",
+    "{{ bruin.group_by(0) }}": "the template fails: group_by needs a number of columns, not 0",
+    "{{ bruin.group_by('x') }}": "the template fails: n must be a whole number, not 'x'",
+    "{{ bruin.safe_add() }}": "the template fails: at least one field is needed",
+    "{{ bruin.safe_divide(1, none) }}": "the template fails: a column or an expression is needed, not 'None'",
+    "{{ bruin.haversine_distance('a', 'b', 'c', 'd', unit='feet') }}": "the template fails: haversine_distance knows the units 'mi' and 'km', not 'feet'",
+    "{{ bruin.date_spine('minit', '2025-01-01', '2025-01-02') }}": "the template fails: date_spine knows no 'minit'; known: day, week, month, quarter, year, hour, minute, second",
+    "{{ 'soon' | add_days(1) }}": "the template fails: 'soon' is not a date; expected one like 2026-01-31",
+    "{{ end_date | add_days(1.5) }}": "the template fails: expected a whole number, not '1.5'",
+    "{{ '2026-01-31' | add_years(9999) }}": "the template fails: this leads from 2026-01-31 out of the years 1 to 9999",
+    "{% include 'other.sql' %}": "the template fails: files cannot be included or imported; put macros into macros/",
+    "{{ 'a' * 1000000000 }}": "the template fails: it makes too much text or takes too many steps",
+    "{{ '%999999999d' | format(1) }}": "the template fails: a width in the format is too large",
+    f"{'{% if 1 %}' * 200}1{'{% endif %}' * 200}": "the template is nested too deeply",
+}
+CONDITIONS = {
+    "1": "the answer is 1; expected true or false",
+    "1 and true": "1 is neither true nor false",
+    "'a' > 1": "'a' is no number",
+    "1 contains 'a'": "1 is no text",
+    "all(1, true)": "1 is no list",
+    "all(1)": "all() needs a list and a condition",
+    "al([1], true)": "unknown function 'al'; did you mean 'all'?",
+    "asse.Name == 1": "unknown name 'asse'; did you mean 'asset'?",
+    "1 $ 2": "expected the end before '$'",
+    "'\\q' == ''": "the text '\\q' has a \\ that means nothing",
+    "'a' matches '('": "'(' is no regular expression: missing ), unterminated subpattern at position 0",
+    "1..100000000 == 1": "a range is too long",
+    "2 * 9223372036854775807 * 9223372036854775807 == 1": "a number is too large",
+    "replace('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'a', join(map(1..90000, 'x'))) == ''": "a value is too long",
+    "all(1..1500, all(1..1500, true))": "the condition takes too long",
+    "(" * 61 + "true" + ")" * 61: "the condition is nested too deeply",
+    "true or " * 3000 + "true": "a condition is longer than 10000 characters",
+}
 RULES: dict[str, list[Broken]] = {
     "task-name-valid": [Broken(sql().replace("mart.t", "mart t <<<"),
             "'mart t' is no asset name; expected letters, digits, _ and -, in parts with a . between")],
@@ -597,6 +634,7 @@ RULES: dict[str, list[Broken]] = {
             "the template does not parse: Unexpected end of template. Jinja was looking for the following tags: 'elif' or 'else' or 'endif'. The innermost block that needs to be closed is 'if'."),
         Broken(sql().replace("mart.t", "mart.{{ var.x }} <<<"),
             "'name': missing variable 'x'; none is known"),
+        *(Broken(sql(query=f"SELECT {template} <<<"), said) for template, said in TEMPLATES.items()),
         Broken("{% macro a() %} <<<",
             "the template does not parse: Unexpected end of template. Jinja was looking for the following tags: 'endmacro'. The innermost block that needs to be closed is 'macro'.", "macros/a.sql"),
     ],
@@ -700,6 +738,8 @@ RULES: dict[str, list[Broken]] = {
             "the rule 'r' cannot be answered: an asset has no 'Nme'; did you mean 'name'?"),
         policy("custom_rules:\n  - name: r\n    criteria: asset.Name == <<<",
             "the rule 'r' cannot be answered: expected a number or text or name at the end"),
+        *(policy(f"custom_rules:\n  - name: r\n    criteria: {json.dumps(text)} <<<\nrulesets:\n  - rules: [r]",
+            f"the rule 'r' cannot be answered: {said}") for text, said in CONDITIONS.items()),
         policy("rulesets:\n  - selector:\n      - tga: a <<<\n    rules: []",
             "unknown selector 'tga'; did you mean 'tag'?"),
         policy("rulesets:\n  - selector:\n      - tag: '(' <<<\n    rules: []",
@@ -716,7 +756,7 @@ IDS = [f"{rule}-{n}" for n, (rule, _) in enumerate(CASES)]
 # (DuckDB, PostgreSQL, Python, the machine) they say in their own words, and policies name what is
 # missing.
 RIGHT = re.compile(
-    r"; |expected |needs |must |add |write |"
+    r"; |expected |needs |must |add |write |knows |is needed|too (much|large|deeply)|to 9999|"
     r"(bind|parse|valid Python|regular expression|be (answered|loaded|read)): |"
     r"relation .* does not exist|has no owner"
 )

@@ -195,9 +195,11 @@ def test_excluded_columns_are_left_out(w: World) -> None:
 def test_an_excluded_column_has_to_exist(w: World) -> None:
     w.sql("CREATE TABLE t (a int, b int)")
     assert w.failure("sql_exclude_columns: b,c").endswith(
-        "public.t: it has no c (sql_exclude_columns); it has a, b"
+        "public.t: it has no column c (sql_exclude_columns); it has a, b"
     )
-    assert w.failure("sql_exclude_columns: a,b").endswith("public.t: every column is excluded")
+    assert w.failure("sql_exclude_columns: a,b").endswith(
+        "public.t: every column is excluded (sql_exclude_columns)"
+    )
 
 
 @pytest.mark.parametrize("kind", ["int", "numeric", "numeric(5,1)"])

@@ -132,8 +132,8 @@ class TestAppend:
         w.load(APPEND)
         insert(w, "2, NULL, 'c'", "NULL, NULL, 'd'")
         assert w.failure(APPEND) == (
-            "2 rows of the source have no finite id (incremental_key), 1 of them are loaded, and "
-            "'append' cannot tell which; use 'merge' or another key"
+            "the incremental_key id is NULL or infinite in 2 rows of the source and in 1 of raw.t: "
+            "'append' cannot tell which are new; use 'merge', or another key"
         )
         assert loaded(w) == ["a", "b"]
 
@@ -145,7 +145,7 @@ class TestAppend:
         w.load(by_time)
         assert loaded(w) == ["a", "b", "c", "d"]
         insert(w, "5, 'infinity', 'e'")
-        assert "3 rows of the source have no finite at" in w.failure(by_time)
+        assert "at is NULL or infinite in 3 rows of the source" in w.failure(by_time)
 
     def test_rows_without_a_key_alone_are_not_added_again(self, w: World) -> None:
         source(w, "NULL, NULL, 'a'")
@@ -158,7 +158,10 @@ class TestAppend:
     def test_a_table_without_the_key_cannot_be_continued(self, w: World) -> None:
         source(w, "1, NULL, 'a'")
         w.load("incremental_strategy: append\nsql_exclude_columns: id")
-        assert w.failure(APPEND) == "raw.t has no column 'id' (incremental_key) to continue"
+        assert w.failure(APPEND) == (
+            "raw.t has no column 'id' (incremental_key) to continue from; "
+            "run once with --full-refresh to rebuild the table"
+        )
 
 
 class TestMerge:

@@ -166,8 +166,8 @@ def test_append_does_not_guess_about_rows_without_a_key(files: Files) -> None:
     assert files.ids(APPEND) == [1, 2, 3, 4]
     files.change("INSERT INTO shop.orders VALUES (5, 'infinity', 4, 'new')")
     assert files.fails("shop.orders", APPEND) == (
-        "orders.asset.yml:4: 2 rows of the source have no finite made (incremental_key), 1 of them "
-        "are loaded, and 'append' cannot tell which; use 'merge' or another key"
+        "orders.asset.yml:4: the incremental_key made is NULL or infinite in 2 rows of the source and "
+        "in 1 of raw.orders: 'append' cannot tell which are new; use 'merge', or another key"
     )
 
 
@@ -209,9 +209,9 @@ def test_the_source_is_never_written_to(files: Files) -> None:
     [
         ("shop.order", "", "source.db has no table 'shop.order'; did you mean 'shop.orders'?"),
         ("shop.orders", "sql_exclude_columns: nope",
-         "the source has no nope (sql_exclude_columns); it has id, made, price, state"),
+         "the source: it has no column nope (sql_exclude_columns); it has id, made, price, state"),
         ("shop.orders", "sql_exclude_columns: 'id,made,price,state'",
-         "every column is excluded (sql_exclude_columns)"),
+         "the source: every column is excluded (sql_exclude_columns)"),
         ("shop.orders", WINDOW.replace("key: made", "key: when"),
          "the source has no column 'when' (incremental_key); it has id, made, price, state"),
         ("shop.orders", WINDOW.replace("key: made", "key: id"),

@@ -517,11 +517,11 @@ class TestRows:
         [
             ("{'a': [1]}", "materialize() returned a dict; return a DataFrame, a pyarrow Table, or "
              "dicts, one for each row"),
-            ("5", "materialize() returned a int; "),
+            ("5", "materialize() returned an int; "),
             ("'text'", "materialize() returned a str; "),
-            ("[1, 2]", "materialize() gave a int among its rows; "),
+            ("[1, 2]", "materialize() gave an int among its rows; "),
             ("[{'a': 1, 'A': 2}]", "the columns a and A differ only in case; rename one"),
-            ("[{'1': 1, 1: 2}]", "the rows have the key 1 as a text and as something else"),
+            ("[{'1': 1, 1: 2}]", "the rows have two keys that read 1; use one"),
         ],
     )  # fmt: skip
     def test_must_be_rows(self, project: Project, value: str, message: str) -> None:
@@ -532,7 +532,7 @@ class TestRows:
     def test_that_are_none_point_to_the_function(self, project: Project) -> None:
         found = project.fails("x = 1\n\ndef materialize():\n    return x")
         assert found == (
-            "made.py:8: materialize() returned a int; "
+            "made.py:8: materialize() returned an int; "
             "return a DataFrame, a pyarrow Table, or dicts, one for each row"
         )
 
