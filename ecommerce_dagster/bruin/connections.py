@@ -27,7 +27,14 @@ from ecommerce_dagster.bruin.models import Settings, Text, as_text
 from ecommerce_dagster.bruin.node import Node, filled
 from ecommerce_dagster.bruin.parsing import parse, parse_file
 from ecommerce_dagster.bruin.platforms import PLATFORM_ALIASES, PLATFORMS
-from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
+from ecommerce_dagster.bruin.problems import (
+    TYPING_ERROR,
+    ProblemLog,
+    did_you_mean,
+    listed,
+    nearest,
+    printable,
+)
 from ecommerce_dagster.bruin.yaml_source import read_mapping
 
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
@@ -204,7 +211,8 @@ class Connection:
         try:
             return str((self.path.parent / Path(path).expanduser()).resolve())
         except (OSError, RuntimeError, ValueError):
-            raise self._unusable(f"has the path '{path}', which cannot be") from None
+            message = f"has the path '{printable(path)}', which no file can have"
+            raise self._unusable(message) from None
 
     def texts(self, variables: Mapping[str, str] | None, *required: str) -> dict[str, str]:
         """The settings as texts, those without a value left out. Raises UnusableConnection, also

@@ -29,7 +29,7 @@ def modified(interval: Interval, start: str, end: str) -> Interval:
         return Interval(shift_of(start)(interval.start), shift_of(end)(interval.end))
     except OverflowError:
         modifiers = " and ".join(f"'{text}'" for text in (start, end) if text)
-        raise ValueError(f"{modifiers} lead out of the years 1 to 9999") from None
+        raise ValueError(f"{modifiers}: the interval leaves the years 1 to 9999") from None
 
 
 def shift_of(modifier: str) -> Callable[[datetime], datetime]:

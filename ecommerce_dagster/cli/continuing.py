@@ -37,7 +37,9 @@ class Unfinished:
         """Those of the selected assets that are left. Raises SelectionError without any."""
         rest = [name for name in selected if op_name(asset_key(name)) in self.steps]
         if not rest:
-            raise SelectionError("the last run finished; there is nothing to go on with")
+            raise SelectionError(
+                "the last run finished; there is nothing to go on with; leave out --continue"
+            )
         return rest
 
 
@@ -47,7 +49,7 @@ def last_run(project: Project) -> Unfinished:
         filters = dg.RunsFilter(tags={PIPELINE_TAG: project.pipeline.name})
         records = instance.get_run_records(filters, limit=1)
         if not records:
-            raise SelectionError("there is no earlier run to go on with")
+            raise SelectionError("there is no earlier run to go on with; leave out --continue")
         last = records[0].dagster_run
         done = {
             str(stat.step_key)

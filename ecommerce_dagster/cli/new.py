@@ -112,7 +112,7 @@ def create_asset(project: Project, name: str, kind: str) -> None:
         files[path.with_name(f"{name}.csv")] = "id\n1\n"
     for file in files:
         if file.exists():
-            raise click.ClickException(f"{file} exists already")
+            raise click.ClickException(f"{file} exists already; choose another name")
     words = {"name": name, "table": table, "connection": _postgres(project), "kind": kind}
     words["columns"] = _COLUMNS
     if kind.startswith("pg.") and words["connection"] != project.connection_name(Asset(type=kind)):

@@ -70,7 +70,9 @@ def wait(asset: Asset, ask: Callable[[], bool], mode: Mode, on_wait: Callable[[s
             )
         left = deadline - time.monotonic()
         if left <= 0:
-            raise AssetError(f"{where}: waited {patience.timeout:g} s in vain")
+            raise AssetError(
+                f"{where}: waited {patience.timeout:g} s in vain; `timeout` says how long"
+            )
         on_wait(f"{asset.name}: not yet; asking again in {min(patience.interval, left):g} s")
         time.sleep(min(patience.interval, left))
 

@@ -75,7 +75,10 @@ class WarehouseResource(DuckDBResource):
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
         if "${" in self.database:
-            raise WarehouseError(f"the path of the warehouse needs {self.database} to be set")
+            raise WarehouseError(
+                f"the path of the warehouse, {self.database}, names a variable that is not set; "
+                "set it in the environment or in .env"
+            )
         self._is_written = True
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}

@@ -66,8 +66,11 @@ def open_warehouse(
 
 def make_folder_of(path: str) -> None:
     """Make the folder that a file is to be in. Raises WarehouseError."""
+    folder = Path(path).parent
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise WarehouseError(f"{path} cannot be created: {folder} is a file") from None
     except OSError as error:
         raise WarehouseError(f"{path} cannot be created: {error.strerror}") from None
 

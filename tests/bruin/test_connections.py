@@ -153,7 +153,7 @@ class TestDuckDB:
             ".bruin.yml:6: the connection 'x' is read_only: 'maybe'; expected true or false"
         )
         assert refusal(files, duckdb(path="")) == ".bruin.yml:6: the connection 'x' has no path"
-        assert "the connection 'x' has the path 'a\0b'" in refusal(files, duckdb(path='"a\\0b"'))
+        assert "the connection 'x' has the path 'a b'" in refusal(files, duckdb(path='"a\\0b"'))
         assert "has the path '~nobody-like-this/x'" in refusal(
             files, duckdb(path="~nobody-like-this/x")
         )

@@ -64,9 +64,9 @@ def test_months_are_added_as_in_go() -> None:
         ("1y", "", "'1y' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
         ("2d", "", "the interval ends (2024-02-01 00:00:00) before it starts "
                    "(2024-02-02 00:00:00)"),
-        ("", "99999999M", "'99999999M' lead out of the years 1 to 9999"),
-        ("-999999999999999999d", "", "'-999999999999999999d' lead out of the years 1 to 9999"),
-        ("-9999999d", "1d", "'-9999999d' and '1d' lead out of the years 1 to 9999"),
+        ("", "99999999M", "'99999999M': the interval leaves the years 1 to 9999"),
+        ("-999999999999999999d", "", "'-999999999999999999d': the interval leaves the years 1 to 9999"),
+        ("-9999999d", "1d", "'-9999999d' and '1d': the interval leaves the years 1 to 9999"),
     ],
 )  # fmt: skip
 def test_modifiers_that_make_no_interval_are_refused(start: str, end: str, error: str) -> None:

@@ -168,6 +168,7 @@ CONDITIONS = {
     "al([1], true)": "unknown function 'al'; did you mean 'all'?",
     "asse.Name == 1": "unknown name 'asse'; did you mean 'asset'?",
     "1 $ 2": "expected the end before '$'",
+    "1 ~ 2": "unexpected '~'",
     "'\\q' == ''": "the text '\\q' has a \\ that means nothing",
     "'a' matches '('": "'(' is no regular expression: missing ), unterminated subpattern at position 0",
     "1..100000000 == 1": "a range is too long",
@@ -428,6 +429,8 @@ RULES: dict[str, list[Broken]] = {
     "assets-seed-validation": [
         seed("parameters:\n  path: gone.csv <<<",
             "the file 'gone.csv' does not exist; known: below.sql, people.asset.yml, t.asset.yml, t.sql, z_a.sql"),
+        seed("parameters:\n  path: a.csv <<<",
+            "a.csv is empty; its first line must name the columns", a_csv=""),
         seed("parameters: {x: 1} <<<",
             "a seed needs `parameters: path`, the file beside this one to load"),
         seed("parameters:\n  path: https://example.org/a.csv <<<",

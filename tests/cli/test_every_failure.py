@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +17,12 @@ from typing import NamedTuple
 import duckdb
 import psycopg
 import pytest
-from orchestration.helpers import Tiny, clean_environment, free_port, invoke
+from orchestration.helpers import Tiny, free_port
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 
+WAIT = ("--sensor-mode", "wait")
+RECONCILE = ("--reconcile",)
 DAY = ("--start-date", "2025-03-05")
 TABLE = "{type: table}"
 HISTORY = "{type: table, strategy: scd2_by_column}"
@@ -64,7 +66,7 @@ class Failing(NamedTuple):
     def write(self, tiny: Tiny, name: str, text: str) -> Path:
         for path, other in self.also.items():
             tiny.write(f"pipeline/assets/{path}", other)
-        plain = re.sub(r" ?<<<", "", text).replace("NAME", name.split(".")[1])
+        plain = re.sub(r" ?<<<", "", text).replace("NAME", name.rsplit(".", maxsplit=1)[-1])
         return tiny.write(f"pipeline/assets/{name}.{self.suffix}", plain)
 
 
@@ -112,208 +114,234 @@ def sensor(kind: str, query: str, said: str) -> Failing:
 
 FAILURES = {
     "a query in DuckDB": [
-        Failing(sql("SELECT DATE '2020-01-01' AS d <<<", BY_DAY), 
+        Failing(sql("SELECT DATE '2020-01-01' AS d <<<", BY_DAY),
             "1 of 1 rows lie outside of 2025-03-05 by d (for example 2020-01-01); the query must filter by start_timestamp and end_timestamp", options=DAY),
-        Failing(sql("SELECT 1 AS k, 2 AS _valid_from <<<", HISTORY.replace("column", "column"), KEY), 
+        Failing(sql("SELECT 1 AS k, 2 AS _valid_from <<<", HISTORY, KEY),
             "the query returns _valid_from, which the strategy fills itself; rename it"),
-        Failing(sql("SELECT 1 AS k <<<", HISTORY, KEY), 
+        Failing(sql("SELECT 1 AS k <<<", HISTORY, KEY),
             "shop.NAME has no column _valid_from, _valid_until, _is_current: another strategy made it; run once with --full-refresh to rebuild the table", before=sql("SELECT 1 AS k")),
-        Failing(sql("SELECT 1 AS n <<<", APPEND, "columns: [{name: n, type: integer}]\n"), 
+        Failing(sql("SELECT 1 AS n <<<", APPEND, "columns: [{name: n, type: integer}]\n"),
             "the column n of shop.NAME is VARCHAR and is declared as integer; run once with --full-refresh to rebuild the table",
             before=sql("SELECT 'x' AS n")),
-        Failing(sql("SELECT 'x' AS n <<<", APPEND), 
+        Failing(sql("SELECT 'x' AS n <<<", APPEND),
             "the column n of shop.NAME is DATE and now comes as VARCHAR; cast it in the query, or run once with --full-refresh to rebuild the table", before=sql("SELECT DATE '2020-01-01' AS n")),
-        Failing(sql("SELECT 1 AS n <<<", MERGE, KEY), 
+        Failing(sql("SELECT 1 AS n <<<", MERGE, KEY),
             "the query does not return k, which the strategy needs; it returns n"),
-        Failing(sql("SELECT 1 AS k, 2 AS rowid <<<", MERGE, KEY), 
+        Failing(sql("SELECT 1 AS k, 2 AS rowid <<<", MERGE, KEY),
             "the strategy tells equal rows apart by DuckDB's rowid, which a column of that name hides; rename the column rowid in the query", before=sql("SELECT 1 AS k, 2 AS rowid")),
-        Failing(sql("SELECT 1 AS k, 2 AS d <<<", BY_TIME, KEY), 
+        Failing(sql("SELECT 1 AS k, 2 AS d <<<", BY_TIME, KEY),
             "the column d is INTEGER; as the incremental_key of this strategy it must be a DATE, a TIMESTAMP or a TIMESTAMPTZ; cast it in the query"),
-        Failing(sql("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"), 
+        Failing(sql("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"),
             "the default of the column n: Conversion Error: Could not convert string 'nonsense' to INT32"),
-        Failing(sql("SELECT 1 AS n <<<").replace("shop.NAME", "warehouse.NAME"), 
+        Failing(sql("SELECT 1 AS n <<<").replace("shop.NAME", "warehouse.NAME"),
             "the schema warehouse has the name of the database file, and DuckDB cannot tell them apart; give the file another name"),
-        Failing(sql("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"), 
+        Failing(sql("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"),
             "the column n holds x, which does not fit its type INTEGER"),
-        Failing(sql("-- nothing <<<"), 
+        Failing(sql("-- nothing <<<"),
             "there is no query; write a SELECT"),
-        Failing(sql("CREATE TABLE x (n int) <<<"), 
+        Failing(sql("CREATE TABLE x (n int) <<<"),
             "a query is needed here, not CREATE"),
-        Failing(sql("SELECT 1 AS n; SELECT 2 AS n <<<"), 
+        Failing(sql("SELECT 1 AS n; SELECT 2 AS n <<<"),
             "one query is needed here, not 2 statements"),
-        Failing(sql("SELECT 1 AS n,\n  nowhere <<<"), 
+        Failing(sql("SELECT 1 AS n,\n  nowhere <<<"),
             'Binder Error: Referenced column "nowhere" was not found because the FROM clause is missing'),
-        Failing(sql("SELECT 1 AS n\nFORM t <<<"), 
+        Failing(sql("SELECT 1 AS n\nFORM t <<<"),
             'Parser Error: syntax error at or near "FORM"'),
-        Failing(sql("SELECT CAST(s AS integer) AS n <<< FROM (VALUES ('x')) AS t(s)"), 
+        Failing(sql("SELECT CAST(s AS integer) AS n <<< FROM (VALUES ('x')) AS t(s)"),
             "Conversion Error: Could not convert string 'x' to INT32 when casting from source column s"),
-        Failing(sql("SELECT '{{ end_date | add_days(n) }}' AS n <<<"), 
+        Failing(sql("SELECT '{{ end_date | add_days(n) }}' AS n <<<"),
             "missing variable 'n'; known: bruin, commit_hash, end_date, end_date_nodash, end_datetime, end_timestamp, execution_date, execution_date_nodash, execution_datetime, execution_timestamp, full_refresh, pipeline, run_id, schema_prefix, start_date, start_date_nodash, start_datetime, start_timestamp, this, var"),
-        Failing(sql("SELECT 1 AS n", header="hooks:\n  pre:\n    - query: SELECT nowhere <<<\n"), 
+        Failing(sql("SELECT 1 AS n", header="hooks:\n  pre:\n    - query: SELECT nowhere <<<\n"),
             'Binder Error: Referenced column "nowhere" was not found because the FROM clause is missing'),
     ],
+    "a query in a DuckLake": [
+        Failing(sql("CREATE TABLE main.h AS SELECT 1::HUGEINT AS n <<<", "{type: none}", "connection: lake\n"),
+            "a DuckLake stores HUGEINT as DOUBLE, which rounds it; cast main.h.n to BIGINT or to DECIMAL(38,0)"),
+        Failing(sql("SELECT 1::DOUBLE AS n <<<", APPEND, "connection: lake\n"),
+            "the column n of shop.NAME is BIGINT and now comes as DOUBLE; cast it in the query, or run once with --full-refresh to rebuild the table",
+            before=sql("SELECT 1::BIGINT AS n", TABLE, "connection: lake\n")),
+    ],
     "a query in PostgreSQL": [
-        Failing(pg("SELECT DATE '2020-01-01' AS d <<<", BY_DAY), 
+        Failing(pg("SELECT DATE '2020-01-01' AS d <<<", BY_DAY),
             "1 of 1 rows lie outside of 2025-03-05 by d (for example 2020-01-01); the query must filter by start_timestamp and end_timestamp", options=DAY),
-        Failing(pg("SELECT 1 AS k, 2 AS _valid_from <<<", HISTORY, KEY), 
+        Failing(pg("SELECT 1 AS k, 2 AS _valid_from <<<", HISTORY, KEY),
             "the query returns _valid_from, which the strategy fills itself; rename it"),
-        Failing(pg('SELECT 1 AS n, 2 AS "N" <<<'), 
+        Failing(pg("SELECT 1e10::numeric AS n <<<", TABLE, "columns: [{name: n, type: 'numeric(3,1)'}]\n"),
+            "the column n holds 10000000000, which does not fit its type numeric(3,1)"),
+        Failing(pg("SELECT 99999 AS n <<<", TABLE, "columns: [{name: n, type: smallint}]\n"),
+            "the column n holds 99999, which does not fit its type smallint"),
+        Failing(pg("SELECT 1 AS n <<<").replace("shop.NAME", "db.shop.NAME"),
+            "'db.shop.NAME' is no table of PostgreSQL; name it schema.table"),
+        Failing(pg('SELECT 1 AS n, 2 AS "N" <<<'),
             "the query returns columns with the same name but for case (N, n); rename one"),
-        Failing(pg("SELECT 1 AS k <<<", HISTORY, KEY), 
+        Failing(pg("SELECT 1 AS k <<<", HISTORY, KEY),
             "shop.NAME has no column _valid_from, _valid_until, _is_current: another strategy made it; run once with --full-refresh to rebuild the table", before=pg("SELECT 1 AS k")),
-        Failing(pg("SELECT 1 AS n <<<", APPEND, "columns: [{name: n, type: integer}]\n"), 
+        Failing(pg("SELECT 1 AS n <<<", APPEND, "columns: [{name: n, type: integer}]\n"),
             "the column n of shop.NAME is text and is declared as integer; run once with --full-refresh to rebuild the table",
             before=pg("SELECT 'x' AS n")),
-        Failing(pg("SELECT 'x' AS n <<<", APPEND), 
+        Failing(pg("SELECT 'x' AS n <<<", APPEND),
             "the column n of shop.NAME is date and now comes as text; cast it in the query, or run once with --full-refresh to rebuild the table", before=pg("SELECT DATE '2020-01-01' AS n")),
-        Failing(pg("SELECT 1 AS n <<<", MERGE, KEY), 
+        Failing(pg("SELECT 1 AS n <<<", MERGE, KEY),
             "the query does not return k, which the strategy needs; it returns n"),
-        Failing(pg("SELECT 1 AS k, 2 AS d <<<", BY_TIME, KEY), 
+        Failing(pg("SELECT 1 AS k, 2 AS d <<<", BY_TIME, KEY),
             "the column d is integer; as the incremental_key of this strategy it must be a date, a timestamp or a timestamptz; cast it in the query"),
-        Failing(pg("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"), 
+        Failing(pg("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"),
             'the default of the column n: invalid input syntax for type integer: "nonsense"'),
-        Failing(pg("<<<", DDL, "columns: [{name: n, type: nonsense}]\n"), 
+        Failing(pg("<<<", DDL, "columns: [{name: n, type: nonsense}]\n"),
             "the column 'n' has the type 'nonsense', which PostgreSQL does not know"),
-        Failing(pg("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"), 
+        Failing(pg("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"),
             "the column n holds x, which does not fit its type integer"),
-        Failing(pg("-- nothing <<<"), 
+        Failing(pg("-- nothing <<<"),
             "there is no query; write a SELECT"),
-        Failing(pg("INSERT INTO x VALUES (1) <<<"), 
+        Failing(pg("INSERT INTO x VALUES (1) <<<"),
             "a query is needed here, not INSERT"),
-        Failing(pg("SELECT 1 AS n; SELECT 2 AS n <<<"), 
+        Failing(pg("SELECT 1 AS n; SELECT 2 AS n <<<"),
             "one query is needed here, not 2 statements"),
-        Failing(pg("SELECT 'x AS n <<<"), 
+        Failing(pg("SELECT 'x AS n <<<"),
             "a quoted text or a comment has no end"),
-        Failing(pg("SELECT 1 AS n,\n  nowhere <<<"), 
+        Failing(pg("SELECT 1 AS n,\n  nowhere <<<"),
             'column "nowhere" does not exist'),
-        Failing(pg("SELECT 1 AS n <<<"), 
+        Failing(pg("SELECT 1 AS n <<<"),
             "shop.NAME is a materialized view already, not a table", source="CREATE MATERIALIZED VIEW shop.NAME AS SELECT 1"),
-        Failing(pg("SELECT 1 AS n <<<"), 
+        Failing(pg("SELECT 1 AS n <<<"),
             "shop.NAME cannot get other columns while something else needs it: function shop.f_NAME() depends on type shop.NAME; drop that first, and make it again afterwards", before=pg("SELECT 'x' AS n"),
             source="CREATE FUNCTION shop.f_NAME() RETURNS SETOF shop.NAME LANGUAGE sql AS 'SELECT * FROM shop.NAME'"),
-        Failing(pg("SELECT 1 AS m <<<"), 
+        Failing(pg("SELECT 1 AS m <<<"),
             'the view shop.v_NAME needs shop.NAME as it was (column "n" does not exist); change or drop the view first', before=pg("SELECT 1 AS n"),
             source="CREATE VIEW shop.v_NAME AS SELECT n FROM shop.NAME"),
-        Failing(pg("SELECT 1 AS m <<<"), 
+        Failing(pg("SELECT 1 AS m <<<"),
             "shop.NAME cannot get other columns while the view shop.v_NAME needs it, which has rules, triggers or defaults of its own; drop it first", before=pg("SELECT 1 AS n"),
             source="CREATE VIEW shop.v_NAME AS SELECT n FROM shop.NAME; CREATE RULE r AS ON INSERT TO shop.v_NAME DO INSTEAD NOTHING"),
     ],
+    "a connection": [
+        Failing(sql("SELECT 1 AS n", header="connection: nowhere\n"),
+            "FOLDER/.bruin.yml:3: no connection 'nowhere' in the environment 'default'; did you mean 'other'?"),
+        Failing(sql("SELECT 1 AS n", header="connection: nolake\n"),
+            'the catalogue of the DuckLake at SERVER/d cannot be reached: connection failed: connection to server at "SERVER failed: Connection refused Is the server running on that host and accepting TCP/IP connections?'),
+        Failing(pg("SELECT 1 AS n").replace("connection: pg", "connection: down"),
+            'FOLDER/pipeline/assets/shop.NAME.sql:2: PostgreSQL at SERVER/failures cannot be reached: connection failed: connection to server at "SERVER failed: Connection refused'),
+    ],
     "a check": [
-        Failing(sql("SELECT -1 AS n", header="columns: [{name: n, checks: [{name: positive}]}]\n"), 
+        Failing(sql("SELECT -1 AS n", header="columns: [{name: n, checks: [{name: positive}]}]\n"),
             "shop.NAME: 1 blocking check failed; the table is as it was before\n  n: positive: 1 of 1 rows break the rule: Each n is above 0."),
-        Failing(sql("SELECT 1 AS n", header="columns: [{name: m, checks: [{name: positive}]}]\n"), 
+        Failing(sql("SELECT 1 AS n", header="columns: [{name: m, checks: [{name: positive}]}]\n"),
             'shop.NAME: 1 blocking check failed; the table is as it was before\n  m: positive: could not be evaluated: Binder Error: Referenced column "m" not found in FROM clause!'),
-        custom("SELECT 'x'", 
+        custom("SELECT 'x'",
             "shop.NAME: 1 blocking check failed; the table is as it was before\n  c: could not be evaluated: the query returned 'x', which is no number"),
-        custom("SELECT 1, 2", 
+        custom("SELECT 1, 2",
             "shop.NAME: 1 blocking check failed; the table is as it was before\n  c: could not be evaluated: the query must return one row with one column; it returned 2 columns"),
-        custom("SELECT NULL", 
+        custom("SELECT NULL",
             "shop.NAME: 1 blocking check failed; the table is as it was before\n  c: could not be evaluated: the query returned NULL; wrap its answer in coalesce(..., 0)"),
-        custom("SELECT nowhere", 
+        custom("SELECT nowhere",
             'shop.NAME: 1 blocking check failed; the table is as it was before\n  c: could not be evaluated: Binder Error: Referenced column "nowhere" was not found because the FROM clause is missing'),
     ],
     "a source in PostgreSQL": [
-        Failing(ingestr("shop.nowhere"), 
+        Failing(ingestr("shop.nowhere"),
             'SERVER/failures: shop.nowhere: relation "shop.nowhere" does not exist'),
-        Failing(ingestr("shop.people", source="down"), 
+        Failing(ingestr("shop.people", source="down"),
             'PostgreSQL at SERVER/failures cannot be reached: connection to server at "SERVER failed: Connection refused'),
-        Failing(ingestr("shop.people", incremental("append", "nowhere")), 
+        Failing(ingestr("shop.people", incremental("append", "nowhere")),
             "shop.people has no column 'nowhere' (incremental_key); it has id, at, name, amount"),
-        Failing(ingestr("shop.people", "  sql_exclude_columns: nowhere\n"), 
+        Failing(ingestr("shop.people", "  sql_exclude_columns: nowhere\n"),
             "SERVER/failures: shop.people: it has no column nowhere (sql_exclude_columns); it has id, at, name, amount"),
-        Failing(ingestr("shop.people", "  sql_exclude_columns: id,at,name,amount\n"), 
+        Failing(ingestr("shop.people", "  sql_exclude_columns: id,at,name,amount\n"),
             "SERVER/failures: shop.people: every column is excluded (sql_exclude_columns)"),
-        Failing(ingestr("shop.twice"), 
+        Failing(ingestr("shop.twice"),
             "SERVER/failures: shop.twice: columns with the same name but for case (a); rename one with `source_table: query:SELECT ...`"),
-        Failing(ingestr("shop.none"), 
+        Failing(ingestr("shop.none"),
             "SERVER/failures: shop.none: it has no columns"),
-        Failing(ingestr("query:SELECT 1/0 AS n"), 
+        Failing(ingestr("query:SELECT 1/0 AS n"),
             "SERVER/failures: the query: division by zero"),
-        Failing(ingestr("shop.people", incremental("delete+insert", "id")), 
+        Failing(ingestr("shop.people", incremental("delete+insert", "id")),
             "the incremental_key id is integer; an interval needs a date or a timestamp", options=DAY),
-        Failing(ingestr("shop.nan", header="columns: [{name: n, type: 'decimal(10,2)'}]\n"), 
+        Failing(ingestr("shop.nan", header="columns: [{name: n, type: 'decimal(10,2)'}]\n"),
             "the column n holds NaN, which does not fit its type DECIMAL(10,2)"),
-        Failing(ingestr("shop.garbled"), 
+        Failing(ingestr("shop.garbled"),
             "the column n of shop.garbled is NaN in 1 rows, which DECIMAL(10,2) cannot hold; correct them, or declare the column as double or varchar"),
-        Failing(ingestr("shop.people", incremental("append", "at")), 
+        Failing(ingestr("shop.people", incremental("append", "at")),
             "the incremental_key at is NULL or infinite in 1 rows of the source and in 0 of shop.NAME: 'append' cannot tell which are new; use 'merge', or another key",
             before=ingestr("shop.people", incremental("append", "at")),
             source="INSERT INTO shop.people VALUES (9, NULL, 'x', 1)"),
-        Failing(ingestr("shop.people", incremental("append", "name")), 
+        Failing(ingestr("shop.people", incremental("append", "name")),
             "the incremental_key name is text in the source and DATE in shop.NAME: the two are not in the same order; take another key",
             before=sql("SELECT 1 AS id, DATE '2020-01-01' AS name")),
-        Failing(ingestr("shop.people", incremental("append", "name")), 
+        Failing(ingestr("shop.people", incremental("append", "name")),
             "shop.NAME has no column 'name' (incremental_key) to continue from; run once with --full-refresh to rebuild the table", before=sql("SELECT 1 AS id")),
     ],
     "a source in DuckDB": [
-        Failing(ingestr("main.nowhere", source="other"), 
+        Failing(ingestr('"query:SELECT id, \'{{ start_date }}\' AS d FROM people"', incremental("merge", "id"),
+            header="columns: [{name: id, primary_key: true}]\n", source="other"),
+            "source_table is another query for each interval, so that its rows cannot be reconciled; write :interval_start and :interval_end instead", options=RECONCILE),
+        Failing(ingestr("main.nowhere", source="other"),
             "FOLDER/other.duckdb has no table 'main.nowhere'; did you mean 'main.people'?"),
-        Failing(ingestr("main.people", source="memory"), 
+        Failing(ingestr("main.people", source="memory"),
             "the source is ':memory:'; expected a file"),
-        Failing(ingestr("main.people", source="missing"), 
+        Failing(ingestr("main.people", source="missing"),
             "the source FOLDER/missing.duckdb does not exist; correct its path in .bruin.yml"),
-        Failing(ingestr("main.people", source="text"), 
+        Failing(ingestr("main.people", source="text"),
             'FOLDER/text.duckdb cannot be read as a DuckDB database: IO Error: The file "FOLDER/text.duckdb" exists, but it is not a valid DuckDB database file!'),
-        Failing(ingestr("main.people", incremental("append", "nowhere"), source="other"), 
+        Failing(ingestr("main.people", incremental("append", "nowhere"), source="other"),
             "the source has no column 'nowhere' (incremental_key); it has id, name"),
-        Failing(ingestr("main.people", "  sql_exclude_columns: nowhere\n", source="other"), 
+        Failing(ingestr("main.people", "  sql_exclude_columns: nowhere\n", source="other"),
             "the source: it has no column nowhere (sql_exclude_columns); it has id, name"),
-        Failing(ingestr("main.people", "  sql_exclude_columns: id,name\n", source="other"), 
+        Failing(ingestr("main.people", "  sql_exclude_columns: id,name\n", source="other"),
             "the source: every column is excluded (sql_exclude_columns)"),
     ],
     "a Python asset": [
-        Failing(python("if False: <<<\n    def materialize():\n        pass"), 
+        Failing(python("if False: <<<\n    def materialize():\n        pass"),
             "the file defines no function materialize(); it is what returns the rows"),
-        Failing(python("import sys\n\nraise ValueError('of its own') <<<", ""), 
+        Failing(python("import sys\n\nraise ValueError('of its own') <<<", ""),
             "ValueError: of its own"),
-        Failing(python("import os\nos._exit(3)", "").replace("import os", "import os <<<"), 
+        Failing(python("import os\nos._exit(3)", "").replace("import os", "import os <<<"),
             "it ended with exit code 3"),
-        Failing(python("def materialize():\n    import os\n    os._exit(0)").replace("def mat", "<<<def mat"), 
+        Failing(python("def materialize():\n    import os\n    os._exit(0)").replace("def mat", "<<<def mat"),
             "it ended before materialize() returned"),
-        Failing(python("def materialize():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)").replace("def mat", "<<<def mat"), 
+        Failing(python("def materialize():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)").replace("def mat", "<<<def mat"),
             "it was ended by SIGKILL, perhaps for lack of memory"),
-        Failing(python("import time\ntime.sleep(60)", "timeout: 1s <<<\n"), 
+        Failing(python("import time\ntime.sleep(60)", "timeout: 1s <<<\n"),
             'asset "shop.NAME" timed out after 1s'),
-        returning("1", 
+        returning("1",
             "materialize() returned an int; return a DataFrame, a pyarrow Table, or dicts, one for each row"),
-        returning("[{'a': 1}, 2]", 
+        returning("[{'a': 1}, 2]",
             "materialize() gave an int among its rows; return a DataFrame, a pyarrow Table, or dicts, one for each row"),
-        returning("[{'a': b'x'}, {'a': 'x'}]", 
+        returning("[{'a': b'x'}, {'a': 'x'}]",
             "the column a holds bytes and texts; return values of one type"),
-        returning("[{'a': dt.datetime(2025, 1, 1)}, {'a': dt.datetime(2025, 1, 1, tzinfo=dt.UTC)}]", 
+        returning("[{'a': dt.datetime(2025, 1, 1)}, {'a': dt.datetime(2025, 1, 1, tzinfo=dt.UTC)}]",
             "the column a holds datetimes with a time zone and without; return one kind"),
-        returning("[{'a': 10 ** 40}]", 
+        returning("[{'a': 10 ** 40}]",
             "the column a holds an integer of more than 38 digits; return texts"),
-        returning("[{'a': 1}, {'a': 'x'}]", 
+        returning("[{'a': 1}, {'a': 'x'}]",
             "the column a: Could not convert 'x' with type str: tried to convert to int64"),
-        returning("[{'a': 1, 'A': 2}]", 
+        returning("[{'a': 1, 'A': 2}]",
             "the columns a and A differ only in case; rename one"),
-        returning("[{1: 1, '1': 2}]", 
+        returning("[{1: 1, '1': 2}]",
             "the rows have two keys that read 1; use one"),
-        returning("pa.table([[1], [2]], ['a', 'a'])", 
+        returning("pa.table([[1], [2]], ['a', 'a'])",
             "the column a stands twice in the table; rename one", "import pyarrow as pa"),
-        returning("pd.DataFrame([[1, 2]], columns=['a', 'a'])", 
+        returning("pd.DataFrame([[1, 2]], columns=['a', 'a'])",
             "the column a stands twice in the DataFrame; rename one", "import pandas as pd"),
-        returning("[{'a': [dt.timedelta(1)]}]", 
+        returning("[{'a': [dt.timedelta(1)]}]",
             "the column a: durations inside of lists or structs cannot be stored; return seconds"),
-        returning("(pa.table({'a': rows}) for rows in ([1], ['x']))", 
+        returning("(pa.table({'a': rows}) for rows in ([1], ['x']))",
             "the column a is int64 in the first 1 rows and then large_string; return values of one type", "import pyarrow as pa"),
-        Failing(python("def materialize():\n    return []").replace("def", "<<<def"), 
+        Failing(python("def materialize():\n    return []").replace("def", "<<<def"),
             "materialize() returned no rows, and the file declares no columns; declare them, or return None to leave everything as it is"),
         Failing(python("def materialize():\n    return [{'a': 'x'}]",
-            f"materialization: {TABLE}\ncolumns: [{{name: a, type: integer}}]\n").replace("def", "<<<def"), 
+            f"materialization: {TABLE}\ncolumns: [{{name: a, type: integer}}]\n").replace("def", "<<<def"),
             "the column a holds x, which does not fit its type INTEGER"),
     ],
     "an asset that waits": [
-        sensor("duckdb.sensor.query", "query: SELECT 0", 
+        sensor("duckdb.sensor.query", "query: SELECT 0\n  timeout: 1s",
+            "waited 1 s in vain; `timeout` says how long")._replace(options=WAIT),
+        sensor("duckdb.sensor.query", "query: SELECT 0",
             "Sensor didn't return the expected result; `--sensor-mode wait` asks until it does"),
-        sensor("duckdb.sensor.query", "query: SELECT 1 +", 
+        sensor("duckdb.sensor.query", "query: SELECT 1 +",
             "Parser Error: syntax error at end of input"),
-        sensor("pg.sensor.query", "query: SELECT 0", 
+        sensor("pg.sensor.query", "query: SELECT 0",
             "Sensor didn't return the expected result; `--sensor-mode wait` asks until it does"),
-        sensor("pg.sensor.query", "query: SELECT 1 +", 
+        sensor("pg.sensor.query", "query: SELECT 1 +",
             "syntax error at end of input"),
-        sensor("pg.sensor.table", "table: shop.nowhere", 
+        sensor("pg.sensor.table", "table: shop.nowhere",
             "Sensor didn't return the expected result; `--sensor-mode wait` asks until it does"),
     ],
 }  # fmt: skip
@@ -334,7 +362,7 @@ INSERT INTO shop.garbled VALUES ('NaN');
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Iterator[Tiny]:
+def shop(tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Tiny:
     """A pipeline with all connections that the cases name."""
     with psycopg.connect(server.dsn, autocommit=True) as postgres:
         postgres.execute("CREATE DATABASE failures")
@@ -344,17 +372,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> It
     with duckdb.connect(str(tiny.folder / "other.duckdb")) as other:
         other.execute("CREATE TABLE people AS SELECT 1 AS id, 'Ada' AS name")
     login = f"username: {server.user}, password: '{server.password}', database: failures"
+    closed = free_port()
     lines = [
         "default_environment: default\nenvironments:\n  default:\n    connections:\n      duckdb:",
         "        - {name: duckdb-default, path: warehouse.duckdb}",
         *(f"        - {{name: {n}, path: {n}.duckdb}}" for n in ("other", "missing", "text")),
         "        - {name: memory, path: ':memory:'}",
+        f"        - {{name: nolake, lakehouse: {{format: ducklake, catalog: {{type: postgres, host: 127.0.0.1, port: {closed}, database: d, auth: {{username: u, password: p}}}}, storage: {{path: data}}}}}}",
+        "        - {name: lake, lakehouse: {format: ducklake, catalog: {type: duckdb, path: lake.db}, storage: {path: data}}}",
         "      postgres:",
         f"        - {{name: pg, host: {server.host}, port: {server.port}, {login}}}",
-        f"        - {{name: down, host: 127.0.0.1, port: {free_port()}, {login}}}",
+        f"        - {{name: down, host: 127.0.0.1, port: {closed}, {login}}}",
     ]
     tiny.write(".bruin.yml", "\n".join(lines) + "\n")
-    yield tiny
+    return tiny
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +407,7 @@ def failed(shop: Tiny, server: PostgresServer) -> dict[str, str]:
         for name, (_, failing) in zip(NAMES, CASES, strict=True):
             failing.write(shop, name, failing.text)
             if failing.source:
-                postgres.execute(failing.source.replace("NAME", name.split(".")[1]))
+                postgres.execute(failing.source.replace("NAME", name.split(".")[-1]))
     errors: dict[str, str] = {}
     ordered = sorted(zip(NAMES, CASES, strict=True), key=lambda case: case[1][1].options)
     for options, cases in groupby(ordered, key=lambda case: case[1][1].options):
@@ -396,7 +427,7 @@ def test_an_asset_that_cannot_be_built(shop: Tiny, failed: dict[str, str], numbe
     place = f"{file}:{failing.line}: " if failing.line else ""
     said = failed[name].removeprefix(place)
     assert said != failed[name] or not place
-    said = said.replace(str(shop.folder), "FOLDER").replace(name.split(".")[1], "NAME")
+    said = said.replace(str(shop.folder), "FOLDER").replace(name.split(".")[-1], "NAME")
     said = re.sub(r"127\.0\.0\.1(:\d+|\", port \d+)", "SERVER", said)
     lines = len(failing.said.splitlines())  # what follows is DuckDB's drawing, or a traceback
     assert said.splitlines()[:lines] == failing.said.splitlines()

@@ -103,7 +103,8 @@ def test_ctrl_c_stops_a_run_with_one_line_and_tears_nothing(shop: Shop) -> None:
     stdout, stderr = process.communicate(timeout=100)
     assert process.returncode == 130, stdout + stderr
     assert stderr.splitlines()[-1].startswith("Interrupted. ")
-    assert "of 3 assets were finished" in stderr
+    assert "of 3 assets were finished; the others are as they were." in stderr
+    assert stderr.endswith("`ecommerce run --continue` does the rest.\n")
     assert "Traceback" not in stdout + stderr
     assert "FAIL" not in stdout
     assert_whole(shop, before, 999)

@@ -12,6 +12,7 @@ import pytest
 from orchestration.helpers import Tiny
 
 from ecommerce_dagster.bruin.commit import commit_of
+from ecommerce_dagster.orchestration import rendering
 
 EVENTS = "SELECT * FROM (VALUES (1, 'a', DATE '2024-01-01'), (2, 'b', DATE '2024-01-02')) AS v(id, kind, d)"
 KEY = "columns: [{name: id, type: int, primary_key: true}, {name: kind, type: varchar, update_on_merge: true}]"
@@ -178,6 +179,18 @@ def test_the_text_is_a_script(tiny: Tiny) -> None:
     with duckdb.connect() as connection:
         connection.execute(outcome.stdout)
         assert connection.execute("FROM t").fetchall() == [(2,)]
+
+
+def test_a_query_that_does_not_end_is_given_up(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "_SECONDS", 0.2)
+    endless = (
+        "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i FROM n) SELECT count(*) AS n FROM n"
+    )
+    tiny.sql("t", endless)
+    outcome = tiny.ecommerce("render", "t")
+    assert outcome.succeeded
+    assert "it takes more than 0.2 seconds without any row" in outcome.stdout
+    assert endless in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_key_of_another_type_is_no_watermark(files: Files) -> None:
 def test_a_source_that_is_no_database_is_named(files: Files) -> None:
     (files.folder / "text.db").write_text("this is not a database " * 100)
     assert files.fails(path=str(files.folder / "gone.db")) == (
-        "orders.asset.yml:4: the source gone.db does not exist"
+        "orders.asset.yml:4: the source gone.db does not exist; correct its path in .bruin.yml"
     )
     assert files.fails(path=str(files.folder / "text.db")).startswith(
         "orders.asset.yml:4: text.db cannot be read as a DuckDB database: IO Error: "

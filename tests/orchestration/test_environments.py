@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dagster as dg
+
 from ecommerce_dagster import build_defs
-from orchestration.helpers import Tiny
+from orchestration.helpers import Tiny, failures, run_all
 
 CONFIG = """
 environments:
@@ -55,3 +57,21 @@ def test_a_schema_prefix_keeps_environments_apart(tiny: Tiny) -> None:
     found = tiny.query("SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1")
     assert found == [("dev_raw", "a"), ("dev_stg", "b")]
     assert tiny.query("SELECT x FROM dev_stg.b") == [(2,)]
+
+
+def test_a_warehouse_whose_path_is_not_set_is_no_file_of_that_name(
+    tiny: Tiny, instance: dg.DagsterInstance
+) -> None:
+    """Dagster loads the definitions all the same: what the variable says may come with the run."""
+    tiny.sql("main.t", "SELECT 1 AS n")
+    config = tiny.folder / ".bruin.yml"
+    config.write_text(
+        config.read_text().replace("warehouse.duckdb", "${NOBODY_SETS_THIS}/x.duckdb")
+    )
+    result = run_all(tiny.definitions(), instance)
+    said = failures(result)["main__t"]
+    assert said.splitlines()[0].endswith(
+        "the path of the warehouse, ${NOBODY_SETS_THIS}/x.duckdb, names a variable that is not set; "
+        "set it in the environment or in .env"
+    )
+    assert not list(tiny.folder.glob("$*"))

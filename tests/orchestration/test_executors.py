@@ -13,6 +13,7 @@ from dagster._core.launcher import WorkerStatus
 
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.orchestration import executor_choice
+from ecommerce_dagster.orchestration.celery_executor import urls
 from ecommerce_dagster.orchestration.run_launcher import (
     LocalRunLauncher,
     ServedRunLauncher,
@@ -100,7 +101,12 @@ def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> Non
     ):
         outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="celery")
     assert outcome.code == 1
-    assert "needs pip install 'ecommerce-dagster[celery]'" in outcome.text
+    assert "which needs pip install 'ecommerce-dagster[celery]'" in outcome.text
+
+
+def test_celery_says_what_it_needs_of_the_environment() -> None:
+    with pytest.raises(ValueError, match="celery, which needs DAGSTER_POSTGRES_HOST, or both "):
+        urls({"ECOMMERCE_CELERY_BROKER": "redis://localhost"})
 
 
 def test_executors_that_are_not_chosen_are_not_imported(tiny: Tiny) -> None:
@@ -162,7 +168,9 @@ def test_the_local_postgres_is_for_one_process(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("POSTGRES_HOST", "")
     monkeypatch.setenv("ECOMMERCE_EXECUTOR", "multiprocess")
-    with pytest.raises(ValueError, match="set POSTGRES_HOST"):
+    with pytest.raises(
+        ValueError, match="would end with the step that started it; set POSTGRES_HOST"
+    ):
         defs()
 
 

@@ -159,6 +159,26 @@ class TestManyWriters:
         assert len(tried) == 2
         assert rows(lake, "FROM mart.t ORDER BY n") == [(7,), (8,)]
 
+    def test_who_loses_every_time_is_told_to_try_later(
+        self, lake: Lakehouse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build(lake, TABLE, "SELECT 1 AS n")
+
+        def disturb(connection: duckdb.DuckDBPyConnection, *args: Any) -> None:
+            with open_lake(lake) as other:
+                other.execute("DELETE FROM mart.t; INSERT INTO mart.t VALUES (7)")
+
+        monkeypatch.setattr(lake_turns, "say", disturb)
+        monkeypatch.setattr(lake_turns, "_MOST_TRIES", 2)
+        lost = "others wrote to the DuckLake at the same time, 2 times in a row; try it again"
+        with pytest.raises(WarehouseError, match=f"^build mart.t: {lost}$"):
+            build(
+                lake,
+                "materialization: {type: table, strategy: append}",
+                "SELECT max(n) + 1 AS n FROM mart.t",
+            )
+        assert rows(lake, "FROM mart.t") == [(7,)]
+
     def test_upkeep_takes_nothing_away_from_who_reads(self, lake: Lakehouse) -> None:
         build(lake, TABLE, "SELECT 1 AS n")
         append = "materialization: {type: table, strategy: append}"

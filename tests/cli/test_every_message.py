@@ -1,0 +1,113 @@
+"""Every sentence that the code raises is read in one of three tests: what `validate` says in
+test_every_error.py, what a run fails with in test_every_failure.py, and what commands refuse in
+test_every_refusal.py."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import data_generator
+import ecommerce_dagster
+from cli import test_every_error, test_every_failure, test_every_refusal
+
+SAID = [
+    *(broken.said for _, broken in test_every_error.CASES),
+    *(failing.said for _, failing in test_every_failure.CASES),
+    *(refused.said for refused in test_every_refusal.REFUSED),
+    *test_every_refusal.UNIT_TESTS.values(),
+]
+PACKAGES = [Path(str(package.__file__)).parent for package in (ecommerce_dagster, data_generator)]
+# What takes another process, another machine or a fault to hear, and the test that makes it.
+ELSEWHERE = {
+    "has no attribute": "test_architecture.py",
+    "before it starts": "bruin/test_interval.py",
+    "choose another one with --port": "cli/test_dev.py",
+    "`ecommerce run --continue` does the rest.": "cli/test_kill.py",
+    "which needs DAGSTER_POSTGRES_HOST, or both ": "orchestration/test_executors.py",
+    "which needs pip install": "orchestration/test_executors.py",
+    "would end with": "orchestration/test_executors.py",
+    "workers died": "deploy/test_steps.py",
+    "its key must stay": "orchestration/test_definitions.py",
+    "names a variable that is not set; ": "orchestration/test_environments.py",
+    "seconds without any row": "cli/test_render.py",
+    "PostgreSQL: ": "orchestration/test_postgres_assets.py",
+    "neither the query nor the file": "postgres_warehouse/test_preview.py",
+    "cannot get other columns while the view": "postgres_warehouse/test_dependents.py",
+    ".lock cannot be written": "trust/test_faults.py",
+    "is already open in this thread": "warehouse/test_database.py",
+    "extension cannot be loaded": "trust/test_supply_chain.py",
+    "others wrote to the DuckLake at the same time": "warehouse/test_ducklake.py",
+    "cannot be kept": "trust/test_faults.py",
+    "was rewritten while": "ingestion/test_snapshot.py",
+    "was changed; run it again": "ingestion/test_snapshot.py",
+    "which is not installed here": "ingestion_files/test_python_asset.py",
+    "rows from Python need pyarrow": "ingestion_files/test_python_asset.py",
+    "POSTGRES_BIN": "test_embedded_postgres.py",
+    "PostgreSQL did not start": "test_embedded_postgres.py",
+    "initdb failed:": "test_embedded_postgres.py",
+    "restore it": "test_embedded_postgres.py",
+    "nothing was changed, Postgres says": "test_data_generator.py",
+    "cannot connect to Postgres": "test_data_generator.py",
+}
+# Nobody could make these happen in a test: a server that hangs, another system, a machine without a free port,
+# another user's files, a refusal in which PostgreSQL names no value, a schema too deep for Python.
+UNHEARD = {
+    "An earlier PostgreSQL does not end.",
+    "This needs Linux or macOS.",
+    "PostgreSQL, started by another process, does not answer.",
+    "There is no free port on 127.0.0.1.",
+    "Somebody else made",
+    "does not fit its type \0: \0",
+    "it is nested too deeply",
+}
+# What no user sees: who catches it says something else, or does it in another way.
+CAUGHT = {
+    "this is not YAML",
+    "this YAML cannot be written again",
+    "ROLLBACK in a transaction that is not its own",
+}
+
+
+def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The line and the text, with \\0 for what is filled in, of what is raised with a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            text = re.sub(r"^(\0:)+ ", "", text_of(node.exc.args[0]))  # the file and the line
+            if len(re.sub(r"\W", "", text)) > 7:
+                yield node.lineno, text
+
+
+def text_of(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(text_of(value) for value in values)
+        case ast.FormattedValue():
+            return "\0"
+    return ""
+
+
+def test_every_message_is_read_in_a_test() -> None:
+    unread = [
+        f"{file.relative_to(package.parent)}:{line}: {text}"
+        for package in PACKAGES
+        for file in sorted(package.rglob("*.py"))
+        for line, text in messages(ast.parse(file.read_text()))
+        if not is_said(text)
+    ]
+    known = {*ELSEWHERE, *UNHEARD, *CAUGHT}
+    assert [message for message in unread if not any(words in message for words in known)] == []
+
+
+def is_said(text: str) -> bool:
+    pattern = re.compile(".*".join(map(re.escape, text.split("\0"))), re.DOTALL)
+    return any(pattern.search(said) for said in SAID)
+
+
+def test_what_is_heard_elsewhere_is_there() -> None:
+    tests = Path(__file__).parents[1]
+    assert [w for w, file in ELSEWHERE.items() if w not in (tests / file).read_text()] == []
