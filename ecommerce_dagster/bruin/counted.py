@@ -3,4 +3,4 @@
 
 def counted(number: int, noun: str) -> str:
     """`1 asset`, `2 assets`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.selection import asset_called
@@ -23,7 +24,7 @@ def report_unit_tests(project: Project, name: str | None, output: str) -> int:
         return 1 if failed else 0
     for result in results:
         _print(result)
-    click.echo(f"{len(results)} unit tests, {failed} failed")
+    click.echo(f"{counted(len(results), 'unit test')}, {failed} failed")
     return 1 if failed else 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.ingestion.columns import SourceColumn
 from ecommerce_dagster.ingestion.postgres import SourceError, ask, texts
 from ecommerce_dagster.ingestion.source import Source
@@ -76,8 +77,9 @@ def refuse_garbled(
     counts = ask(duck, source.select(texts(offences)))
     for (column, guard), count in zip(suspects, counts, strict=True):
         if count != "0":
+            rows = counted(int(count or 0), "row")
             raise SourceError(
-                f"the column {column.name} of {source.name} is {guard.what} in {count} rows, "
+                f"the column {column.name} of {source.name} is {guard.what} in {rows}, "
                 f"which {types[column.name]} cannot hold; correct them, or declare the column "
                 f"as {guard.instead}"
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
@@ -115,9 +116,10 @@ def after_largest(key: Key, table: str, mark: Watermark, count: Callable[[str], 
         return None
     found = count(key.untold)
     if found > mark.untold:
+        rows = counted(found, "row")
         raise LoadError(
-            f"the incremental_key {key.name} is NULL or infinite in {found} rows of the source and "
-            f"in {mark.untold} of {table}: 'append' cannot tell which are new; use 'merge', or "
+            f"the incremental_key {key.name} is NULL or infinite in {rows} of the source and in "
+            f"{mark.untold} of {table}: 'append' cannot tell which are new; use 'merge', or "
             "another key"
         )
     largest = _largest(key, table, mark)

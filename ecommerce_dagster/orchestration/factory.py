@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.connections import UnusableConnection
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
@@ -149,9 +150,8 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
     if not rejecting:
         return
     reasons = "\n".join(f"  {result.check.label}: {result.message}" for result in rejecting)
-    plural = "check" if len(rejecting) == 1 else "checks"
     raise dg.Failure(
-        f"{asset.name}: {len(rejecting)} blocking {plural} failed; {kept}\n{reasons}",
+        f"{asset.name}: {counted(len(rejecting), 'blocking check')} failed; {kept}\n{reasons}",
         allow_retries=False,
     )
 

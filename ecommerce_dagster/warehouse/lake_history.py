@@ -9,6 +9,7 @@ from datetime import datetime
 
 import duckdb
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.warehouse.database import WAITING, WarehouseError, described
@@ -153,7 +154,8 @@ def _restore(
             yield f"{name}: the view as it was"
         else:
             is_there = current is not None and current.kind == "TABLE"
-            yield f"{name}: {_restore_table(connection, name, number, is_there=is_there):,} rows"
+            restored = _restore_table(connection, name, number, is_there=is_there)
+            yield f"{name}: {counted(restored, 'row')}"
 
 
 def _restore_table(

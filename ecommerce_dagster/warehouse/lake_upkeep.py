@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
 from ecommerce_dagster.warehouse.identifiers import literal
@@ -29,8 +30,8 @@ class Upkeep:
 
     def __str__(self) -> str:
         return (
-            f"{self.expired:,} snapshots expired, {self.merged:,} files merged, "
-            f"{self.deleted:,} files deleted"
+            f"{counted(self.expired, 'snapshot')} expired, {counted(self.merged, 'file')} merged, "
+            f"{counted(self.deleted, 'file')} deleted"
         )
 
 

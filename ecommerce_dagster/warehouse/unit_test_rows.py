@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 import duckdb
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.models import as_text
 from ecommerce_dagster.bruin.problems import did_you_mean
 
@@ -71,7 +72,7 @@ def differences(
     names = [str(column[0]) for column in cursor.description or []]
     found = cursor.fetchall()
     if expected.count is not None and len(found) != expected.count:
-        yield f"{len(found)} rows instead of {expected.count}"
+        yield f"{counted(len(found), 'row')} instead of {expected.count}"
     if expected.rows is None:
         return
     columns = list(dict.fromkeys(key for row in expected.rows for key in row)) or names

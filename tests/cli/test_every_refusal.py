@@ -177,9 +177,9 @@ REFUSED = [
             "main.t\n└─ FOLDER/text.duckdb/below.duckdb cannot be created: FOLDER/text.duckdb is a file", files=asset("connection: below\n")),
     # What is to be tested.
     query("unit-test",
-            "unit tests are for queries; this asset is of the type duckdb.source\n1 unit tests, 1 failed", files={"pipeline/assets/main.t.asset.yml": f"name: main.t\ntype: duckdb.source\n{TESTS}"}),
+            "unit tests are for queries; this asset is of the type duckdb.source\n1 unit test, 1 failed", files={"pipeline/assets/main.t.asset.yml": f"name: main.t\ntype: duckdb.source\n{TESTS}"}),
     query("unit-test",
-            "the CTEs of this query cannot be told apart\n1 unit tests, 1 failed", files=asset(TESTS, "WITH a AS (FROM main.people) SELECT 5! AS n FROM a")),
+            "the CTEs of this query cannot be told apart\n1 unit test, 1 failed", files=asset(TESTS, "WITH a AS (FROM main.people) SELECT 5! AS n FROM a")),
     # What is to be written.
     Refused("new asset 'a b'", "'a b' is no asset name; write schema.table"),
     query("new asset main.people",

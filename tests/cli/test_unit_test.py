@@ -58,7 +58,7 @@ def differences(outcome: Outcome) -> list[str]:
     assert (outcome.code, outcome.stderr) == (1, "")
     first, *lines, last = outcome.stdout.splitlines()
     assert first.startswith("FAIL  mart.daily: t  (")
-    assert last == "1 unit tests, 1 failed"
+    assert last == "1 unit test, 1 failed"
     return [line.strip() for line in lines]
 
 
@@ -81,7 +81,7 @@ ROWS = "      rows: [{day: 2024-01-01, revenue: 15.10}, {day: 2024-01-02, revenu
 def test_a_test_passes(shop: Tiny, expected: str) -> None:
     outcome = outcome_of(shop, expect(expected))
     assert outcome.succeeded, outcome.text
-    assert outcome.stdout == "PASS  mart.daily: t\n1 unit tests, 0 failed\n"
+    assert outcome.stdout == "PASS  mart.daily: t\n1 unit test, 0 failed\n"
     assert not shop.warehouse.exists()
 
 
@@ -258,7 +258,7 @@ def test_one_asset_is_tested_by_its_name_and_by_its_file(shop: Tiny) -> None:
     file = str(shop.directory / "assets" / "other.sql")
     outcome = shop.ecommerce("unit-test", file)
     assert outcome.code == 1
-    assert "1 unit tests, 1 failed" in outcome.stdout
+    assert "1 unit test, 1 failed" in outcome.stdout
     assert shop.ecommerce("unit-test", "othr").stderr.startswith("there is no asset 'othr'; did")
 
 

@@ -39,7 +39,7 @@ def test_a_table_goes_back_to_a_snapshot_and_old_ones_are_forgotten(lake: Tiny) 
     assert later["about"]["run_id"][:8] in shown
 
     back = lake.ecommerce("warehouse", "rollback", "1", "--yes")
-    assert (back.code, back.stdout) == (0, "mart.t: 1 rows\n")
+    assert (back.code, back.stdout) == (0, "mart.t: 1 row\n")
     assert count() == "n\n1\n"
     again = lake.ecommerce("warehouse", "rollback", "3", "--yes")
     assert (again.code, again.stdout) == (0, "nothing has changed since snapshot 3\n")

@@ -83,7 +83,7 @@ def test_nan_declared_as_another_number_is_found_too(w: World, way: str) -> None
     w.sql("CREATE TABLE t (id serial, v numeric(9,0))", "INSERT INTO t (v) VALUES ('NaN')")
     for kind in ("integer", "bigint", "decimal(12,4)", "boolean"):
         rest = f"columns: [{{name: v, type: '{kind}'}}]"
-        assert "is NaN in 1 rows" in w.failure({"source_table": way}, rest)
+        assert "is NaN in 1 row" in w.failure({"source_table": way}, rest)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_only_the_window_that_is_loaded_is_looked_at(w: World) -> None:
     w.load(by_day, interval=days("2024-01-02"))
     w.load(by_day, interval=days("2024-01-03"))
     assert len(w.rows()) == 2
-    assert "v of public.t is NaN in 1 rows" in w.failure(by_day, interval=days("2024-01-01"))
+    assert "v of public.t is NaN in 1 row" in w.failure(by_day, interval=days("2024-01-01"))
     assert len(w.rows()) == 2
 
 

@@ -69,7 +69,7 @@ def test_nan_that_goes_meanwhile_stops_the_load_all_the_same(
 ) -> None:
     w.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES ('NaN')")
     at(monkeypatch, ingest.refuse_garbled, w, "DELETE FROM t")
-    assert "NaN in 1 rows" in w.failure()
+    assert "NaN in 1 row" in w.failure()
 
 
 def test_the_source_is_only_read_and_seen_as_of_one_moment(w: World) -> None:

@@ -75,6 +75,6 @@ def test_a_window_is_replaced(w: Warehouse) -> None:
 
 def test_values_that_would_become_others_are_refused(w: Warehouse) -> None:
     w.sql("UPDATE shop.t SET price = 'NaN' WHERE id = 1")
-    with pytest.raises(AssetError, match="price of shop.t is NaN in 1 rows"):
+    with pytest.raises(AssetError, match="price of shop.t is NaN in 1 row"):
         load(w, "incremental_strategy: replace", made="varchar")
     assert w.kind("raw.t") is None

@@ -67,14 +67,14 @@ def test_everything_goes_back_that_has_changed_since(lake: Lakehouse) -> None:
     assert rows(lake, "FROM mart.t ORDER BY n") == [(1,), (2,)]
     assert changed(lake)[0] == ("roll back to snapshot 2", ("mart.t", "mart.v"))
     # And forth.
-    assert roll_back(lake, 4, []) == ["mart.t: 1 rows", "mart.v: the view as it was"]
+    assert roll_back(lake, 4, []) == ["mart.t: 1 row", "mart.v: the view as it was"]
     assert rows(lake, "FROM mart.t, mart.v") == [(3, "x", "x")]
     assert roll_back(lake, 6, []) == []
 
 
 def test_one_table_goes_back_alone(lake: Lakehouse) -> None:
     build(lake, TABLE, "SELECT 4 AS n, 'y' AS more")
-    assert roll_back(lake, 4, ["MART.t"]) == ["mart.t: 1 rows"]
+    assert roll_back(lake, 4, ["MART.t"]) == ["mart.t: 1 row"]
     assert rows(lake, "FROM mart.t, mart.v") == [(3, "x", "x")]
 
 
@@ -98,7 +98,7 @@ def test_rows_that_were_added_go_and_those_that_were_deleted_come_back(tmp_path:
 def test_a_table_that_is_gone_comes_back(lake: Lakehouse) -> None:
     with open_lake(lake) as connection:
         connection.execute("DROP SCHEMA mart CASCADE")
-    assert roll_back(lake, 4, ["mart.t"]) == ["mart.t: 1 rows"]
+    assert roll_back(lake, 4, ["mart.t"]) == ["mart.t: 1 row"]
     assert rows(lake, "FROM mart.t") == [(3, "x")]
 
 
@@ -126,7 +126,7 @@ def test_upkeep_forgets_what_is_old_and_merges_small_files(lake: Lakehouse) -> N
     assert len(changed(lake)) == 1
     # Of what was merged a month ago nothing is left.
     assert done.deleted == 3
-    assert str(Upkeep(1, 2, 3)) == "1 snapshots expired, 2 files merged, 3 files deleted"
+    assert str(Upkeep(1, 2, 3)) == "1 snapshot expired, 2 files merged, 3 files deleted"
 
 
 def _age(lake: Lakehouse) -> None:
