@@ -21,7 +21,7 @@ INTEGERS = {"bigint", "integer", "smallint"}
 _TYPES = {
     "bigint": "BIGINT", "bit": "VARCHAR", "bit varying": "VARCHAR", "boolean": "BOOLEAN",
     "bytea": "BLOB", "character": "VARCHAR", "character varying": "VARCHAR", "cidr": "VARCHAR",
-    "date": "DATE", "double precision": "DOUBLE", "inet": "VARCHAR", "integer": "INTEGER",
+    "date": "DATE", "double precision": "DOUBLE", "integer": "INTEGER",
     "interval": "INTERVAL", "json": "JSON", "jsonb": "JSON", "macaddr": "VARCHAR", "oid": "BIGINT",
     "real": "FLOAT", "smallint": "SMALLINT", "text": "VARCHAR", "tsvector": "VARCHAR",
     "time with time zone": "TIME WITH TIME ZONE", "time without time zone": "TIME",
@@ -67,6 +67,12 @@ class SourceColumn:
         return quoted(self.name) + cast
 
     @property
+    def text(self) -> str:
+        """The text that PostgreSQL shows of the value, in SQL for it."""
+        # To an address the cast would add /32.
+        return f"abbrev({self.value})" if self.base == "inet" else f"{self.value}::text"
+
+    @property
     def type_of_elements(self) -> str | None:
         """DuckDB's type of the value, or of an array's elements; None when the values decide."""
         if self.is_array and self.element in _TEXT_ELEMENTS:
@@ -85,13 +91,13 @@ class SourceColumn:
     def outgoing(self, kind: str) -> str:
         """What PostgreSQL has to send so that it can become `kind`."""
         if kind == "VARCHAR":
-            return f"{self.value}::text"
+            return self.text
         if kind == "DOUBLE" and self.is_number:
             return f"{self.value}::float8"
         if self.is_array:
-            return self.value if self.element in _SAFE_ELEMENTS else f"{self.value}::text[]"
+            return self.value if self.element in _SAFE_ELEMENTS else f"{self.text}::text[]"
         exact = self.type_of_elements is not None and (self.is_number or self.base in _TYPES)
-        return self.value if exact else f"{self.value}::text"
+        return self.value if exact else self.text
 
     def is_exact(self, arriving: str, kind: str) -> bool:
         """Whether `arriving`, what the extension makes of it in a table, is `kind` exactly."""

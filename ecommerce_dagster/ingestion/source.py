@@ -150,7 +150,7 @@ def described_in(
 def _masked(source: Source, masks: Mapping[str, Mask]) -> Source:
     """The source whose masked columns are texts."""
     masked = {
-        column.name: masks[column.name.lower()].applied(f"{column.value}::text", POSTGRES_SHA256)
+        column.name: masks[column.name.lower()].applied(column.text, POSTGRES_SHA256)
         for column in source.columns
         if column.name.lower() in masks
     }

@@ -5,7 +5,8 @@ added. Nothing else of an existing table changes, whatever else the file says, n
 refresh: its rows come from elsewhere and could not be made again. A column that has another type
 than declared is reported.
 
-Keys are no constraints of the table: not every storage has such; declare checks for them.
+The primary key is a constraint of the table: scripts that say ON CONFLICT need it. A DuckLake has
+none; there, and for foreign keys, declare checks.
 """
 
 from __future__ import annotations
@@ -58,8 +59,10 @@ def declaration(
     current = {name.lower(): kind for name, kind in (existing or {}).items()}
     added = [column for column in asset.columns if column.name.lower() not in current]
     if existing is None:
-        columns = ",\n".join(f"  {_definition(column, rules)}" for column in asset.columns)
-        statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n{columns}\n)"]
+        keys = ", ".join(quoted(key) for key in asset.primary_key) if rules.has_keys else ""
+        definitions = [_definition(column, rules) for column in asset.columns]
+        lines = ",\n  ".join([*definitions, *([f"PRIMARY KEY ({keys})"] if keys else [])])
+        statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n  {lines}\n)"]
     else:
         statements = [step for column in added for step in _additions(table, column, rules)]
     return Declaration(

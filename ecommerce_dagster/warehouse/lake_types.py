@@ -37,17 +37,20 @@ WHERE database_name = current_database() AND regexp_matches(data_type, '{_HUGE}'
 @dataclass(frozen=True)
 class TypeRules:
     """The type of a column that is declared so and comes so, and the expression that brings a
-    column from one type to the other, as in `types`; and whether a column that is there can come to
-    be never NULL in the transaction that adds it."""
+    column from one type to the other, as in `types`; whether a column that is there can come to
+    be never NULL in the transaction that adds it; and whether tables have primary keys."""
 
     target_type: Callable[[str, str], str] = types.target_type
     cast: Callable[[str, str, str], str] = types.cast
     constrains_later: bool = True
+    has_keys: bool = True
 
 
 def rules_of(connection: duckdb.DuckDBPyConnection) -> TypeRules:
     """The rules of the database that a connection writes to."""
-    return TypeRules(_target_type, _cast, False) if is_lake(connection) else TypeRules()
+    if is_lake(connection):
+        return TypeRules(_target_type, _cast, constrains_later=False, has_keys=False)
+    return TypeRules()
 
 
 @contextmanager

@@ -26,8 +26,9 @@ FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10
 TABLE = "materialization: {type: table}"
 VIEW = "materialization: {type: view}"
-# For what must be true of a DuckDB file and of a DuckLake.
+# For what must be true of a DuckDB file and of a DuckLake, and of a DuckLake alone.
 in_both = pytest.mark.parametrize("w", ["file", "lake"], indirect=True)
+in_lake = pytest.mark.parametrize("w", ["lake"], indirect=True)
 
 
 def asset_of(header: str, sql: str = "") -> Asset:

@@ -7,13 +7,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.ddl import comments_of
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import VIEW, Warehouse, asset_of, in_both
+from warehouse.helpers import VIEW, Warehouse, asset_of, in_both, in_lake
 
 DDL = "materialization: {type: table, strategy: ddl}\n"
 ORDERS = DDL + "columns: [{name: id, type: integer, primary_key: true}, {name: v, type: varchar}]"
@@ -41,7 +42,7 @@ class TestTheFirstRun:
         built = w.run(ORDERS)
         assert (built.published, built.rows, built.loaded.rows_written) == (True, 0, None)
         assert built.loaded.schema_changes == ()
-        assert described(w) == [("id", "INTEGER", True, None), ("v", "VARCHAR", True, None)]
+        assert described(w) == [("id", "INTEGER", False, None), ("v", "VARCHAR", True, None)]
 
     @in_both
     def test_types_are_those_declared(self, w: Warehouse) -> None:
@@ -73,15 +74,33 @@ class TestTheFirstRun:
         )
         assert list(w.types().values()) == ["DECIMAL(12,2)", "DECIMAL(9,0)", "VARCHAR"]
 
-    def test_keys_are_no_constraints(self, w: Warehouse) -> None:
+    def test_scripts_can_say_what_happens_when_a_key_is_there(self, w: Warehouse) -> None:
         w.run(
             columns(
-                "name: id, type: int, primary_key: true",
-                "name: o, type: int, foreign_key: {table: mart.none, column: id}",
+                "name: ID, type: int, primary_key: true",
+                "name: day, type: date, primary_key: true",
+                "name: v, type: varchar",
             )
         )
-        w.sql("INSERT INTO mart.t VALUES (1, 2), (1, 2), (NULL, NULL)")
-        assert len(w.rows()) == 3
+        first, again = "(1, DATE '2024-01-01', 'a')", "(1, DATE '2024-01-01', 'b')"
+        w.sql(f"INSERT INTO mart.t VALUES {first}")
+        w.sql(f"INSERT INTO mart.t VALUES {again} ON CONFLICT DO UPDATE SET v = excluded.v || '!'")
+        w.sql(f"INSERT OR IGNORE INTO mart.t VALUES {first}")
+        assert w.rows() == [(1, date(2024, 1, 1), "b!")]
+        with pytest.raises(duckdb.ConstraintException, match="Duplicate key"):
+            w.sql(f"INSERT INTO mart.t VALUES {first}")
+
+    @in_both
+    def test_a_foreign_key_is_no_constraint(self, w: Warehouse) -> None:
+        w.run(columns("name: o, type: int, foreign_key: {table: mart.none, column: id}"))
+        w.sql("INSERT INTO mart.t VALUES (1), (1)")
+        assert len(w.rows()) == 2
+
+    @in_lake
+    def test_a_lake_has_no_keys(self, w: Warehouse) -> None:
+        w.run(ORDERS)
+        w.sql("INSERT INTO mart.t VALUES (1, 'a'), (1, 'a')")
+        assert len(w.rows()) == 2
 
     @in_both
     def test_not_nullable(self, w: Warehouse) -> None:

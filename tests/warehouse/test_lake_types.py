@@ -7,10 +7,9 @@ from decimal import Decimal
 import pytest
 
 from ecommerce_dagster.warehouse.sql_asset import AssetError
-from warehouse.helpers import TABLE, Warehouse
+from warehouse.helpers import TABLE, Warehouse, in_lake
 
 APPEND = "materialization: {type: table, strategy: append}"
-in_lake = pytest.mark.parametrize("w", ["lake"], indirect=True)
 # The smallest integer that a DOUBLE does not have.
 ODD = 2**53 + 1
 
