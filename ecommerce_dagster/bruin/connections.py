@@ -135,6 +135,14 @@ class Connection:
         """Whether its tables are those of a DuckLake."""
         return self.settings.get("lakehouse") is not None
 
+    @property
+    def lacks(self) -> str | None:
+        """What must be written and is not, as a sentence; None when nothing is missing."""
+        known = None if self.is_lakehouse else PLATFORMS.get(self.platform)
+        required = known.required if known is not None else ()
+        missing = [f"'{key}'" for key in required if self.settings.get(key) in (None, "")]
+        return f"the connection '{self.name}' needs {', '.join(missing)}" if missing else None
+
     def expanded(self, variables: Mapping[str, str] | None) -> dict[str, Any]:
         """The settings with every `${VAR}` filled in; None when they are already. Raises
         UnusableConnection."""
@@ -152,7 +160,7 @@ class Connection:
 
     def postgres(self, variables: Mapping[str, str]) -> PostgresConnection:
         """This connection as a PostgreSQL database. Raises UnusableConnection."""
-        return self._postgres(self.texts(variables, "host", "database", "username"))
+        return self._postgres(self.texts(variables, *PLATFORMS["postgres"].required))
 
     def _postgres(self, values: Mapping[str, str]) -> PostgresConnection:
         port = values.get("port") or "5432"
@@ -178,7 +186,8 @@ class Connection:
 
         Raises UnusableConnection.
         """
-        values = self.texts(variables, *(() if self.is_lakehouse else ("path",)))
+        required = () if self.is_lakehouse else PLATFORMS["duckdb"].required
+        values = self.texts(variables, *required)
         path, read_only = values.get("path") or ":memory:", values.get("read_only") or "false"
         if read_only.lower() not in {"true", "false"}:
             raise self._unusable(f"is read_only: '{read_only}'; expected true or false")

@@ -11,12 +11,13 @@ class Platform:
     """A kind of database.
 
     `types` are those of its assets, after the `prefix` (pg.sql). `keys` are what an entry of its
-    list in `.bruin.yml` may say, `aliases` other names of that list.
+    list in `.bruin.yml` may say, `required` what it must, `aliases` other names of that list.
     """
 
     prefix: str
     types: tuple[str, ...]
     keys: frozenset[str]
+    required: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
 
@@ -26,6 +27,7 @@ PLATFORMS: Mapping[str, Platform] = {
         "duckdb",
         ("sql", "seed", "source", "sensor.query"),
         frozenset({"name", "path", "read_only", "lakehouse", "max_concurrent_assets"}),
+        required=("path",),
     ),
     "postgres": Platform(
         "pg",
@@ -34,6 +36,7 @@ PLATFORMS: Mapping[str, Platform] = {
             "name", "host", "port", "database", "schema", "username", "password", "ssl_mode",
             "pool_max_conns", "max_concurrent_assets",
         }),
+        required=("host", "database", "username"),
         aliases=("pg", "postgresql"),
     ),
 }  # fmt: skip

@@ -118,6 +118,8 @@ def _lint_connections(project: Project, asset: Asset, log: ProblemLog) -> None:
             expected = " or ".join(sorted(needed[name]))
             message = f"the connection '{name}' is of type {found.platform}; expected {expected}"
             log.error(*at, "valid-connection", message)
+        elif name in needed and found.lacks:
+            log.error(found.path, found.line, "valid-connection", found.lacks)
 
 
 def _lint_check_names(asset: Asset, log: ProblemLog) -> None:

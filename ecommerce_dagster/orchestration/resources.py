@@ -46,6 +46,7 @@ class WarehouseResource(DuckDBResource):
     published_copy: bool = Field(
         default=True, description="Whether readers get a copy of the database after each run."
     )
+    unusable: str = Field(default="", description="Why it cannot be opened, where it cannot.")
     _is_written: bool = PrivateAttr(default=False)
 
     @contextmanager
@@ -68,21 +69,19 @@ class WarehouseResource(DuckDBResource):
             log.warning(f"readers have no new copy of {self.database}: {error}")
 
     def place(self) -> DuckDBConnection:
-        """Where the database is."""
+        """Where the database is. Raises UnusableConnection."""
+        if self.unusable:
+            raise UnusableConnection(self.unusable)
         return DuckDBConnection(self.database)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
-        if "${" in self.database:
-            raise WarehouseError(
-                f"the path of the warehouse, {self.database}, names a variable that is not set; "
-                "set it in the environment or in .env"
-            )
+        path = self.place().path
         self._is_written = True
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
-        with open_warehouse(self.database, settings=settings, on_wait=log.info) as connection:
+        with open_warehouse(path, settings=settings, on_wait=log.info) as connection:
             yield connection
 
 
@@ -182,11 +181,10 @@ def resources_of(project: Project) -> dict[str, Any]:
             "environment": connections.environment,
         }
         if connection.platform == "duckdb" and connection.is_lakehouse:
-            found[key] = DuckLakeResource(database=_database(connection, variables), **declared)
+            found[key] = DuckLakeResource(**_database(connection, variables), **declared)
         elif connection.platform == "duckdb":
             found[key] = WarehouseResource(
-                database=_database(connection, variables),
-                published_copy=publishes_copy(variables),
+                **_database(connection, variables), published_copy=publishes_copy(variables)
             )
         elif connection.platform == "postgres":
             found[key] = PostgresResource(**declared)
@@ -195,11 +193,14 @@ def resources_of(project: Project) -> dict[str, Any]:
     return found
 
 
-def _database(connection: Connection, variables: Mapping[str, str]) -> str:
-    """The path of the file, or the address of the DuckLake; what is known of either while a
-    variable in it is not set."""
+def _database(connection: Connection, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The path of the file, or the address of the DuckLake. While either is not known, a variable
+    in it not set for one, what is written and why that does not do."""
     try:
         place = connection.duckdb(variables)
-    except UnusableConnection:
-        return "ducklake" if connection.is_lakehouse else str(connection.settings.get("path"))
-    return f"ducklake: {place.lakehouse.address}" if place.lakehouse else place.path
+    except UnusableConnection as error:
+        written = connection.settings.get("path") or ""
+        known = "ducklake" if connection.is_lakehouse else str(written)
+        return {"database": known, "unusable": str(error)}
+    lake = place.lakehouse
+    return {"database": f"ducklake: {lake.address}" if lake else place.path}

@@ -59,19 +59,14 @@ def test_a_schema_prefix_keeps_environments_apart(tiny: Tiny) -> None:
     assert tiny.query("SELECT x FROM dev_stg.b") == [(2,)]
 
 
-def test_a_warehouse_whose_path_is_not_set_is_no_file_of_that_name(
-    tiny: Tiny, instance: dg.DagsterInstance
-) -> None:
-    """Dagster loads the definitions all the same: what the variable says may come with the run."""
-    tiny.sql("main.t", "SELECT 1 AS n")
-    config = tiny.folder / ".bruin.yml"
-    config.write_text(
-        config.read_text().replace("warehouse.duckdb", "${NOBODY_SETS_THIS}/x.duckdb")
-    )
-    result = run_all(tiny.definitions(), instance)
-    said = failures(result)["main__t"]
-    assert said.splitlines()[0].endswith(
-        "the path of the warehouse, ${NOBODY_SETS_THIS}/x.duckdb, names a variable that is not set; "
-        "set it in the environment or in .env"
-    )
-    assert not list(tiny.folder.glob("$*"))
+def test_a_path_that_is_not_known_makes_no_database(tiny: Tiny) -> None:
+    tiny.sql("raw.a", "SELECT 1 AS x")
+    config = next(path for path in tiny.folder.rglob(".bruin.yml"))
+    config.write_text(CONFIG.replace("w.duckdb", "$NOBODY_SAYS"))
+    before = {*tiny.folder.iterdir(), *Path.cwd().iterdir()}
+
+    ran = tiny.ecommerce("run")
+
+    assert ran.code == 1
+    assert ".bruin.yml:5: the connection 'duckdb-default' needs NOBODY_SAYS" in ran.text
+    assert {*tiny.folder.iterdir(), *Path.cwd().iterdir()} - before == {tiny.folder / "state"}
