@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.orchestration.database_names import lint_database
 from ecommerce_dagster.orchestration.executor_choice import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts
@@ -47,6 +48,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         if asset.type in ASSET_TYPES:
             ASSET_TYPES[asset.type].lint(asset, project.root, log)
         _lint_connections(project, asset, log)
+        lint_database(project, asset, log)
         _lint_check_names(asset, log)
 
 

@@ -80,6 +80,12 @@ def is_file(path: str) -> bool:
     return not path.startswith((":memory:", "md:", "motherduck:", "ducklake:"))
 
 
+def database_name(path: str) -> str:
+    """What DuckDB calls the database in a file, in names of three parts."""
+    name = next(filter(None, Path(path).name.split(".")), "")
+    return f"{name}_db" if name in {"main", "system", "temp"} else name
+
+
 @contextmanager
 def connected(
     path: str,

@@ -15,7 +15,12 @@ from ecommerce_dagster.bruin.connections import DuckDBConnection, UnusableConnec
 from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
+from ecommerce_dagster.warehouse.database import (
+    MissingWarehouse,
+    WarehouseError,
+    database_name,
+    is_file,
+)
 from ecommerce_dagster.warehouse.ducklake import LAKE, attach_lake
 from ecommerce_dagster.warehouse.used_tables import key_of
 
@@ -41,7 +46,7 @@ class Elsewhere:
         """What the warehouse is called in a query that names it."""
         if self._place is None:
             return None
-        return LAKE if self._place.lakehouse else Path(self._place.path).stem
+        return LAKE if self._place.lakehouse else database_name(self._place.path)
 
     def has(self, name: str) -> bool:
         """Whether somebody else makes a table, or has made it."""

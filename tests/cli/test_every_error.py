@@ -600,6 +600,12 @@ RULES: dict[str, list[Broken]] = {
         lake(" {type: duckdb, path: c}", " {path: rows, colour: x} <<<",
             "unknown key 'colour' in the lakehouse of the connection 'duckdb-default' is ignored; known: auth, endpoint, path, region, type, url_style", "warning"),
     ],
+    "valid-database": [
+        Broken(sql().replace("mart.t", "lake.mart.t <<<"),
+            "the name 'lake.mart.t' says the database 'lake', and the connection's is called 'warehouse'; write 'mart.t', or attach 'lake' in a `pre` hook"),
+        Broken(sql().replace("mart.t", "Warehouse.t <<<"),
+            "the schema 'Warehouse' is called like the database file, and DuckDB cannot tell them apart; give the file another name in .bruin.yml"),
+    ],
     "valid-environment": [
         Broken("default_environment: x <<<\nenvironments: {y: }",
             "there is no environment 'x'; known: y", "../.bruin.yml"),

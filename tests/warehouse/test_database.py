@@ -17,7 +17,12 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.warehouse import database
-from ecommerce_dagster.warehouse.database import WarehouseError, kind_of, open_warehouse
+from ecommerce_dagster.warehouse.database import (
+    WarehouseError,
+    database_name,
+    kind_of,
+    open_warehouse,
+)
 
 as_root = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -328,3 +333,12 @@ def test_tables_and_views_are_found_by_name(name: str, kind: str | None) -> None
         connection.execute("CREATE TABLE t AS SELECT 1; CREATE SCHEMA raw")
         connection.execute("CREATE VIEW raw.v AS SELECT 1")
         assert kind_of(connection, name) == kind
+
+
+@pytest.mark.parametrize(
+    "file", ["shop.duckdb", "shop", "Shop.v1.2.db", ".shop.db", "a shop.db", "main.db", "temp.db"]
+)
+def test_a_database_is_called_as_duckdb_calls_it(tmp_path: Path, file: str) -> None:
+    path = str(tmp_path / file)
+    with open_warehouse(path) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == (database_name(path),)
