@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,6 +54,14 @@ class ProblemLog:
     def warning(self, path: Path, line: int, rule: str, message: str) -> None:
         """Note what is odd and harmless."""
         self.problems.append(Problem(path, line, message, rule, "warning"))
+
+    def withdraw(self, rule: str, paths: Collection[Path]) -> None:
+        """Forget the warnings of a rule about some files."""
+        self.problems = [
+            p
+            for p in self.problems
+            if (p.rule, p.severity) != (rule, "warning") or p.path not in paths
+        ]
 
     @property
     def errors(self) -> tuple[Problem, ...]:

@@ -189,6 +189,8 @@ def _read_files(directory: Path, defaults: YamlMapping, log: ProblemLog) -> _Fil
             files.assets.append(asset)
         elif len(log.errors) > errors:
             files.unreadable |= possible_names(path, directory)
+    # A file that an asset names with `run:` needs no header.
+    log.withdraw("asset-header", {asset.body_path for asset in files.assets if asset.run})
     return files
 
 

@@ -119,6 +119,14 @@ class TestRun:
         asset = files.asset()
         assert (asset.body, asset.body_line, asset.body_path.name) == ("SELECT 1", 3, "a.sql")
 
+    def test_the_file_of_an_asset_needs_no_header(self, files: Files) -> None:
+        files.write("assets/a.asset.yml", "type: duckdb.sql\nrun: ./sql/a.sql\n")
+        files.write("assets/sql/a.sql", "SELECT 1").write("assets/sql/b.sql", "SELECT 2")
+        assert files.warnings() == [
+            "assets/sql/b.sql:1: no `/* @bruin` header, so this is no asset; "
+            "add one, or move the file elsewhere"
+        ]
+
     def test_an_error_in_the_code_names_that_file(self, files: Files) -> None:
         files.write("assets/a.asset.yml", "type: duckdb.sql\nrun: a.txt\n")
         files.write("assets/a.txt", "\nSELECT\n{{ }}\n")
