@@ -11,7 +11,7 @@ from rich.console import Console
 from ecommerce_dagster.bruin.connections import Connection, DuckDBConnection, UnusableConnection
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.query import as_table
+from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
@@ -30,7 +30,7 @@ def list_connections(project: Project, output: str) -> None:
         print(json.dumps(names, indent=2))
         return
     rows = [(c.name, c.platform, f"{from_here(c.path)}:{c.line}") for c in found]
-    Console().print(as_table(["name", "type", "declared in"], [tuple(row) for row in rows]))
+    print_table(Console(), ["name", "type", "declared in"], [tuple(row) for row in rows])
 
 
 def check_connections(project: Project, name: str | None, output: str) -> int:

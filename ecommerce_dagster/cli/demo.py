@@ -11,7 +11,7 @@ from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.cli.query import as_table, fetch
+from ecommerce_dagster.cli.query import fetch, print_table
 from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 
@@ -51,7 +51,7 @@ def run_demo(days: int) -> int:
         if "mart" in asset.tags:
             order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""
             names, rows, more = fetch(project, f"FROM {asset.name}{order}", _SHOWN_ROWS)
-            console.print(as_table(names, rows, title=f"{asset.name}{' ...' if more else ''}"))
+            print_table(console, names, rows, title=f"{asset.name}{' ...' if more else ''}")
     page = os.path.relpath(local.report_file("report.sales"))
     console.print(_NEXT.format(report=page), highlight=False, soft_wrap=True)
     return code

@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
 from ecommerce_dagster.cli.profile import profile_table
+from ecommerce_dagster.cli.tables import print_rows
 
 _STYLES = {
     "success": ("PASS", "green"),
@@ -133,12 +134,11 @@ class Reporter:
         if sample is None:
             return
         names = [column.name for column in sample.schema.columns]
+        rows = [[_shown(record.data.get(name)) for name in names] for record in sample.records]
         table = Table(box=None, padding=(0, 2), header_style="dim")
-        for name in names:
-            table.add_column(escape(name), overflow="fold")
-        for record in sample.records:
-            table.add_row(*(escape(_shown(record.data.get(name))) for name in names))
-        self._console.print(table, soft_wrap=not self._console.is_terminal)
+        column = check.check.column
+        first = None if column is None else column.name
+        print_rows(self._console, table, names, rows, first=first)
 
     def _totals(self, outcomes: Sequence[AssetOutcome]) -> None:
         counts = dict.fromkeys(_STYLES, 0)

@@ -14,13 +14,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ecommerce_dagster.bruin.connections import default_connection_name
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called
+from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.query import QueryError
@@ -46,7 +46,7 @@ def show_rows(
         records = [dict(zip(keys, map(_plain, row), strict=True)) for row in rows]
         print(json.dumps(records, indent=2, ensure_ascii=False))
     else:
-        Console().print(as_table(names, rows))
+        print_table(Console(), names, rows)
     if more:
         print(f"more than {limit} rows; --limit shows more of them", file=sys.stderr)
 
@@ -83,15 +83,16 @@ def fetch(
     return names, rows[:limit], limit is not None and len(rows) > limit
 
 
-def as_table(names: list[str], rows: Rows, title: str | None = None) -> Table:
-    """Rows for a terminal, numbers to the right."""
+def print_table(console: Console, names: list[str], rows: Rows, title: str | None = None) -> None:
+    """Print rows for people, numbers to the right."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for position, name in enumerate(names):
-        numeric = any(isinstance(row[position], int | float | Decimal) for row in rows)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row))
-    return table
+    numbers = {
+        position
+        for position in range(len(names))
+        if any(isinstance(row[position], int | float | Decimal) for row in rows)
+    }
+    texts = [[_text(value) for value in row] for row in rows]
+    print_rows(console, table, names, texts, to_the_right=numbers)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

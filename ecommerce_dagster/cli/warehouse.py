@@ -12,7 +12,7 @@ from rich.console import Console
 from ecommerce_dagster.bruin.connections import UnusableConnection, default_connection_name
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.query import as_table
+from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.ducklake import open_lake
 from ecommerce_dagster.warehouse.lake_history import Snapshot, roll_back, snapshots_of
@@ -35,7 +35,7 @@ def list_snapshots(
         (s.number, f"{s.time:%Y-%m-%d %H:%M:%S}", ", ".join(s.changed), *_told(s))
         for s in found[:limit]
     ]
-    Console().print(as_table(["snapshot", "time (UTC)", "changed", "by", "run"], rows))
+    print_table(Console(), ["snapshot", "time (UTC)", "changed", "by", "run"], rows)
     if len(found) > limit:
         _tell(f"{len(found)} snapshots are kept; --limit shows more of them")
 

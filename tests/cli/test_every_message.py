@@ -31,7 +31,6 @@ ELSEWHERE = {
     "would end with": "orchestration/test_executors.py",
     "workers died": "deploy/test_steps.py",
     "its key must stay": "orchestration/test_definitions.py",
-    "names a variable that is not set; ": "orchestration/test_environments.py",
     "seconds without any row": "cli/test_render.py",
     "PostgreSQL: ": "orchestration/test_postgres_assets.py",
     "neither the query nor the file": "postgres_warehouse/test_preview.py",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dagster as dg
-
 from ecommerce_dagster import build_defs
-from orchestration.helpers import Tiny, failures, run_all
+from orchestration.helpers import Tiny
 
 CONFIG = """
 environments:
