@@ -148,15 +148,8 @@ def refuse_outside(
 def ensure_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Create the schema that a table name needs."""
     schema = schema_of(name)
-    if schema is None:
-        return
-    row = connection.execute("SELECT current_database()").fetchone()
-    if row and schema.lower() == quoted(row[0]).lower():
-        raise LoadError(
-            f"the schema {row[0]} has the name of the database file, and DuckDB cannot tell them "
-            "apart; give the file another name"
-        )
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    if schema is not None:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
 
 def _existing(connection: duckdb.DuckDBPyConnection, asset: Asset) -> dict[str, str] | None:

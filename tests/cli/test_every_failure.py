@@ -133,8 +133,6 @@ FAILURES = {
             "the column d is INTEGER; as the incremental_key of this strategy it must be a DATE, a TIMESTAMP or a TIMESTAMPTZ; cast it in the query"),
         Failing(sql("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"),
             "the default of the column n: Conversion Error: Could not convert string 'nonsense' to INT32"),
-        Failing(sql("SELECT 1 AS n <<<").replace("shop.NAME", "warehouse.NAME"),
-            "the schema warehouse has the name of the database file, and DuckDB cannot tell them apart; give the file another name"),
         Failing(sql("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"),
             "the column n holds x, which does not fit its type INTEGER"),
         Failing(sql("-- nothing <<<"),
