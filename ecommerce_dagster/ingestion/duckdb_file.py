@@ -23,7 +23,7 @@ from ecommerce_dagster.warehouse.database import WarehouseError, described, kind
 from ecommerce_dagster.warehouse.ducklake import attach_lake, is_open
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.interface import Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 
 ALIAS = "_source"  # what the source is attached as
 _ROWS = "_source_rows"

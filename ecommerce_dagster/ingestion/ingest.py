@@ -28,7 +28,7 @@ from ecommerce_dagster.ingestion.postgres import (
 from ecommerce_dagster.ingestion.request import Request
 from ecommerce_dagster.ingestion.source import Source, describe, relation_of, types_of
 from ecommerce_dagster.warehouse.interface import Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.types import known_type
 
 _CARRIED = "_carried"

@@ -29,7 +29,7 @@ from ecommerce_dagster.ingestion.python_lint import NoCodeError, code_of, lint_p
 from ecommerce_dagster.ingestion.supervised import run_supervised
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.interface import Filling, Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.strategies import strategy_name
 from ecommerce_dagster.warehouse.types import known_type

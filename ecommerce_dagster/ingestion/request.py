@@ -20,7 +20,7 @@ from ecommerce_dagster.ingestion.parameters import (
 )
 from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, since, within
 from ecommerce_dagster.warehouse.interface import Filling, Target
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 

@@ -20,7 +20,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.ingestion.seed_files import FORMATS, SeedError, SeedFile
 from ecommerce_dagster.warehouse.database import described
 from ecommerce_dagster.warehouse.interface import Filling, Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.types import known_type, target_type
 

@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.ingestion.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.interface import Watermark, untold
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 
 _ORDERED = MOMENTS | FLOATS | INTEGERS | TEXTS | {"numeric", "uuid"}
 # Keys beyond all others: were one of them the largest, no later row would ever be new.

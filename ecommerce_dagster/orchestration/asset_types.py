@@ -41,7 +41,7 @@ from ecommerce_dagster.orchestration.readers import READERS, reading
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError
 

@@ -29,7 +29,7 @@ from ecommerce_dagster.warehouse.elsewhere import other_names
 from ecommerce_dagster.warehouse.empty import Schema
 from ecommerce_dagster.warehouse.fit import lint_columns
 from ecommerce_dagster.warehouse.identifiers import quoted
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.sql_text import SqlText
 from ecommerce_dagster.warehouse.statements import Statement, only_query, statements

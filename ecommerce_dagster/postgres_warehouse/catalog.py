@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, configure, run
 from ecommerce_dagster.warehouse.identifiers import quoted
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 
 _KINDS = {
     "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table",

@@ -24,7 +24,7 @@ from ecommerce_dagster.warehouse.checks import (
     failed_to_run,
 )
 from ecommerce_dagster.warehouse.custom_checks import Number, custom_result, number_in
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.statements import only_query
 

@@ -17,7 +17,7 @@ from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.postgres_warehouse.types import declared_types
 from ecommerce_dagster.warehouse.ddl import Declaration
 from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted, relation
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 
 # Types whose values count up by themselves.
 _COUNTED = {"smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"}

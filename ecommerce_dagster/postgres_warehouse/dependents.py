@@ -16,7 +16,7 @@ import psycopg
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.warehouse.identifiers import quoted
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 
 _VIEWS = """
 WITH RECURSIVE needing (oid, depth) AS (

@@ -18,7 +18,7 @@ from ecommerce_dagster.postgres_warehouse.session import Session, ask, opened, r
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.interface import Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 
 
 @dataclass(frozen=True)

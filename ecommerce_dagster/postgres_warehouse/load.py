@@ -18,7 +18,7 @@ from ecommerce_dagster.postgres_warehouse.session import ask, run, said
 from ecommerce_dagster.postgres_warehouse.types import UNKNOWN, declared_types, fits, lost
 from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.strategies import in_window
 
 _VALUE = re.compile(r': "(.*)"$', re.DOTALL)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.postgres_warehouse import strategies
 from ecommerce_dagster.postgres_warehouse.catalog import Table
 from ecommerce_dagster.postgres_warehouse.types import (
@@ -18,7 +19,15 @@ from ecommerce_dagster.postgres_warehouse.types import (
 )
 from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling
-from ecommerce_dagster.warehouse.load import LoadError
+from ecommerce_dagster.warehouse.load_columns import (
+    declaration,
+    gone,
+    kept_type,
+    on_merge,
+    require_fills,
+    require_needed,
+)
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.strategies import STRATEGIES, Load, Strategy, TargetColumn
 
 # The incoming rows, stored: the query is read once, before anything of the table changes.
@@ -80,35 +89,38 @@ class Job:
         Column names are matched without case. A new column is added, a wider type widens the
         table's, a column that no longer comes stays and is filled with NULL.
         """
-        _require_names(incoming, self.needs)
-        self._require_fills()
+        require_fills(self.asset, self.needs, incoming, None if self.rebuilds else self.existing)
+        _require_names(incoming)
         columns: list[TargetColumn] = []
         wider: list[str] = []
         added: list[str] = []
         changes: list[str] = []
         kept = self.kept
         for comes_as, kind in incoming.items():
-            column = self._declaration(comes_as)
+            column = declaration(self.asset, comes_as)
             promise = self.declared.get(column.type)
-            wanted = target_type(promise, kind)
+            target = partial(target_type, promise)
+            wanted = target(kind)
             name = actual(comes_as, kept or {})
             if column.type and promise is None:
                 changes.append(f"{name} is {wanted}: PostgreSQL has no type '{column.type}'")
             if kept is not None and name in kept:
                 has = kept[name]
-                wanted = _kept_type(self.asset, column, promise, has, kind)
+                wanted = kept_type(
+                    self.asset, name, has, kind, wanted=target, widened=widened, unknown=UNKNOWN
+                )
                 if wanted != has:
                     changes.append(f"widened column {name} from {has} to {wanted}")
                     wider.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
             elif kept is not None:
                 changes.append(f"added column {name} {wanted}")
                 added.append(f"ADD COLUMN {quoted(name)} {wanted}")
-            columns.append(TargetColumn(name, wanted, quoted(comes_as), self._on_merge(name)))
-        filled = {column.name for column in columns}
-        gone = [name for name in kept or {} if name not in filled]
-        changes += [f"the column {name} comes no more; it is filled with NULL" for name in gone]
+            replaced = on_merge(self.asset, name, self.how.update_all)
+            columns.append(TargetColumn(name, wanted, quoted(comes_as), replaced))
+        changes += gone(kept or {}, incoming)
         load = self._load(columns)
-        _require_columns(load, self.needs)
+        require_needed(load, self.needs, incoming)
+        _require_instants(load, self.needs)
         reshaping, filling = self._steps(load, wider, added)
         return Plan(
             tuple(columns),
@@ -118,16 +130,6 @@ class Job:
             None if self.rebuilds else self.needs.moved(load),
             tuple(changes),
         )
-
-    def _require_fills(self) -> None:
-        if self.rebuilds:
-            return
-        missing = [name for name in self.needs.fills if name not in (self.existing or {})]
-        if missing:
-            raise LoadError(
-                f"{self.asset.name} has no column {', '.join(missing)}: another strategy made it; "
-                "run once with --full-refresh to rebuild the table"
-            )
 
     def _steps(self, load: Load, wider: list[str], added: list[str]) -> tuple[list[str], list[str]]:
         """A table that has the right columns already is emptied instead of made anew, so that
@@ -159,28 +161,8 @@ class Job:
             row="ctid",
         )
 
-    def _declaration(self, name: str) -> Column:
-        """What the file says of a column."""
-        lower = name.lower()
-        found = (column for column in self.asset.columns if column.name.lower() == lower)
-        return next(found, Column(name=name))
 
-    def _on_merge(self, name: str) -> str | None:
-        column = self._declaration(name)
-        if name.lower() in {key.lower() for key in self.asset.primary_key}:
-            return None
-        if column.merge_sql:
-            return column.merge_sql
-        updated = self.how.update_all or column.update_on_merge
-        return f"source.{quoted(name)}" if updated else None
-
-
-def _require_names(incoming: Mapping[str, str], needs: Strategy) -> None:
-    taken = [name for name in incoming if name.lower() in needs.fills]
-    if taken:
-        raise LoadError(
-            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
-        )
+def _require_names(incoming: Mapping[str, str]) -> None:
     lower = Counter(name.lower() for name in incoming)
     twice = sorted(name for name in incoming if lower[name.lower()] > 1)
     if twice:
@@ -190,37 +172,8 @@ def _require_names(incoming: Mapping[str, str], needs: Strategy) -> None:
         )
 
 
-def _kept_type(asset: Asset, column: Column, promise: str | None, has: str, comes: str) -> str:
-    """The type of a column that the table has already: its own, or a wider one."""
-    promised = target_type(promise, has)
-    if comes == UNKNOWN and promised == has:
-        return has
-    wider = widened(has, target_type(promise, comes))
-    if wider is not None and target_type(promise, wider) == wider:
-        return wider
-    rebuild = "run once with --full-refresh to rebuild the table"
-    if promised != has:
-        raise LoadError(
-            f"the column {column.name} of {asset.name} is {has} and is declared as {column.type}; "
-            f"{rebuild}"
-        )
-    raise LoadError(
-        f"the column {column.name} of {asset.name} is {has} and now comes as {comes}; "
-        f"cast it in the query, or {rebuild}"
-    )
-
-
-def _require_columns(load: Load, needs: Strategy) -> None:
-    needed = list(load.primary_key) if needs.needs_primary_key else []
-    if load.incremental_key and (needs.needs_incremental_key or needs.needs_primary_key):
-        needed.append(load.incremental_key)
+def _require_instants(load: Load, needs: Strategy) -> None:
     types = {column.name: column.type for column in load.columns}
-    missing = [name for name in needed if name not in types]
-    if missing:
-        raise LoadError(
-            f"the query does not return {', '.join(missing)}, which the strategy needs; "
-            f"it returns {', '.join(types)}"
-        )
     key = load.incremental_key or ""
     if needs.needs_instants and not is_time(types[key]):
         raise LoadError(

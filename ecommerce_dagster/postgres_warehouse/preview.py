@@ -27,7 +27,7 @@ from ecommerce_dagster.postgres_warehouse.types import declared_types, supposed_
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.interface import Filling, Watermark
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.sql_asset import SqlBuild
 from ecommerce_dagster.warehouse.statements import only_query, runnable
 from ecommerce_dagster.warehouse.strategies import STRATEGIES

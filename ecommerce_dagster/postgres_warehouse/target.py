@@ -25,7 +25,7 @@ from ecommerce_dagster.postgres_warehouse.plan import STAGE
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, run, said
 from ecommerce_dagster.warehouse.identifiers import actual, quoted
 from ecommerce_dagster.warehouse.interface import Filling, Watermark, not_after, untold
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.scratch import scratch
 from ecommerce_dagster.warehouse.script import ScriptError
 

@@ -21,7 +21,7 @@ from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
 from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
 from ecommerce_dagster.warehouse.interface import Cancellable, Fill, Published, Render, nothing
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouse.table_facts import TableFacts
 

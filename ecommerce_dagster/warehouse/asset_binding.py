@@ -20,7 +20,8 @@ from ecommerce_dagster.warehouse.fit import (
 )
 from ecommerce_dagster.warehouse.history import COLUMNS as HISTORY
 from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.load import LoadError, declare_table, ensure_schema, load_table
+from ecommerce_dagster.warehouse.load import declare_table, ensure_schema, load_table
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.refusals import refusal_of
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.sql_text import SqlText

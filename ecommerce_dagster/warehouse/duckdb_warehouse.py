@@ -28,12 +28,12 @@ from ecommerce_dagster.warehouse.interface import (
 )
 from ecommerce_dagster.warehouse.lake_types import nothing_lost
 from ecommerce_dagster.warehouse.load import (
-    Loaded,
     declare_table,
     ensure_schema,
     load_table,
     refuse_outside,
 )
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.position import by_position
 from ecommerce_dagster.warehouse.publish import check_only, publish, roll_back
 from ecommerce_dagster.warehouse.time_limit import time_limit

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse.checks import Check, CheckResult
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.table_facts import TableFacts
 
 Render = Callable[[str], str]

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
 
 from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse import ddl
 from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.history import INSTANTS
 from ecommerce_dagster.warehouse.identifiers import quoted, relation, schema_of
 from ecommerce_dagster.warehouse.lake_types import TypeRules, rules_of
+from ecommerce_dagster.warehouse.load_columns import (
+    REBUILD,
+    declaration,
+    gone,
+    kept_type,
+    on_merge,
+    require_fills,
+    require_needed,
+)
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.strategies import (
     STRATEGIES,
     Load,
@@ -22,28 +33,6 @@ from ecommerce_dagster.warehouse.strategies import (
     in_window,
 )
 from ecommerce_dagster.warehouse.types import NULL, known_type, widened
-
-
-class LoadError(Exception):
-    """Rows that cannot become rows of the table; the text names the column."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a load did: rows written, the statements that did it, and what a reader of the table
-    should know about its shape: columns that came, went, or have another type than expected.
-
-    `rows_moved` counts those that were found in the window and had been outside of it before;
-    `rows_deleted` those that were gone from the source, where it was asked for them.
-    `source_seconds` were spent in the source before its rows began to arrive.
-    """
-
-    rows_written: int | None = None
-    statements: tuple[str, ...] = ()
-    schema_changes: tuple[str, ...] = ()
-    rows_moved: int | None = None
-    rows_deleted: int | None = None
-    source_seconds: float | None = None
 
 
 @dataclass
@@ -191,19 +180,9 @@ def _from_query(
     existing: Mapping[str, str] | None,
 ) -> dict[str, str] | None:
     """The columns of the table without those that the strategy fills."""
-    taken = [name for name in incoming if name.lower() in strategy.fills]
-    if taken:
-        raise LoadError(
-            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
-        )
+    require_fills(asset, strategy, incoming, existing)
     if existing is None:
         return None
-    missing = [name for name in strategy.fills if name not in _lower(existing)]
-    if missing:
-        raise LoadError(
-            f"{asset.name} has no column {', '.join(missing)}: another strategy made it; "
-            "run once with --full-refresh to rebuild the table"
-        )
     return {name: kind for name, kind in existing.items() if name.lower() not in strategy.fills}
 
 
@@ -219,69 +198,33 @@ def _plan(
     Column names are matched without case, as DuckDB does. A new column is added, a wider type
     widens the table's, a column that no longer comes stays and is filled with NULL.
     """
-    declared = {column.name.lower(): column for column in asset.columns}
     current = {name.lower(): (name, kind) for name, kind in (existing or {}).items()}
-    keys = {key.lower() for key in asset.primary_key}
     plan = _Plan()
     for name, actual in incoming.items():
-        column = declared.get(name.lower(), Column(name=name))
-        wanted = rules.target_type(column.type, actual)
+        column = declaration(asset, name)
+        target = partial(rules.target_type, column.type)
+        wanted = target(actual)
         if column.type and known_type(column.type) is None:
             plan.changes.append(f"{name} is {wanted}: DuckDB has no type '{column.type}'")
         if name.lower() in current:
             has = current[name.lower()][1]
-            wanted = _kept_type(asset, column, name, has, actual, rules)
+            wanted = kept_type(
+                asset, name, has, actual, wanted=target, widened=widened, unknown=NULL
+            )
             if wanted != has:
                 plan.changes.append(f"widened column {name} from {has} to {wanted}")
                 plan.alterations.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
         elif existing is not None:
             plan.changes.append(f"added column {name} {wanted}")
             plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")
-        replaced = None if name.lower() in keys else _on_merge(column, name, update_all)
+        replaced = on_merge(asset, name, update_all)
         plan.columns.append(TargetColumn(name, wanted, rules.cast(name, actual, wanted), replaced))
-    gone = [name for lower, (name, _) in current.items() if lower not in _lower(incoming)]
-    plan.changes += [f"the column {name} comes no more; it is filled with NULL" for name in gone]
+    plan.changes += gone(existing or {}, incoming)
     return plan
 
 
-def _kept_type(
-    asset: Asset, column: Column, name: str, has: str, actual: str, rules: TypeRules
-) -> str:
-    """The type of a column that the table has already: its own, or a wider one."""
-    target_type = rules.target_type
-    if actual == NULL and target_type(column.type, has) == has:
-        return has
-    wider = widened(has, target_type(column.type, actual))
-    if wider is not None and target_type(column.type, wider) == wider:
-        return wider
-    rebuild = "run once with --full-refresh to rebuild the table"
-    if target_type(column.type, has) != has:
-        raise LoadError(
-            f"the column {name} of {asset.name} is {has} and is declared as {column.type}; "
-            f"{rebuild}"
-        )
-    raise LoadError(
-        f"the column {name} of {asset.name} is {has} and now comes as {actual}; "
-        f"cast it in the query, or {rebuild}"
-    )
-
-
-def _on_merge(column: Column, name: str, update_all: bool) -> str | None:
-    if column.merge_sql:
-        return column.merge_sql
-    return f"source.{quoted(name)}" if update_all or column.update_on_merge else None
-
-
 def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy) -> None:
-    needed = list(load.primary_key) if strategy.needs_primary_key else []
-    if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
-        needed.append(load.incremental_key)
-    missing = [name for name in needed if name.lower() not in _lower(incoming)]
-    if missing:
-        raise LoadError(
-            f"the query does not return {', '.join(missing)}, which the strategy needs; "
-            f"it returns {', '.join(incoming)}"
-        )
+    require_needed(load, strategy, incoming)
     if strategy.needs_primary_key and "rowid" in _lower(incoming):
         raise LoadError(
             "the strategy tells equal rows apart by DuckDB's rowid, which a column of that name "
@@ -307,7 +250,7 @@ def _run(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
         # A DuckLake widens fewer types than a DuckDB file does.
         if "only widening type promotions" not in str(error):
             raise
-        raise LoadError(f"{error}; run once with --full-refresh to rebuild the table") from error
+        raise LoadError(f"{error}; {REBUILD}") from error
     except duckdb.InvalidInputException as error:
         # What `error()` says in the casts.
         raise LoadError(str(error).removeprefix("Invalid Input Error: ")) from error

@@ -21,7 +21,7 @@ from ecommerce_dagster.warehouse.database import described, kind_of
 from ecommerce_dagster.warehouse.evaluation import evaluate
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Published, Render
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.script import outgrows_transaction
 from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
 from ecommerce_dagster.warehouse.turns import Turn

@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, Hook
 from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.warehouse.interface import Filling, Target
-from ecommerce_dagster.warehouse.load import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.strategies import strategy_name
 

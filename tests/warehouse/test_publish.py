@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.load import Loaded
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.publish import publish
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit

@@ -1,0 +1,27 @@
+"""What came of a load, whichever database it was in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class LoadError(Exception):
+    """Rows that cannot become rows of the table; the text names the column."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did: rows written, the statements that did it, and what a reader of the table
+    should know about its shape: columns that came, went, or have another type than expected.
+
+    `rows_moved` counts those that were found in the window and had been outside of it before;
+    `rows_deleted` those that were gone from the source, where it was asked for them.
+    `source_seconds` were spent in the source before its rows began to arrive.
+    """
+
+    rows_written: int | None = None
+    statements: tuple[str, ...] = ()
+    schema_changes: tuple[str, ...] = ()
+    rows_moved: int | None = None
+    rows_deleted: int | None = None
+    source_seconds: float | None = None
