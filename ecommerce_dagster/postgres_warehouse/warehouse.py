@@ -3,9 +3,8 @@ seen. Until it is committed, all other sessions see the table as it was."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -14,16 +13,18 @@ from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
-from ecommerce_dagster.postgres_warehouse.checks import evaluate, sample
+from ecommerce_dagster.postgres_warehouse.checks import PostgresTable
 from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take_turn
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
+from ecommerce_dagster.warehouse.evaluation import evaluate, sample
 from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
 from ecommerce_dagster.warehouse.interface import Cancellable, Fill, Published, Render, nothing
-from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouse.table_facts import TableFacts
+from ecommerce_dagster.warehouse.transactional import publish
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,13 @@ class PostgresWarehouse:
         render: Render,
         timeout: float | None = None,
     ) -> Published:
-        """With `meta: {publish: always}` the table is committed before it is checked, as Bruin
-        does."""
         only_checked = fill is nothing
         cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
         with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
             if not only_checked:
                 take_turn(catalog.session, asset.name, self.on_wait)
-            rows_before = None
-            # A name that cannot be is told by the fill, with its line.
-            with suppress(LoadError):
-                rows_before = _count(catalog, catalog.find(asset.name))
-            started = time.perf_counter()
-            loaded = fill(PostgresTarget(catalog, self._dependents(catalog)))
-            seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
-            if asset.is_always_published:
-                catalog.session.commit()
-            built = _checked(catalog, asset, loaded, checks, render, seconds)
-            return replace(built, rows_before=rows_before)
+            transaction = _Transaction(catalog, asset, self._dependents(catalog))
+            return publish(transaction, asset, fill, checks, render)
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
@@ -69,7 +59,7 @@ class PostgresWarehouse:
             missing = catalog.find(asset.name).kind is None
             if missing and any(check.column for check in checks):
                 return without_table(asset, checks)
-            return _checked(catalog, asset, Loaded(), checks, render, 0.0).results
+            return _Transaction(catalog, asset, Dependents(catalog)).results(checks, render)
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:
         with opened(self.connection, read_only=True) as session:
@@ -120,49 +110,43 @@ class PostgresWarehouse:
             raise AssetError(f"{at}: {error}") from error
 
 
-def _checked(
-    catalog: Catalog,
-    asset: Asset,
-    loaded: Loaded,
-    checks: Sequence[Check],
-    render: Render,
-    build_seconds: float,
-) -> Published:
-    """Check what was built, then commit, or leave everything as it was."""
-    table = catalog.find(asset.name)
-    columns = catalog.columns(table.sql)
-    rows = _count(catalog, table)
-    started = time.perf_counter()
-    results = evaluate(catalog, table, checks, render)
-    rejected = any(result.rejects for result in results) and not asset.is_always_published
-    # The rows of a view may take long.
-    facts = _facts(catalog, table) if rows is not None and not rejected else TableFacts()
-    if rejected:
-        catalog.session.rollback()
-    else:
-        catalog.session.commit()
-    check_seconds = time.perf_counter() - started
-    return Published(
-        not rejected,
-        results,
-        loaded,
-        rows,
-        columns,
-        build_seconds,
-        check_seconds,
-        facts=facts,
-    )
+@dataclass(frozen=True)
+class _Transaction:
+    """The transaction of a session."""
 
+    catalog: Catalog
+    asset: Asset
+    dependents: Dependents
 
-def _count(catalog: Catalog, table: Table) -> int | None:
-    """The rows of a table; None when there is none, or a view."""
-    if table.kind in {None, "view"}:
-        return None
-    return int(ask(catalog.session, f"SELECT count(*) FROM {table.sql}")[0][0])
+    @property
+    def target(self) -> PostgresTarget:
+        return PostgresTarget(self.catalog, self.dependents)
 
+    @property
+    def _table(self) -> Table:
+        return self.catalog.find(self.asset.name)
 
-def _facts(catalog: Catalog, table: Table) -> TableFacts:
-    """What is worth knowing besides. Nothing here fails a build."""
-    preview = sample(catalog, f"SELECT * FROM {table.sql}")
-    ((size,),) = ask(catalog.session, "SELECT pg_total_relation_size(to_regclass(%s))", table.sql)
-    return TableFacts(size, preview)
+    def shape(self) -> tuple[int | None, dict[str, str]]:
+        table, session = self._table, self.catalog.session
+        columns = self.catalog.columns(table.sql)
+        if table.kind in {None, "view"}:
+            return None, columns
+        ((rows,),) = ask(session, f"SELECT count(*) FROM {table.sql}")
+        return int(rows), columns
+
+    def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
+        # All rows are looked at.
+        checks = [replace(check, among=None) for check in checks]
+        return evaluate(PostgresTable(self.catalog, self._table), checks, render)
+
+    def facts(self) -> TableFacts:
+        table, session = self._table, self.catalog.session
+        preview = sample(PostgresTable(self.catalog, table), f"SELECT * FROM {table.sql}")
+        ((size,),) = ask(session, "SELECT pg_total_relation_size(to_regclass(%s))", table.sql)
+        return TableFacts(size, preview)
+
+    def commit(self) -> None:
+        self.catalog.session.commit()
+
+    def roll_back(self) -> None:
+        self.catalog.session.rollback()

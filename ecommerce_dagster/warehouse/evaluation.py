@@ -1,131 +1,133 @@
-"""Running the checks of an asset in DuckDB: what is counted, and the rows that are shown."""
+"""The checks of an asset, whichever database is asked: what is counted, and the rows that are
+shown. A check that cannot be evaluated is a result with an error: not verified is not passed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-import duckdb
+from ecommerce_dagster.bruin.models import CustomCheck
+from ecommerce_dagster.warehouse.checks import SAMPLE_ROWS, Check, CheckResult, failed_to_run
+from ecommerce_dagster.warehouse.custom_checks import custom_result, number_in
+from ecommerce_dagster.warehouse.query import Answer
+from ecommerce_dagster.warehouse.script import ScriptError
 
-from ecommerce_dagster.bruin.models import Asset, CustomCheck
-from ecommerce_dagster.warehouse import script
-from ecommerce_dagster.warehouse.check_counts import counts_of
-from ecommerce_dagster.warehouse.checks import (
-    SAMPLE_ROWS,
-    Check,
-    CheckCannotRun,
-    CheckResult,
-    bad_rows_sql,
-    failed_to_run,
-)
-from ecommerce_dagster.warehouse.custom_checks import Number, custom_result, number_in
+
+class CheckedTable(Protocol):
+    """The table of an asset, in a transaction. Its methods raise `errors` when the database refuses
+    what it is asked; `dialect` is sqlglot's name of what it speaks."""
+
+    @property
+    def dialect(self) -> str: ...
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+
+    def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
+        """For each of these column checks, by its id, how many rows break it, and how many were
+        looked at."""
+        ...
+
+    def bad_rows(self, check: Check) -> str:
+        """The query for the rows that break a column check."""
+        ...
+
+    def only_query(self, text: str) -> str:
+        """The query that somebody wrote, as it can stand in another. Raises ScriptError."""
+        ...
+
+    def count(self, query: str) -> int:
+        """How many rows a query returns."""
+        ...
+
+    def answer(self, query: str, limit: int) -> Answer:
+        """What a query returns, at most `limit` rows."""
+        ...
+
+    def survived(self, check: Check | None, error: Exception) -> str:
+        """What the error of a check (None for several) says. Raises it, or CheckCannotRun, when it
+        ended more than that check."""
+        ...
 
 
 def evaluate(
-    connection: duckdb.DuckDBPyConnection,
-    asset: Asset,
+    table: CheckedTable,
     checks: Sequence[Check],
     render: Callable[[str], str],
     *,
     one_by_one: bool = False,
-) -> list[CheckResult]:
-    """The results of `checks` on what the connection's transaction sees, in their order.
+) -> tuple[CheckResult, ...]:
+    """The results of `checks` on what the transaction sees, in their order.
 
-    Column checks share statements unless `one_by_one`. A check that cannot be evaluated is a
-    result with an error; unless its failure ended the transaction, which raises CheckCannotRun.
+    Column checks share statements unless `one_by_one`.
     """
     columns = [check for check in checks if check.column is not None]
-    results = {} if one_by_one else _together(connection, asset, columns)
+    results = {} if one_by_one or not columns else _together(table, columns)
     for check in checks:
         if check.column is None:
-            results[check.id] = _custom_result(connection, check, render)
+            results[check.id] = _custom_result(table, check, render)
         elif check.id not in results:
-            results[check.id] = _alone(connection, asset, check)
-    return [results[check.id] for check in checks]
+            results[check.id] = _alone(table, check)
+    return tuple(results[check.id] for check in checks)
 
 
-def _together(
-    connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check]
-) -> dict[str, CheckResult]:
-    """The results of column checks by id; none when one of them spoils the shared statements."""
-    if not checks:
+def sample(
+    table: CheckedTable, query: str, check: Check | None = None
+) -> tuple[dict[str, Any], ...]:
+    """Some of the rows of a query; none when they cannot be shown, which is no reason to fail."""
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, OverflowError)
+    try:
+        names, rows = table.answer(query, SAMPLE_ROWS)
+    except faults as error:
+        table.survived(check, error)
+        return ()
+    names = [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
+    return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _together(table: CheckedTable, checks: Sequence[Check]) -> dict[str, CheckResult]:
+    """The results of column checks by id; none when one of them spoils the shared statements: which
+    of them it was, each alone will tell."""
+    try:
+        counts = table.counts(checks)
+    except table.errors as error:
+        table.survived(None, error)
         return {}
+    return {check.id: _column_result(table, check, *counts[check.id]) for check in checks}
+
+
+def _alone(table: CheckedTable, check: Check) -> CheckResult:
     try:
-        counts = counts_of(connection, asset, checks)
-    except duckdb.Error as error:
-        _require_transaction(connection, None, error)
-        return {}
-    return {
-        check.id: _column_result(connection, asset, check, *counts[check.id]) for check in checks
-    }
+        counts = table.counts([check])
+    except table.errors as error:
+        return failed_to_run(check, table.survived(check, error))
+    return _column_result(table, check, *counts[check.id])
 
 
-def _alone(connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check) -> CheckResult:
-    try:
-        counts = counts_of(connection, asset, [check])
-    except duckdb.Error as error:
-        _require_transaction(connection, check, error)
-        return failed_to_run(check, str(error))
-    return _column_result(connection, asset, check, *counts[check.id])
-
-
-def _require_transaction(
-    connection: duckdb.DuckDBPyConnection, check: Check | None, error: Exception
-) -> None:
-    """Raise CheckCannotRun when `error` ended the transaction: names that do not exist leave it
-    alive, values that cannot be computed do not. Who interrupts a check means the whole build."""
-    if isinstance(error, duckdb.InterruptException):
-        raise error
-    try:
-        connection.execute("SELECT 1")
-    except duckdb.Error:
-        raise CheckCannotRun(check, str(error)) from error
-
-
-def _column_result(
-    connection: duckdb.DuckDBPyConnection, asset: Asset, check: Check, count: int, total: int
-) -> CheckResult:
+def _column_result(table: CheckedTable, check: Check, count: int, total: int) -> CheckResult:
     looked_at = check.among.words if check.among else "all"
-    query = bad_rows_sql(asset, check) or ""
+    query = table.bad_rows(check)
     if count == 0:
         return CheckResult(check, True, "passed", 0, total, query, which_rows=looked_at)
     share = f"{count:,} of {total:,} rows break the rule: {check.words}"
-    sample = _sample(connection, query, check)
-    return CheckResult(check, False, share, count, total, query, sample, which_rows=looked_at)
+    rows = sample(table, query, check)
+    return CheckResult(check, False, share, count, total, query, rows, which_rows=looked_at)
 
 
-def _custom_result(
-    connection: duckdb.DuckDBPyConnection, check: Check, render: Callable[[str], str]
-) -> CheckResult:
+def _custom_result(table: CheckedTable, check: Check, render: Callable[[str], str]) -> CheckResult:
     rule = check.rule
     assert isinstance(rule, CustomCheck)
+    # A template that cannot be rendered is a ValueError too.
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, ValueError)
     try:
-        query = render(rule.query)
-        found = _answer(connection, rule, script.stage(connection, "_check", query))
-    except (duckdb.Error, script.ScriptError, ValueError) as error:
-        _require_transaction(connection, check, error)
-        return failed_to_run(check, str(error))
+        query = table.only_query(render(rule.query))
+        if rule.count is None:
+            _, rows = table.answer(query, 2)
+            found = number_in(rows)
+        else:
+            found = table.count(query)
+    except faults as error:
+        return failed_to_run(check, table.survived(check, error))
     return custom_result(
-        check, found, query, lambda rows: _sample(connection, rows, check), "duckdb"
+        check, found, query, lambda rows: sample(table, rows, check), table.dialect
     )
-
-
-def _answer(connection: duckdb.DuckDBPyConnection, rule: CustomCheck, rows: str) -> Number:
-    """The number that a custom check compares. Raises ValueError when there is none."""
-    if rule.count is None:
-        return number_in(connection.execute(f"SELECT * FROM {rows} LIMIT 2").fetchall())
-    return number_in(connection.execute(f"SELECT count(*) FROM {rows}").fetchall())
-
-
-def _sample(
-    connection: duckdb.DuckDBPyConnection, query: str, check: Check
-) -> tuple[dict[str, Any], ...]:
-    """Some of the bad rows; none when they cannot be shown, which is no reason to fail."""
-    try:
-        rows = script.stage(connection, "_bad_rows", query)
-        cursor = connection.execute(f"SELECT * FROM {rows} LIMIT {SAMPLE_ROWS}")
-        names = [column[0] for column in cursor.description or []]
-        return tuple(dict(zip(names, row, strict=True)) for row in cursor.fetchall())
-    except (duckdb.Error, script.ScriptError, OverflowError) as error:
-        _require_transaction(connection, check, error)
-        return ()

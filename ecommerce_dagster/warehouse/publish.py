@@ -18,6 +18,7 @@ from ecommerce_dagster.warehouse.checks import (
     without_table,
 )
 from ecommerce_dagster.warehouse.database import described, kind_of
+from ecommerce_dagster.warehouse.duckdb_checks import DuckDBTable
 from ecommerce_dagster.warehouse.evaluation import evaluate
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Published, Render
@@ -136,7 +137,8 @@ class _Questions:
         self, connection: duckdb.DuckDBPyConnection, asset: Asset
     ) -> tuple[CheckResult, ...]:
         runnable = [check for check in self._checks if check.id not in self._errors]
-        found = evaluate(connection, asset, runnable, self._render, one_by_one=self._one_by_one)
+        table = DuckDBTable(connection, asset)
+        found = evaluate(table, runnable, self._render, one_by_one=self._one_by_one)
         by_id = {result.check.id: result for result in found} | self._errors
         return tuple(by_id[check.id] for check in self._checks)
 

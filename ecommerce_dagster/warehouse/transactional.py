@@ -1,0 +1,83 @@
+"""Build, check, then publish, in a database that does all of it in one transaction: nothing
+unchecked is ever seen. (DuckDB does not always: see publish.py.)"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.warehouse.checks import Check, CheckResult
+from ecommerce_dagster.warehouse.interface import Fill, Published, Render, Target
+from ecommerce_dagster.warehouse.loaded import LoadError
+from ecommerce_dagster.warehouse.table_facts import TableFacts
+
+
+class Transaction(Protocol):
+    """A transaction that is for one asset. Unless it is committed it leaves nothing behind."""
+
+    @property
+    def target(self) -> Target: ...
+
+    def shape(self) -> tuple[int | None, dict[str, str]]:
+        """How many rows the table has (None for a view), and the types of the columns of either by
+        their names; none when there is no such thing. Raises LoadError for a name that cannot
+        be."""
+        ...
+
+    def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
+        """What checks find in the table as it is here."""
+        ...
+
+    def facts(self) -> TableFacts:
+        """What else is worth knowing of the table. Nothing here fails a build."""
+        ...
+
+    def commit(self) -> None:
+        """Let others see what was done; what follows is another transaction."""
+        ...
+
+    def roll_back(self) -> None:
+        """Leave everything as it was; what follows is another transaction."""
+        ...
+
+
+def publish(
+    transaction: Transaction, asset: Asset, fill: Fill, checks: Sequence[Check], render: Render
+) -> Published:
+    """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
+
+    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
+    """
+    always, rows_before = asset.is_always_published, None
+    # A name that cannot be is told by the fill, with its line.
+    with suppress(LoadError):
+        rows_before, _ = transaction.shape()
+    started = time.perf_counter()
+    loaded = fill(transaction.target)
+    build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
+    if always:
+        transaction.commit()
+    rows, columns = transaction.shape()
+    started = time.perf_counter()
+    results = transaction.results(checks, render)
+    rejected = any(result.rejects for result in results) and not always
+    # The rows of a view may take long.
+    facts = transaction.facts() if rows is not None and not rejected else TableFacts()
+    if rejected:
+        transaction.roll_back()
+    else:
+        transaction.commit()
+    return Published(
+        not rejected,
+        results,
+        loaded,
+        rows,
+        columns,
+        build_seconds,
+        time.perf_counter() - started,
+        rows_before=rows_before,
+        facts=facts,
+    )
