@@ -78,7 +78,8 @@ def _of_other_type(run: AssetRun, rendering: Rendering) -> Rendering:
     project, asset = run.project, run.asset
     kind = asset.type.rpartition(".")[2]
     if kind == "sql":
-        note = f"what stands around the query is not known: {unsupported(project, asset)}"
+        reason = unsupported(project, asset) or f"{project.platform(asset)} tells it in a run"
+        note = f"what stands around the query is not known: {reason}"
         return replace(rendering, statements=_plain(run), notes=(note,))
     if asset.type.endswith(".sensor.query"):
         return replace(rendering, statements=(run.asset.parameter("query"),))

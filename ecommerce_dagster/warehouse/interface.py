@@ -22,9 +22,15 @@ Render = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Filling:
-    """How rows enter a table. `only_window` refuses rows outside of the window; `update_all` makes
-    a merge replace every column instead of those that the file names; `complete` says that the rows
-    are all there are: those of the table whose key is not among them are deleted."""
+    """How rows enter a table.
+
+    The `strategy` is one of `STRATEGIES`; where the `lint` of a warehouse refuses one in files,
+    ingestr and Python assets may still ask for it: raise LoadError. A `full_refresh` makes the
+    table anew, unless the asset keeps a history. `only_window` refuses rows outside of the window;
+    `update_all` makes a merge replace every column instead of those that the file names; `complete`
+    says that the rows are all there are: those of the table whose key is not among them are
+    deleted.
+    """
 
     strategy: str
     window: Interval | None = None
@@ -62,7 +68,12 @@ class Target(Protocol):
     """A database inside a transaction, in which the table of an asset is made.
 
     Its methods raise ScriptError for what people wrote, LoadError for rows that do not fit, and
-    `errors` for what else is wrong with the SQL; `said` puts those into words.
+    `errors` for what else is wrong with the SQL; `said` puts those into words. What comes from
+    outside, like a lost connection, is none of these.
+
+    What fills a table makes it when it is missing, its schema too, and a view of its name gives way
+    to it, as a table does to a view. Its columns have the declared types; a new one is added. What
+    was done is in `Loaded`: the `statements` for people to read, `schema_changes` in words.
     """
 
     @property
@@ -71,25 +82,33 @@ class Target(Protocol):
     def said(self, error: Exception) -> str: ...
 
     def run_script(self, script: str) -> list[str]:
-        """Run the statements of a script and return them."""
+        """Run the statements of a script (a hook, or an asset without a table) and return them.
+        None of them ends the transaction."""
         ...
 
-    def create_view(self, asset: Asset, query: str) -> Loaded: ...
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        """Make the view of one query, or replace it. A query is as somebody wrote it: a comment or
+        a `;` may follow."""
+        ...
 
     def declare_table(self, asset: Asset) -> Loaded:
-        """Bring the table to what the columns of the file declare."""
+        """Bring the table to what the columns of the file declare (the strategy `ddl`)."""
         ...
 
-    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded: ...
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        """Fill the table with what one query, as somebody wrote it, returns."""
+        ...
 
     def fill_from_rows(
         self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
     ) -> Loaded:
-        """Fill the table from a relation that the `reader` can read."""
+        """Fill the table from a relation (SQL that can follow FROM) that the `reader` can read.
+        `scratch.as_declared` gives its rows the declared types."""
         ...
 
     def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A DuckDB to read files and other databases with."""
+        """A DuckDB to read files and other databases with; `scratch.scratch`, if the database is
+        none."""
         ...
 
     def columns(self, table: str) -> dict[str, str]:
@@ -102,8 +121,8 @@ class Target(Protocol):
     ) -> Watermark | None:
         """How far a table is loaded by its column `key`; None when it has no such column.
 
-        Its `endless` values tell nothing, and neither do times after `until`, which are yet to
-        come.
+        Its `endless` values tell nothing (see `untold`), and neither do times after `until`, which
+        are yet to come (see `not_after`).
         """
         ...
 
@@ -121,7 +140,8 @@ class Cancellable(Protocol):
 
 
 def nothing(target: Target) -> Loaded:
-    """The fill of a table that somebody else makes."""
+    """The fill of a table that somebody else makes: it is only checked, nobody is waited for, and
+    nothing need be writable."""
     return Loaded()
 
 
@@ -150,8 +170,9 @@ class Published:
 class Warehouse(Protocol):
     """A database that holds tables of assets.
 
-    Its methods raise AssetError for what an asset does wrong, TimeLimitError when the `timeout` (in
-    seconds) is over.
+    Its methods raise AssetError for what an asset does wrong and OutsideError for what is worth
+    another try, both with the place in its file, TimeLimitError when the `timeout` (in seconds) is
+    over: `time_limit` interrupts the work then, and a fill that is `Cancellable` as well.
     """
 
     def publish(
@@ -162,20 +183,24 @@ class Warehouse(Protocol):
         render: Render,
         timeout: float | None = None,
     ) -> Published:
-        """Run `fill`, then `checks` on what it made; commit unless a blocking check fails."""
+        """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
+
+        `transactional.publish` does it in a database that does all of it in one transaction.
+        `render` fills in the templates of custom checks.
+        """
         ...
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
     ) -> tuple[CheckResult, ...]:
-        """Run checks on the table as it stands."""
+        """Run checks on the table as it stands (`without_table` when there is none)."""
         ...
 
     def moments(self, table: str, column: str, unit: str) -> list[float]:
         """The minutes, hours or days (`unit`; in seconds since 1970) in which a table has rows, by
-        a column of time."""
+        a column of time: the partitions that a run without dates has filled."""
         ...
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """The columns of those of the named tables and views that exist."""
+        """The columns of those of the named tables and views that exist, for the lineage."""
         ...
