@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from ecommerce_dagster.warehouse.time_limit import time_limit
 from ecommerce_dagster.warehouse.turns import Turns, at_any_time
 
 QUERY = "_query"
+_PICTURE = re.compile(r"\n+LINE \d+: [^\n]*\n *\^")
 _MICROSECONDS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 _TIMES = {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
@@ -63,7 +65,10 @@ class DuckDBTarget:
     errors = (duckdb.Error,)
 
     def said(self, error: Exception) -> str:
-        return str(error).strip()
+        """What does not bind is what somebody wrote into a statement of ours. About anything else,
+        a value for one, DuckDB's picture shows a line that nobody wrote."""
+        is_written = isinstance(error, duckdb.BinderException | duckdb.ParserException)
+        return (str(error) if is_written else _PICTURE.sub("", str(error))).strip()
 
     def run_script(self, text: str) -> list[str]:
         with nothing_lost(self.connection):

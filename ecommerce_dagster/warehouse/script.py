@@ -13,6 +13,8 @@ import duckdb
 from ecommerce_dagster.warehouse.identifiers import quoted
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+# DuckDB names all functions that a call might mean, dozens for a +.
+_CANDIDATES = re.compile(r"((?:\n\t[^\n]*){4})(?:\n\t[^\n]*)+")
 _COMMENT = r"--[^\n]*\n|/\*.*?\*/"
 _ROLLBACK = re.compile(rf"(\s|{_COMMENT})*(ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
 
@@ -109,6 +111,6 @@ def _require_one_query(found: list[duckdb.Statement]) -> None:
 
 
 def _located(error: duckdb.Error, skipped: int) -> ScriptError:
-    message = str(error)
+    message = _CANDIDATES.sub(r"\1\n\t...", str(error))
     found = _LINE.search(message)
     return ScriptError(message, int(found.group(1)) + skipped if found else None)

@@ -152,11 +152,6 @@ class TestNames:
         assert list(w.types()) == ["order", 'it"s', "o'clock", "größe"]
         assert w.rows() == [(1, 2, 2, 1)]
 
-    def test_a_schema_called_like_the_file_is_refused_with_a_reason(self, w: Warehouse) -> None:
-        for header in (TABLE, VIEW):
-            with pytest.raises(AssetError, match="the schema shop has the name of the database"):
-                w.run(f"name: shop.orders\n{header}", "SELECT 1 AS n")
-
     def test_a_table_elsewhere_does_not_count(self, w: Warehouse) -> None:
         w.sql("CREATE SCHEMA raw")
         w.sql("CREATE TABLE raw.t AS SELECT 1")
@@ -220,6 +215,21 @@ class TestErrorsNameTheLine:
         w.run(header, "SELECT 1 AS id,\n2 AS v")
         with pytest.raises(AssetError, match=r"^assets/mart/t.sql:10: .*nope"):
             w.run(header, "SELECT 1 AS id,\n2 AS v")
+
+    def test_and_show_no_line_that_nobody_wrote(self, w: Warehouse) -> None:
+        """A value that cannot be cast is met while the table is filled."""
+        with pytest.raises(AssetError) as error:
+            w.run(TABLE, "SELECT CAST(s AS INTEGER) AS n FROM (VALUES ('x')) AS t(s)")
+        assert str(error.value).startswith("assets/mart/t.sql:10: Conversion Error: ")
+        assert str(error.value).endswith("when casting from source column s")
+
+    def test_and_a_few_of_the_functions_that_were_meant(self, w: Warehouse) -> None:
+        with pytest.raises(AssetError) as error:
+            w.run(TABLE, "SELECT 'x'::VARCHAR + 1 AS n")
+        told = [line.strip() for line in str(error.value).splitlines()]
+        named = told[told.index("Candidate functions:") + 1 : told.index("")]
+        assert (len(named), named[0], named[-1]) == (4, "+(TINYINT) -> TINYINT", "...")
+        assert "LINE 2: SELECT 'x'::VARCHAR + 1 AS n" in told
 
     def test_of_a_hook(self, w: Warehouse) -> None:
         for side in ("pre", "post"):
