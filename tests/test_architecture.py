@@ -77,6 +77,19 @@ def test_every_file_that_a_page_names_is_there() -> None:
     ] == ["assets/"]
 
 
+def test_every_name_of_the_code_that_a_page_says_is_in_it() -> None:
+    named = {
+        name
+        for page in (ARCHITECTURE, ROOT / "docs" / "extending.md")
+        for name in re.findall(r"`(\w+)`", page.read_text())
+        if re.search(r"[A-Z]|._", name)
+    }
+    files = [*(ROOT / "ecommerce_dagster").rglob("*.py"), *(ROOT / "tests").rglob("test_*.py")]
+    words = {word for file in files for word in re.findall(r"\w+", file.read_text())}
+    assert len(named) > 20
+    assert sorted(named - words) == []
+
+
 def test_every_platform_of_the_files_has_its_warehouse() -> None:
     assert WAREHOUSES.keys() == PLATFORMS.keys()
     assert {name for kind in ASSET_TYPES.values() for name in kind.platforms} == PLATFORMS.keys()
