@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.asset_files import (
     possible_names,
     read_asset,
 )
-from ecommerce_dagster.bruin.connections import (
+from ecommerce_dagster.bruin.config_file import (
     CONFIG_CONTENT,
     Connections,
     default_connection_name,

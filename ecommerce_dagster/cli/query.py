@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ecommerce_dagster.bruin.connections import default_connection_name
+from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates import RunContext
 from ecommerce_dagster.cli.selection import asset_called

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 
-from ecommerce_dagster.bruin.connections import UnusableConnection, default_connection_name
+from ecommerce_dagster.bruin.config_file import default_connection_name
+from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import print_table

@@ -16,12 +16,12 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
+from ecommerce_dagster.bruin.config_file import read_connections
 from ecommerce_dagster.bruin.connections import (
     Connection,
     DuckDBConnection,
     PostgresConnection,
     UnusableConnection,
-    read_connections,
 )
 from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.platforms import PLATFORMS

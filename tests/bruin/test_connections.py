@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bruin.helpers import Files
-from ecommerce_dagster.bruin.connections import (
-    Connection,
-    Connections,
-    UnusableConnection,
-    default_connection_name,
-)
+from ecommerce_dagster.bruin.config_file import Connections, default_connection_name
+from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
 
 SECRET = "hunter2"
 

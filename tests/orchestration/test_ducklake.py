@@ -13,7 +13,7 @@ import pytest
 import yaml
 from warehouse.lakes import lake_in
 
-from ecommerce_dagster.bruin.connections import read_connections
+from ecommerce_dagster.bruin.config_file import read_connections
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
