@@ -21,7 +21,6 @@ from ecommerce_dagster.postgres_warehouse import (
     query,
 )
 from ecommerce_dagster.postgres_warehouse.session import opened
-from ecommerce_dagster.warehouse.binding import Proof
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.interface import Warehouse
 from ecommerce_dagster.warehouse.place import open_to_read
@@ -29,8 +28,9 @@ from ecommerce_dagster.warehouse.query import Answer, answer_of
 from ecommerce_dagster.warehouse.strategies import lint_materialization
 
 if TYPE_CHECKING:
-    # It needs Dagster, which those who only read the files do without.
+    # Those who only read the files do without Dagster, and a run without the proof.
     from ecommerce_dagster.orchestration.asset_run import AssetRun
+    from ecommerce_dagster.warehouse.binding import Proof
 
 Tell = Callable[[str], None]
 
@@ -75,7 +75,6 @@ def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Tel
 def _prove_postgres(
     project: Project, ask: Ask, variables: Mapping[str, str], log: ProblemLog
 ) -> Proof:
-    # It needs a parser, which a run does without.
     from ecommerce_dagster.postgres_warehouse.binding import PostgresBinding
 
     return PostgresBinding(project, ask, variables, log)

@@ -53,10 +53,10 @@ def bind_project(
     columns and dependencies that does not agree with it.
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
-    the source of an asset has; None when it cannot be asked. `proofs` are those of
-    the other platforms, by their names. `variables` are what `${VAR}` in
-    .bruin.yml refers to. `then` gets the warehouse with all its tables. Returns the columns of each
-    query, by the name of the asset, as far as they are known.
+    the source of an asset has; None when it cannot be asked. `proofs` are those of the other
+    platforms, by their names. `variables` are what `${VAR}` in .bruin.yml refers to. `then` gets
+    the warehouse with all its tables. Returns the columns of each query, by the name of the asset,
+    as far as they are known.
     """
     binder = _Binder(project, log, source_columns, proofs, variables)
     binder.run(then)
