@@ -14,7 +14,8 @@ from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, in_time
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
+from ecommerce_dagster.orchestration.builders import in_time
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
     is_partitioned,

@@ -25,7 +25,8 @@ from ecommerce_dagster.bruin.templates import RenderError
 from ecommerce_dagster.ingestion.parameters import incremental_key_of, source_table_of, strategy_of
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_run import AssetRun
-from ecommerce_dagster.orchestration.asset_types import sql_build, unsupported
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.builders import sql_build
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.postgres_warehouse import preview
 from ecommerce_dagster.warehouse.binding import bind_project

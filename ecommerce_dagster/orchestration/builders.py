@@ -1,0 +1,160 @@
+"""How a run makes and checks the table of an asset: a function for each kind of assets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.neighbours import reached
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.ingestion.python_asset import PythonLoad, environment_of, run_python
+from ecommerce_dagster.ingestion.seed import Seed
+from ecommerce_dagster.ingestion.sensor import (
+    Mode,
+    duckdb_says_yes,
+    postgres_has_table,
+    postgres_says_yes,
+    wait,
+)
+from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.readers import reading
+from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
+from ecommerce_dagster.warehouse.loaded import Loaded
+from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouse.time_limit import TimeLimitError
+
+if TYPE_CHECKING:
+    # It needs Dagster, which those who only read the files do without.
+    from ecommerce_dagster.orchestration.asset_run import AssetRun
+
+Build = Callable[["AssetRun", Sequence[Check]], Published]
+
+
+@contextmanager
+def in_time(run: AssetRun) -> Iterator[None]:
+    """An asset whose time is over fails with a message of its own."""
+    try:
+        yield
+    except TimeLimitError:
+        asset = run.asset
+        message = f'asset "{asset.name}" timed out after {asset.timeout}'
+        raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
+
+
+def _publish(run: AssetRun, fill: Fill, checks: Sequence[Check]) -> Published:
+    """Fill and check within the asset's time."""
+    with in_time(run):
+        return run.warehouse.publish(run.asset, fill, checks, run.render, run.timeout)
+
+
+def build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """For assets that somebody else makes, or that are nothing but a name: check them."""
+    if not checks:
+        return Published(True, (), Loaded(), None, {}, 0.0, 0.0)
+    return _publish(run, nothing, checks)
+
+
+def sql_build(run: AssetRun) -> SqlBuild:
+    """How a SQL asset is built in a run."""
+    rebuild = run.full_refresh or run.rebuilds
+    return SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
+
+
+def build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
+    return _publish(run, sql_build(run), checks)
+
+
+def build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
+    return _publish(run, Seed(run.asset, run.project.root), checks)
+
+
+def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
+    return _publish(run, reading(run), checks)
+
+
+def build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """The file runs while nobody holds the warehouse; only its rows are loaded under the lock."""
+    asset, project = run.asset, run.project
+    connections = project.connections.by_name
+    environment = environment_of(
+        asset,
+        run.template_context,
+        schemas=project.pipeline.variables,
+        connection=project.connection_name(asset),
+        connection_types={name: found.platform for name, found in connections.items()},
+        secrets=_secrets(project, asset),
+    )
+    began = time.perf_counter()
+    with _told_by_dagster(run) as (variables, summary):
+        folder = run_python(
+            asset,
+            project.root,
+            environment | variables,
+            on_output=run.context.log.info,
+            timeout=run.timeout,
+        )
+        told = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
+    source_seconds = time.perf_counter() - began
+    if folder is None:
+        return replace(build_nothing(run, checks), summary=told)
+    try:
+        built = _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
+        loaded = replace(built.loaded, source_seconds=source_seconds)
+        return replace(built, loaded=loaded, summary=told)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
+    """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
+    which state the assets above it are, and the name of one for its summary."""
+    assets = run.project.assets
+    above = set(reached([run.declared.name], run.project.neighbours.above)) - {run.declared.name}
+    states = last_known(run.context.instance, [a for a in assets if a.name in above])
+    with TemporaryDirectory(prefix="python-asset-") as name:
+        upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
+        upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")
+        yield {"ECOMMERCE_UPSTREAM": str(upstream), "ECOMMERCE_SUMMARY": str(summary)}, summary
+
+
+def _secrets(project: Project, asset: Asset) -> dict[str, str]:
+    """The connections that a Python asset asks for, by the variable it finds them in: as JSON, of a
+    `generic` one its value alone."""
+    found: dict[str, str] = {}
+    for secret in asset.secrets:
+        connection = project.connections.get(secret.key)
+        settings = connection.expanded(variables_for(connection.path))
+        plain = connection.platform == "generic" and settings.get("value") is not None
+        found[secret.inject_as or secret.key] = (
+            str(settings["value"]) if plain else json.dumps(settings, default=str)
+        )
+    return found
+
+
+def build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
+    """Wait without holding the warehouse: each question opens it and lets it go again."""
+    asset, query = run.asset, run.render(run.asset.parameter("query"))
+    mode: Mode = run.sensor_mode
+    database = run.resource(run.project.connection_name(asset))
+
+    def ask() -> bool:
+        if asset.type == "pg.sensor.table":
+            return postgres_has_table(database.settings(), asset.parameter("table"))
+        if asset.type == "pg.sensor.query":
+            return postgres_says_yes(database.settings(), asset, query)
+        with database.get_connection() as connection:
+            return duckdb_says_yes(connection, asset, query)
+
+    wait(asset, ask, mode, run.context.log.info)
+    return build_nothing(run, checks)
