@@ -156,11 +156,22 @@ def _shape(
     kind = kind_of(connection, asset.name)
     if kind is None:
         return None, {}
-    columns = described(connection, relation(asset.name))
     if kind == "view":
-        return None, columns
+        return None, _of_view(connection, asset.name)
+    columns = described(connection, relation(asset.name))
     row = connection.execute(f"SELECT count(*) FROM {relation(asset.name)}").fetchone()
     return (int(row[0]) if row else None), columns
+
+
+def _of_view(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    """Its columns; none when it no longer binds: what it reads has changed since it was made, which
+    is no reason not to make it again."""
+    try:
+        return described(connection, relation(name))
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error:
+        return {}
 
 
 def _with_changes(loaded: Loaded, before: dict[str, str], after: dict[str, str]) -> Loaded:

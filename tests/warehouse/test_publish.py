@@ -106,6 +106,17 @@ class TestPublished:
         built = w.run(TABLE, "SELECT 1 AS n")
         assert (built.published, built.results) == (True, ())
 
+    @in_both
+    @pytest.mark.parametrize("how", [VIEW, TABLE])
+    def test_a_view_that_no_longer_binds_is_made_again(self, w: Warehouse, how: str) -> None:
+        """A column that it reads has another name since: its own file says so too."""
+        w.sql("CREATE SCHEMA raw")
+        w.sql("CREATE TABLE raw.t AS SELECT 1 AS a")
+        w.run(VIEW, "SELECT a FROM raw.t")
+        w.sql("CREATE OR REPLACE TABLE raw.t AS SELECT 2 AS b")
+        assert w.run(how, "SELECT b FROM raw.t").published
+        assert w.rows() == [(2,)]
+
     def test_results_come_in_the_order_of_the_file(self, w: Warehouse) -> None:
         header = f"""{TABLE}
 columns:
