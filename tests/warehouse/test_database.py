@@ -252,7 +252,7 @@ class TestWhatIsInTheWay:
     def test_a_file_where_a_folder_should_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         path = tmp_path / "file" / "shop.duckdb"
-        assert refused(str(path)) == f"{path} cannot be created: File exists"
+        assert refused(str(path)) == f"{path} cannot be created: {path.parent} is a file"
 
     @pytest.mark.skipif(as_root, reason="root may write everywhere")
     def test_a_folder_that_may_not_be_written(self, tmp_path: Path) -> None:
