@@ -1,5 +1,6 @@
 """The `generate-data` command."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -133,6 +134,9 @@ def _moments(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, 
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
+    # Of a connection that was interrupted psycopg logs that it cannot roll back any more. Without
+    # a handler Python would print that.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         yield
     except InvalidDsnError as error:

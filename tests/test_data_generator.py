@@ -547,6 +547,24 @@ def test_a_role_that_may_only_write_rows_can_load(dsn: str) -> None:
 # --- All or nothing ---
 
 
+def test_what_psycopg_logs_of_an_interrupted_connection_is_not_printed() -> None:
+    code = """
+import logging
+from data_generator import cli
+
+def generate(*arguments):
+    logging.getLogger("psycopg").warning("error ignored in rollback")
+    raise KeyboardInterrupt
+
+cli._generate = generate
+cli.main(["--dsn", "postgresql://localhost/shop", "--starting-at", "2025-03-01"])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted: nothing was changed.\n")
+
+
 @pytest.mark.parametrize("table", ["public.order_items", "public.orders"])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_load_leaves_the_database_as_it_was(

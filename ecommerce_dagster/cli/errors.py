@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ _OF_THE_MACHINE = {
 @contextmanager
 def user_errors() -> Iterator[None]:
     """Print what the user can act on, and leave with an exit code."""
+    # Of a connection that was interrupted psycopg logs that it cannot roll back any more. Without
+    # a handler Python would print that.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         yield
     except (click.ClickException, SystemExit):
