@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +17,20 @@ from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
+TESTS = Path(__file__).parent
+# The groups and their places in the table of the page.
+PAGE = (TESTS.parent / "docs" / "testing.md").read_text()
+GROUPS = re.findall(r"^\| `([\w.]+)/?` \|", PAGE, re.MULTILINE)
+RANKS = {group: rank for rank, group in enumerate(GROUPS)}
+
 # A shell that starts the tests in the background has SIGINT ignored, and so would every command
 # that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is quick, and what other groups rest on, comes first."""
+    items.sort(key=lambda item: RANKS.get(item.path.relative_to(TESTS).parts[0], len(RANKS)))
 
 
 @pytest.fixture(scope="session")

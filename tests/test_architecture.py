@@ -132,3 +132,11 @@ def test_the_package_offers_its_public_names() -> None:
         AttributeError, match="module 'ecommerce_dagster' has no attribute 'nothing'"
     ):
         _ = ecommerce_dagster.nothing  # type: ignore[attr-defined]
+
+
+def test_the_page_on_testing_lists_all_groups_of_tests() -> None:
+    here = Path(__file__).parent
+    groups = [path.parent for path in here.glob("*/__init__.py")] + [*here.glob("test_*.py")]
+    page = (ROOT / "docs" / "testing.md").read_text()
+    listed = re.findall(r"^\| `([\w.]+)/?` \|", page, re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in groups)
