@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ecommerce_dagster"
-SKIPPED = shutil.ignore_patterns(".*", "__pycache__", "docs", "*.egg-info")
+SKIPPED = shutil.ignore_patterns(".*", "__pycache__", "images", "*.egg-info")
 
 
 class Mutation(NamedTuple):
@@ -218,9 +218,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a rejected build is published in PostgreSQL",
-        "postgres_warehouse/warehouse.py",
-        "    if rejected:\n        catalog.session.rollback()",
-        "    if rejected and False:\n        catalog.session.rollback()",
+        "warehouse/transactional.py",
+        "    if rejected:\n        transaction.roll_back()",
+        "    if rejected and False:\n        transaction.roll_back()",
         "postgres_warehouse/test_publish.py",
     ),
     Mutation(
