@@ -192,6 +192,11 @@ class Asset(Node):
     separable = True
     internal = Node.internal | {"body", "body_line", "body_path"}
     key_rules = {"tier": "valid-asset-tier"}
+    parts = {
+        **dict.fromkeys(Materialization.keys(), "'materialization'"),
+        **dict.fromkeys(Hooks.keys(), "'hooks'"),
+        **dict.fromkeys(("checks", "primary_key", "update_on_merge"), "one of the 'columns'"),
+    }
 
     name: Text = ""
     type: Text = ""

@@ -54,6 +54,8 @@ class Node(BaseModel):
     internal: ClassVar[frozenset[str]] = frozenset({"path", "line"})
     # The rules that wrong values break, for keys that have one of their own.
     key_rules: ClassVar[Mapping[str, str]] = {}
+    # Keys of a part of it, and of which: people write them one level too high.
+    parts: ClassVar[Mapping[str, str]] = {}
     # Whether values may be secrets, which no message shows.
     secret: ClassVar[bool] = False
 
@@ -127,7 +129,9 @@ class Node(BaseModel):
                 message = f"unknown {name} in {cls.label}; did you mean '{match}'?"
                 log.error(*data.key_at[key], rule, message)
             else:
-                message = f"unknown {name} in {cls.label} is ignored; known: {listed(known)}"
+                part = cls.parts.get(key)
+                right = f"it belongs in {part}" if part else f"known: {listed(known)}"
+                message = f"unknown {name} in {cls.label} is ignored; {right}"
                 log.warning(*data.key_at[key], rule, message)
 
     @classmethod

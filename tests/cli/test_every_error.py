@@ -413,6 +413,10 @@ RULES: dict[str, list[Broken]] = {
     "unknown-asset-fields": [
         Broken(sql("dependss: [] <<<\n"),
             "unknown key 'dependss' in an asset; did you mean 'depends'?"),
+        warned(sql("strategy: merge <<<\n"),
+            "unknown key 'strategy' in an asset is ignored; it belongs in 'materialization'"),
+        warned(sql("primary_key: n <<<\n"),
+            "unknown key 'primary_key' in an asset is ignored; it belongs in one of the 'columns'"),
         warned(sql("colour: red <<<\n"),
             "unknown key 'colour' in an asset is ignored; known: columns, connection, connections, custom_checks, depends, description, domains, enabled, extends, full_refresh_restricted, hooks, interval_modifiers, materialization, meta, metadata, name, owner, parameters, refresh_restricted, rerun_cooldown, retries, run, secrets, start_date, tags, tier, timeout, type, unit_tests, uri"),
     ],
