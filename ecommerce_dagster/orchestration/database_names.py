@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 
+from ecommerce_dagster.bruin.config_file import Connections
 from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -12,16 +15,34 @@ from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import database_name, is_file
 
-# Types that make a table whatever their materialization says.
+# Types that make a table as their materialization says, and those that always make one.
+_QUERIED = {"duckdb.sql", "python"}
 _LOADED = {"duckdb.seed", "ingestr"}
 # What may attach another database: the statement, or a template with who knows what in it.
 _MAY_ATTACH = re.compile(r"\battach\b|\{[{%]", re.IGNORECASE)
 
 
-def lint_database(project: Project, asset: Asset, log: ProblemLog) -> None:
-    """Report a database, or a schema, in the name of the asset that cannot be."""
-    file = _database_of(project, asset)
-    if file is None:
+def database_names(connections: Connections) -> dict[str, str]:
+    """What DuckDB calls the file of each connection that is one."""
+    variables = variables_for(connections.path)
+    names: dict[str, str] = {}
+    for connection in connections.by_name.values():
+        if connection.platform == "duckdb" and not connection.is_lakehouse:
+            # One that says no path is reported as that.
+            with suppress(UnusableConnection):
+                path = connection.duckdb(variables).path
+                names |= {connection.name: database_name(path)} if is_file(path) else {}
+    return names
+
+
+def lint_database(
+    project: Project, asset: Asset, names: Mapping[str, str], log: ProblemLog
+) -> None:
+    """Report a database, or a schema, in the name of the asset that cannot be; `names` are those of
+    the databases by connection."""
+    file = names.get(project.connection_name(asset))
+    makes_table = asset.type in _QUERIED and asset.materialization.type != "none"
+    if file is None or not (makes_table or asset.type in _LOADED):
         return
     name = prefixed_name(asset.name, project.connections.schema_prefix)
     other, schema, _ = ["", "", *name.split(".")][-3:]
@@ -38,22 +59,6 @@ def lint_database(project: Project, asset: Asset, log: ProblemLog) -> None:
         )
     if complaint:
         log.error(*asset.at("name"), "valid-database", complaint)
-
-
-def _database_of(project: Project, asset: Asset) -> str | None:
-    """What DuckDB calls the file in which the asset makes a table; None when it makes none, or
-    elsewhere."""
-    makes_table = asset.type in {"duckdb.sql", "python"} and asset.materialization.type != "none"
-    connection = project.connections.by_name.get(project.connection_name(asset))
-    if connection is None or not (makes_table or asset.type in _LOADED):
-        return None
-    if connection.platform != "duckdb" or connection.is_lakehouse:
-        return None
-    try:
-        path = connection.duckdb(variables_for(connection.path)).path
-    except UnusableConnection:
-        return None
-    return database_name(path) if is_file(path) else None
 
 
 def _attaches(asset: Asset) -> bool:

@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
-from ecommerce_dagster.orchestration.database_names import lint_database
+from ecommerce_dagster.orchestration.database_names import database_names, lint_database
 from ecommerce_dagster.orchestration.executor_choice import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts
@@ -33,6 +33,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     _lint_preview(project.pipeline, log)
     lint_executor(project, log)
     lint_keys(tuple(project.by_name.values()), log)
+    databases = database_names(project.connections)
     for asset in project.assets:
         reason = unsupported(project, asset)
         if reason is not None:
@@ -48,7 +49,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         if asset.type in ASSET_TYPES:
             ASSET_TYPES[asset.type].lint(asset, project.root, log)
         _lint_connections(project, asset, log)
-        lint_database(project, asset, log)
+        lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
 
 
