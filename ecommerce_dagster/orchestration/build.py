@@ -82,11 +82,15 @@ def build_defs(
 @contextmanager
 def _nothing_is_garbage() -> Iterator[None]:
     """Without Python's search for garbage: all that is made here stays, and to look through it
-    again and again takes a third of the time (3.1 s instead of 2.1 s for a thousand files)."""
+    again and again takes a third of the time (1.4 s instead of 2.1 s for a thousand files)."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
+        if not gc.get_freeze_count():
+            # Both together make everything old, and what is old is searched last: 0.5 s of those.
+            gc.freeze()
+            gc.unfreeze()
     finally:
         if was_enabled:
             gc.enable()
