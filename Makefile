@@ -79,7 +79,7 @@ mart-list: install ## List the marts and their sizes.
 	@ecommerce query "SELECT table_name AS mart, estimated_size AS rows, column_count AS columns FROM duckdb_tables() WHERE schema_name = 'mart' ORDER BY mart"
 
 .PHONY: docker-up
-docker-up: ## Start the source database in Docker (POSTGRES_PASSWORD in .env).
+docker-up: ## Start the source database in Docker (passwords in .env: docs/deployment.md).
 	docker compose up --detach --wait postgres
 
 .PHONY: docker-down

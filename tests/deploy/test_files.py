@@ -15,7 +15,7 @@ from orchestration.helpers import ROOT, script
 
 from deploy.compose import NotSet, services
 
-SECRETS = {"POSTGRES_PASSWORD": "one"}
+SECRETS = {"POSTGRES_PASSWORD": "one", "DAGSTER_POSTGRES_PASSWORD": "two"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 HELM = yaml.safe_load((ROOT / "deploy" / "helm-values.yaml").read_text())
 OWN = ("code", "webserver", "daemon", "worker")
@@ -35,14 +35,24 @@ def test_the_compose_file_fits_the_schema_of_the_compose_specification() -> None
     assert checked.returncode == 0, checked.stdout
 
 
-def test_nothing_starts_without_a_password_and_one_is_enough() -> None:
-    with pytest.raises(NotSet, match="set POSTGRES_PASSWORD in .env"):
-        services({})
+@pytest.mark.parametrize("missing", SECRETS)
+def test_nothing_starts_without_a_password(missing: str) -> None:
+    others = {name: value for name, value in SECRETS.items() if name != missing}
+    with pytest.raises(NotSet, match=f"set {missing} in .env"):
+        services(others)
+
+
+def test_no_database_and_no_store_has_the_password_of_the_source() -> None:
     found = services(SECRETS)
-    assert found["code"].environment["DAGSTER_POSTGRES_PASSWORD"] == "one"
-    other = services({**SECRETS, "DAGSTER_POSTGRES_PASSWORD": "two"})
-    assert other["dagster-postgres"].environment["POSTGRES_PASSWORD"] == "two"
-    assert other["worker"].environment["LAKE_POSTGRES_PASSWORD"] == "two"
+    holders = {
+        (name, variable)
+        for name, service in found.items()
+        for variable, value in service.environment.items()
+        if value == SECRETS["POSTGRES_PASSWORD"]
+    }
+    assert holders == {(name, "POSTGRES_PASSWORD") for name in ("postgres", *OWN)}
+    assert found["dagster-postgres"].environment["POSTGRES_PASSWORD"] == "two"
+    assert found["worker"].environment["LAKE_POSTGRES_PASSWORD"] == "two"
 
 
 def test_ports_are_those_of_this_machine_alone() -> None:
