@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -28,25 +29,47 @@ def sign_of_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the run's file until the end of the block."""
     path = _file_of(instance, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        # Shared: a run may have several warehouses, or several processes.
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with ExitStack() as held:
+        with _alone(path.parent):
+            file = held.enter_context(path.open("w"))
+            # Shared: a run may have several warehouses, or several processes.
+            fcntl.flock(file, fcntl.LOCK_SH)
         try:
             yield
         finally:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
+            with _alone(path.parent):
+                _remove_if_free(path, file)
+                held.close()
 
 
-def is_dead(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the run left its file behind. A run that never had one is not known to be dead."""
-    try:
-        with _file_of(instance, run_id).open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):
+def remove_if_dead(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Remove the file that a run left behind; whether there was one. A run that never had a file is
+    not known to be dead."""
+    path = _file_of(instance, run_id)
+    if not path.exists():
         return False
+    with _alone(path.parent), suppress(FileNotFoundError), path.open() as file:
+        return _remove_if_free(path, file)
+    return False
+
+
+def _remove_if_free(path: Path, file: IO[str]) -> bool:
+    """Remove a run's file unless another process holds it; whether it is removed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    path.unlink(missing_ok=True)
     return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep all others from opening, locking or removing the files of runs, which are several steps:
+    a file would else be found unlocked between two of them, or be locked after its removal."""
+    with folder.with_suffix(".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
 
 
 def _file_of(instance: dg.DagsterInstance, run_id: str) -> Path:
@@ -61,9 +84,8 @@ class LocalRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        if not is_dead(self._instance, run.run_id):
+        if not remove_if_dead(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        _file_of(self._instance, run.run_id).unlink(missing_ok=True)
         return CheckRunHealthResult(WorkerStatus.FAILED, "the process of the run is gone")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from unittest import mock
 
 import dagster as dg
@@ -195,6 +198,53 @@ class TestWhetherARunIsAlive:
             health = launcher.check_run_worker_health(self.run(instance))
             assert health.status == WorkerStatus.RUNNING
         assert not file.exists()
+
+    def test_a_run_that_starts_or_ends_while_it_is_asked_about_is_alive(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        """Two processes of one run come and go a thousand times; a monitor asks all the while."""
+        launcher = LocalRunLauncher()
+        launcher.register_instance(instance)
+        file, run = Path(instance.root_directory, "running", "r"), self.run(instance)
+        found_dead, without_file, has_ended = list[str | None](), list[int](), Event()
+
+        def monitor() -> None:
+            while not has_ended.is_set():
+                health = launcher.check_run_worker_health(run)
+                if health.status != WorkerStatus.RUNNING:
+                    found_dead.append(health.msg)
+
+        def process() -> None:
+            for number in range(1000):
+                with sign_of_life(instance, "r"):
+                    if not file.exists():
+                        without_file.append(number)
+
+        with ThreadPoolExecutor(3) as threads:
+            asked = threads.submit(monitor)
+            for ended in [threads.submit(process), threads.submit(process)]:
+                ended.result()
+            has_ended.set()
+            asked.result()
+        assert (found_dead, without_file, file.exists()) == ([], [], False)
+
+    def test_a_run_whose_process_was_killed_is_dead_once(
+        self, instance: dg.DagsterInstance
+    ) -> None:
+        launcher = LocalRunLauncher()
+        launcher.register_instance(instance)
+        holder = (
+            "import os, sys, types\n"
+            "from ecommerce_dagster.orchestration.run_launcher import sign_of_life\n"
+            "with sign_of_life(types.SimpleNamespace(root_directory=sys.argv[1]), 'r'):\n"
+            "    os.kill(os.getpid(), 9)\n"
+        )
+        folder = instance.root_directory
+        killed = subprocess.run([sys.executable, "-c", holder, folder], check=False)
+        assert killed.returncode == -9
+        health = [launcher.check_run_worker_health(self.run(instance)) for _ in range(2)]
+        assert [each.status for each in health] == [WorkerStatus.FAILED, WorkerStatus.RUNNING]
+        assert health[0].msg == "the process of the run is gone"
 
     def test_a_run_of_a_server_that_does_not_answer_counts_as_alive(
         self, instance: dg.DagsterInstance
