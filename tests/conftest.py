@@ -11,11 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import psycopg
 import pytest
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
+from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.ducklake import open_lake
 
 TESTS = Path(__file__).parent
 # The groups and their places in the table of the page.
@@ -46,6 +50,31 @@ def reachable_tmp() -> Iterator[Path]:
 def server(reachable_tmp: Path) -> Iterator[PostgresServer]:
     with EmbeddedPostgres(reachable_tmp / "server") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def database(server: PostgresServer) -> PostgresServer:
+    """A database for tests that empty it. To make one for each would cost more than all of them."""
+    place = replace(server, database="warehouse")
+    with psycopg.connect(server.dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {place.database}".encode())
+    return place
+
+
+@pytest.fixture(scope="session")
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One DuckDB for all tests: to start one takes longer than most of them."""
+    with open_warehouse(":memory:") as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One DuckLake for all tests."""
+    folder = tmp_path_factory.mktemp("lake")
+    catalog = CatalogFile("duckdb", str(folder / "lake.db"))
+    with open_lake(Lakehouse(catalog, str(folder / "data"))) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def source(w: Warehouse) -> None:
 
 
 def test_values_arrive_whatever_the_source_prefers(w: Warehouse) -> None:
-    w.sql("ALTER DATABASE postgres_warehouse SET TimeZone TO 'Asia/Tokyo'")
+    w.sql(f"ALTER DATABASE {w.server.database} SET TimeZone TO 'Asia/Tokyo'")
     load(w, "incremental_strategy: replace", made="varchar")
     assert w.rows("raw.t") == [
         (1, "2025-01-01 10:00:00+00", Decimal("1.50")),
