@@ -67,9 +67,11 @@ class AssetOutcome:
         return [check for check in self.checks.values() if check.status != "skipped"]
 
 
-def succeeded(outcomes: Sequence[AssetOutcome]) -> bool:
-    """Whether everything that should run did, and every check, blocking or not, passed."""
-    return not any(outcome.status in {"failed", "upstream_failed"} for outcome in outcomes)
+def succeeded(outcomes: Sequence[AssetOutcome], problems: Sequence[str]) -> bool:
+    """Whether everything that should run did, every check, blocking or not, passed, and there were
+    no problems after them."""
+    failed = any(outcome.status in {"failed", "upstream_failed"} for outcome in outcomes)
+    return not failed and not problems
 
 
 def unanswered(outcomes: Sequence[AssetOutcome]) -> bool:
@@ -77,12 +79,15 @@ def unanswered(outcomes: Sequence[AssetOutcome]) -> bool:
     return any(check.status == "error" for one in outcomes for check in one.checks.values())
 
 
-def as_json(pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome]) -> dict[str, Any]:
+def as_json(
+    pipeline: str, interval: Interval, outcomes: Sequence[AssetOutcome], problems: Sequence[str]
+) -> dict[str, Any]:
     """The outcome for programs."""
     return {
         "pipeline": pipeline,
         "interval": {"start": interval.start.isoformat(), "end": interval.last.isoformat()},
-        "success": succeeded(outcomes),
+        "success": succeeded(outcomes, problems),
+        "problems": list(problems),
         "assets": {
             outcome.name: {
                 "status": outcome.status,

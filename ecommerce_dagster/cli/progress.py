@@ -79,8 +79,9 @@ class Reporter:
         self._line(outcome)
         self._bar.advance(self._task)
 
-    def finish(self, outcomes: Sequence[AssetOutcome]) -> None:
-        """The assets that did not run, why others failed, and the totals."""
+    def finish(self, outcomes: Sequence[AssetOutcome], problems: Sequence[str]) -> None:
+        """The assets that did not run, why others failed, what went wrong after them, and the
+        totals."""
         for outcome in outcomes:
             if outcome.status == "upstream_failed":
                 self._line(outcome)
@@ -88,6 +89,9 @@ class Reporter:
             if outcome.status == "failed":
                 below = [o.name for o in outcomes if outcome.name in o.blocked_by]
                 self._failure(outcome, below)
+        for problem in problems:
+            self._print("")
+            self._print(f"[red]✗[/] {escape(problem)}")
         self._totals(outcomes)
 
     def profile(self, outcomes: Sequence[AssetOutcome]) -> None:

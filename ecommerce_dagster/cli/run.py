@@ -44,6 +44,7 @@ from ecommerce_dagster.orchestration.partitions import (
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.warehouse.checks import Check, checks_of
 from ecommerce_dagster.warehouse.database import WAITING
+from ecommerce_dagster.warehouse.published_copy import OUTDATED
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INTERRUPTED = "DagsterExecutionInterruptedError"
@@ -72,7 +73,8 @@ class RunRequest:
 def run_and_report(
     project: Project, request: RunRequest | None = None, output: str = "text"
 ) -> int:
-    """Run, and print what happened. The exit code: 0 when everything succeeded, else 1; 2 when the
+    """Run, and print what happened. The exit code: 0 when everything succeeded and readers see it,
+    else 1; 2 when the
     single check that was asked for could not be answered."""
     request = request or RunRequest()
     console = console_of(sys.stderr if output == "json" else sys.stdout)
@@ -82,18 +84,18 @@ def run_and_report(
         selected = unfinished.assets(selected)
         request = _continued(request, unfinished)
     reporter = Reporter(console, selected, request.interval)
-    outcomes = run(project, selected, request, reporter)
+    outcomes, problems = run(project, selected, request, reporter)
     ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
     about = [outcome for outcome in ordered if outcome.name in selected]
-    reporter.finish(about)
+    reporter.finish(about, problems)
     if request.profile:
         reporter.profile(about)
     if output == "json":
         interval = request.interval or yesterday()
-        print(json.dumps(as_json(project.pipeline.name, interval, ordered), indent=2))
+        print(json.dumps(as_json(project.pipeline.name, interval, ordered, problems), indent=2))
     if request.single_check and unanswered(ordered):
         return 2
-    return 0 if succeeded(ordered) else 1
+    return 0 if succeeded(ordered, problems) else 1
 
 
 def _selected(project: Project, request: RunRequest) -> list[str]:
@@ -129,8 +131,9 @@ def _check_called(project: Project, id: str) -> Check:
 
 def run(
     project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
-) -> dict[str, AssetOutcome]:
-    """One Dagster run over the selected assets. The outcome of every asset of the project.
+) -> tuple[dict[str, AssetOutcome], list[str]]:
+    """One Dagster run over the selected assets. The outcome of every asset of the project, and what
+    went wrong after them: copies for readers that could not be replaced.
 
     Raises RunInterrupted when somebody stopped it.
     """
@@ -148,7 +151,7 @@ def run(
         },
     )
     if not building and not checks:
-        return outcomes
+        return outcomes, []
     with local.dagster_instance() as instance, reporter:
         run_id, listener = str(uuid.uuid4()), _Listener(outcomes, reporter)
         instance.add_event_listener(run_id, listener)
@@ -171,7 +174,7 @@ def run(
     checked = {check.asset.name for check in checks}
     about = selected if building else [name for name in selected if name in checked]
     _tell_blocked(project, about, outcomes)
-    return outcomes
+    return outcomes, listener.problems
 
 
 def _tell_blocked(
@@ -243,11 +246,12 @@ class _Listener:
         self._reporter = reporter
         self._started: dict[str, float] = {}
         self.interrupted = False
+        self.problems: list[str] = []
 
     def __call__(self, entry: Any) -> None:
         event = entry.dagster_event
-        if event is None and entry.user_message.startswith(WAITING):
-            self._reporter.waiting(entry.user_message)
+        if event is None:
+            self._logged(entry.user_message)
         if event is None or event.step_key not in self._by_step:
             return
         outcome = self._by_step[event.step_key]
@@ -273,6 +277,12 @@ class _Listener:
                 if failed:
                     outcome.error = _reason(event.step_failure_data.error)
                 self._reporter.ended(outcome)
+
+    def _logged(self, message: str) -> None:
+        if message.startswith(WAITING):
+            self._reporter.waiting(message)
+        if message.startswith(OUTDATED):
+            self.problems.append(message)
 
 
 def _materialized(outcome: AssetOutcome, materialization: Any) -> None:

@@ -6,6 +6,7 @@ from `.bruin.yml` and the environment when a run needs them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.run_launcher import sign_of_life
 from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
 from ecommerce_dagster.warehouse.ducklake import open_lake
-from ecommerce_dagster.warehouse.published_copy import publish_copy
+from ecommerce_dagster.warehouse.published_copy import outdated, publish_copy
 
 
 class WarehouseResource(DuckDBResource):
@@ -58,15 +59,15 @@ class WarehouseResource(DuckDBResource):
             finally:
                 # Not of a file that the run only reads from, which may be somebody else's.
                 if context.run is not None and self.published_copy and self._is_written:
-                    self._publish()
+                    self._publish(context.log or dg.get_dagster_logger())
 
-    def _publish(self) -> None:
-        """Publish a copy. The tables are built whether or not that works."""
-        log = dg.get_dagster_logger()
+    def _publish(self, log: logging.Logger) -> None:
+        """Publish a copy. The tables are built whether or not that works, so the run is not failed;
+        who looks at its log, or ran it by `ecommerce run`, is told."""
         try:
             publish_copy(self.database, log.info)
         except (OSError, WarehouseError, duckdb.Error) as error:
-            log.warning(f"readers have no new copy of {self.database}: {error}")
+            log.error(outdated(self.database, error))
 
     def place(self) -> DuckDBConnection:
         """Where the database is. Raises UnusableConnection."""

@@ -17,6 +17,8 @@ import duckdb
 
 from ecommerce_dagster.warehouse.database import connected, is_file, open_warehouse
 
+OUTDATED = "the copy for readers "  # how a line begins that says so
+
 
 def copy_of(path: str) -> Path:
     """Where the copy of a warehouse is: warehouse.published.duckdb beside warehouse.duckdb."""
@@ -59,6 +61,21 @@ def publish_copy(path: str, on_wait: Callable[[str], None] = lambda message: Non
     return True
 
 
+def outdated(path: str, error: Exception) -> str:
+    """What to tell when the copy of a warehouse could not be replaced: the reason, and what readers
+    see until it is."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    copy = copy_of(path)
+    seen = f"they see the tables of {_time_of(copy)}" if copy.is_file() else "they have none"
+    return f"{OUTDATED}{copy} cannot be written ({reason}); until a run replaces it, {seen}"
+
+
+def _time_of(copy: Path) -> str:
+    """When the tables in a copy were last changed."""
+    changed = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
+    return f"{changed:%Y-%m-%d %H:%M:%S} UTC"
+
+
 @contextmanager
 def open_copy(path: str, on_wait: Callable[[str], None]) -> Iterator[duckdb.DuckDBPyConnection]:
     """The copy to read from; the warehouse itself as long as there is none.
@@ -71,9 +88,8 @@ def open_copy(path: str, on_wait: Callable[[str], None]) -> Iterator[duckdb.Duck
             yield connection
         return
     if not is_current(path):
-        since = datetime.fromtimestamp(copy.stat().st_mtime, UTC)
         on_wait(
-            f"these are the tables of {since:%Y-%m-%d %H:%M:%S} UTC; "
+            f"these are the tables of {_time_of(copy)}; "
             "the warehouse has changed since, and a run publishes it when it ends"
         )
     with connected(str(copy), read_only=True, on_wait=on_wait) as connection:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
+import logging
 import os
+import re
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -107,6 +111,60 @@ def test_a_disk_that_is_full_costs_readers_the_news_and_the_run_nothing(
     assert pipeline.query("FROM main.b") == [(2,)]
     assert query(copy_of(pipeline), "FROM main.b") == [(1,)]
     assert not list(pipeline.folder.glob("*.new"))
+
+
+def test_a_run_whose_copy_is_not_replaced_says_what_readers_see(
+    pipeline: Tiny, instance: dg.DagsterInstance
+) -> None:
+    """The tables are right, and readers do not see them: no exit code of 0 says that."""
+    assert pipeline.ecommerce("run", "main.b").succeeded
+    copy = copy_of(pipeline)
+    kept = copy.rename(copy.with_name("kept"))
+    copy.mkdir()
+    (copy / "in.use").touch()
+    pipeline.sql("main.b", "SELECT 2 AS n")
+
+    outcome = pipeline.ecommerce("run", "main.b", "--output", "json")
+
+    assert outcome.code == 1
+    said = json.loads(outcome.stdout)
+    assert (said["success"], said["assets"]["main.b"]["status"]) == (False, "success")
+    [problem] = said["problems"]
+    assert problem == (
+        f"the copy for readers {copy} cannot be written (Is a directory); until a run replaces it, "
+        "they have none"
+    )
+    assert problem in " ".join(outcome.stderr.split())
+    assert pipeline.query("FROM main.b") == [(2,)]
+
+    shutil.rmtree(copy)
+    kept.rename(copy)
+    outcome = pipeline.ecommerce("run", "main.b", "--output", "json")
+    assert (outcome.code, json.loads(outcome.stdout)["problems"]) == (0, [])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
+def test_a_copy_that_cannot_be_written_is_in_the_log_of_the_run(
+    pipeline: Tiny,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    run(pipeline, instance)
+    pipeline.sql("main.b", "SELECT 2 AS n")
+
+    def broken(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    result = run_all(pipeline.definitions(), instance)
+
+    logged = [e for e in instance.all_logs(result.run_id) if e.level == logging.ERROR]
+    [message] = [entry.user_message for entry in logged]
+    assert (
+        f"cannot be written ({os.strerror(number)}); until a run replaces it, they see" in message
+    )
+    assert re.search(r"the tables of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", message)
 
 
 def test_what_a_killed_copy_left_is_overwritten(
