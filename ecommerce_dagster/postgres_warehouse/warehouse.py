@@ -145,6 +145,12 @@ class _Transaction:
         ((size,),) = ask(session, "SELECT pg_total_relation_size(to_regclass(%s))", table.sql)
         return TableFacts(size, preview)
 
+    def number(self) -> object:
+        # One that only reads has none: it is refused all else.
+        if self.catalog.session.read_only:
+            return None
+        return ask(self.catalog.session, "SELECT txid_current()")
+
     def commit(self) -> None:
         self.catalog.session.commit()
 

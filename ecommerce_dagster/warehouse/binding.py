@@ -28,6 +28,7 @@ from ecommerce_dagster.warehouse.elsewhere import Elsewhere, other_names
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse, Schema
 from ecommerce_dagster.warehouse.fit import declared_schema, lint_columns, lint_types, loaded_schema
 from ecommerce_dagster.warehouse.sql_text import SqlText, lint_parameters, texts_of
+from ecommerce_dagster.warehouse.transaction_rules import lint_transactions
 from ecommerce_dagster.warehouse.used_tables import Use, key_of
 from ecommerce_dagster.warehouse.verdicts import Suspicion
 
@@ -130,6 +131,7 @@ class _Binder:
             empty.make(session, asset.name, declared_schema(asset))
 
     def _bind(self, empty: EmptyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
+        lint_transactions(asset, self._project.platform(asset), texts, self._log)
         binding = AssetBinding(empty, asset, self._log)
         if _is_ours(asset):
             lint_parameters(self._project, asset, self._log)

@@ -25,6 +25,11 @@ from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.script import outgrows_transaction
 from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
+from ecommerce_dagster.warehouse.transaction_rules import (
+    may_commit_early,
+    refused,
+    require_same_transaction,
+)
 from ecommerce_dagster.warehouse.turns import Turn
 
 Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
@@ -43,9 +48,10 @@ def publish(
 
     A check whose query fails while it runs ends DuckDB's transaction: the build is then repeated
     without that check, which counts as failed, so that every other check is still answered.
-    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does. So it
-    is when DuckDB refuses to do what the asset asks for in one transaction: it is then undone, and
-    done by `apart`, in several. `turn` is the time in which this build may write.
+    With `meta: {publish: always}` the table is committed before it is checked, as Bruin does. It,
+    and one without a blocking check, may also do what DuckDB refuses to do in one transaction: that
+    is undone, and done by `apart`, in several. `turn` is the time in which this build may write.
+    Raises AssetError when a hook or the script ended the transaction.
     """
     always, turn = asset.is_always_published, turn or Turn()
     questions = _Questions(checks, render)
@@ -58,6 +64,7 @@ def publish(
     while True:
         try:
             connection.execute("BEGIN")
+            begun = _number_of_transaction(connection)
             if loaded is None or not always:
                 started = time.perf_counter()
                 loaded = fill(connection)
@@ -68,10 +75,12 @@ def publish(
                     connection.execute("COMMIT")
                     is_committed = True
                     connection.execute("BEGIN")
+                    begun = _number_of_transaction(connection)
             rows, columns = _shape(connection, asset)
             started = time.perf_counter()
             results = questions.answers(connection, asset)
             rejected = any(result.rejects for result in results) and not always
+            require_same_transaction(asset, begun, _number_of_transaction(connection))
             if not (rejected or is_committed):
                 turn.before_commit(connection)
             connection.execute("ROLLBACK" if rejected else "COMMIT")
@@ -100,6 +109,8 @@ def publish(
                 continue
             if apart is None or not outgrows_transaction(error):
                 raise
+            if not may_commit_early(asset):
+                raise refused(asset, error) from error
             # It may commit at any time, and is not done twice.
             fill, apart, always, loaded, is_committed = apart, None, True, None, True
 
@@ -146,6 +157,10 @@ class _Questions:
         self._one_by_one = True
         if error.check is not None:
             self._errors[error.check.id] = failed_to_run(error.check, str(error))
+
+
+def _number_of_transaction(connection: duckdb.DuckDBPyConnection) -> object:
+    return connection.execute("SELECT current_transaction_id()").fetchone()
 
 
 def _shape(

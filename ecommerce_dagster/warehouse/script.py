@@ -15,8 +15,18 @@ from ecommerce_dagster.warehouse.identifiers import quoted
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 # DuckDB names all functions that a call might mean, dozens for a +.
 _CANDIDATES = re.compile(r"((?:\n\t[^\n]*){4})(?:\n\t[^\n]*)+")
-_COMMENT = r"--[^\n]*\n|/\*.*?\*/"
-_ROLLBACK = re.compile(rf"(\s|{_COMMENT})*(ROLLBACK|ABORT)\b", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"--[^\n\r]*|/\*.*?\*/", re.DOTALL)
+_LONGEST_BEGINNING = 1000
+# What ends DuckDB's transaction, besides COMMIT. It does what it explains, and says nothing of it.
+ENDS = re.compile(
+    r"ROLLBACK\b|ABORT\b"
+    r"|EXPLAIN (\(.*?\) ?|ANALYZE |VERBOSE )*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT)\b"
+)
+
+
+def beginning(statement: str) -> str:
+    """The first words of a statement in capitals, with one blank between them and no comments."""
+    return " ".join(_COMMENT.sub(" ", statement[:_LONGEST_BEGINNING]).upper().split())
 
 
 class ScriptError(Exception):
@@ -39,8 +49,10 @@ def run(connection: duckdb.DuckDBPyConnection, script: str, *, outside: bool = F
     for statement in found:
         within = statement.type == duckdb.StatementType.TRANSACTION and not outside
         try:
-            if within and _ROLLBACK.match(statement.query):
-                raise duckdb.TransactionException("ROLLBACK in a transaction that is not its own")
+            ends = None if outside else ENDS.match(beginning(statement.query))
+            if ends:
+                word = ends.group()
+                raise duckdb.TransactionException(f"{word} in a transaction that is not its own")
             if not within:
                 connection.execute(statement if pivots else statement.query)
                 done.append(statement.query.strip())

@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from itertools import groupby
 
-from ecommerce_dagster.warehouse.script import ScriptError
+from ecommerce_dagster.warehouse.script import ScriptError, beginning
 
 # SAVEPOINT, RELEASE and ROLLBACK TO stay inside the transaction.
-_TRANSACTION = re.compile(
-    r"(BEGIN|START|COMMIT|END|ABORT|PREPARE\s+TRANSACTION"
-    r"|ROLLBACK(?!(\s+(WORK|TRANSACTION))?\s+TO\b))\b",
-    re.IGNORECASE,
+FOREIGN_END = re.compile(
+    r"((COMMIT|ROLLBACK) PREPARED|PREPARE TRANSACTION|ABORT"
+    r"|ROLLBACK(?!( WORK| TRANSACTION)? TO\b))\b"
 )
+_LEFT_OUT = re.compile(r"(BEGIN|START TRANSACTION|COMMIT|END)\b")
 _QUERY = re.compile(r"(SELECT|WITH|VALUES|TABLE)\b|\(", re.IGNORECASE)
 
 
@@ -27,6 +27,10 @@ class Statement:
 
     text: str
     skipped: int
+
+    @property
+    def beginning(self) -> str:
+        return beginning(self.text)
 
 
 def statements(script: str, dialect: str) -> list[Statement]:
@@ -48,9 +52,17 @@ def statements(script: str, dialect: str) -> list[Statement]:
 
 
 def runnable(script: str, dialect: str) -> list[Statement]:
-    """The statements of a script without BEGIN, COMMIT and ROLLBACK: whoever calls decides about
-    the transaction. Raises ScriptError."""
-    return [each for each in statements(script, dialect) if not _TRANSACTION.match(each.text)]
+    """The statements of a script without BEGIN and COMMIT: whoever calls decides about the
+    transaction. Raises ScriptError, for ROLLBACK too: what it undoes is not the script's alone."""
+    found = statements(script, dialect)
+    for statement in found:
+        if ends := FOREIGN_END.match(statement.beginning):
+            raise ScriptError(
+                f"{ends.group()} would end the transaction in which the table is built and checked;"
+                " leave it out, or go back to a SAVEPOINT of the script's own",
+                statement.skipped + 1,
+            )
+    return [each for each in found if not _LEFT_OUT.match(each.beginning)]
 
 
 def only_query(script: str, dialect: str) -> Statement:

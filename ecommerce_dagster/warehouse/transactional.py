@@ -13,6 +13,7 @@ from ecommerce_dagster.warehouse.checks import Check, CheckResult
 from ecommerce_dagster.warehouse.interface import Fill, Published, Render, Target
 from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.table_facts import TableFacts
+from ecommerce_dagster.warehouse.transaction_rules import require_same_transaction
 
 
 class Transaction(Protocol):
@@ -35,6 +36,10 @@ class Transaction(Protocol):
         """What else is worth knowing of the table. Nothing here fails a build."""
         ...
 
+    def number(self) -> object:
+        """The number that the database gave to this transaction."""
+        ...
+
     def commit(self) -> None:
         """Let others see what was done; what follows is another transaction."""
         ...
@@ -50,22 +55,26 @@ def publish(
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
     With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
+    Raises AssetError when a hook or the script ended the transaction.
     """
     always, rows_before = asset.is_always_published, None
     # A name that cannot be is told by the fill, with its line.
     with suppress(LoadError):
         rows_before, _ = transaction.shape()
+    begun = transaction.number()
     started = time.perf_counter()
     loaded = fill(transaction.target)
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
     if always:
         transaction.commit()
+        begun = transaction.number()
     rows, columns = transaction.shape()
     started = time.perf_counter()
     results = transaction.results(checks, render)
     rejected = any(result.rejects for result in results) and not always
     # The rows of a view may take long.
     facts = transaction.facts() if rows is not None and not rejected else TableFacts()
+    require_same_transaction(asset, begun, transaction.number())
     if rejected:
         transaction.roll_back()
     else:

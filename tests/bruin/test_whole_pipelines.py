@@ -147,7 +147,7 @@ STRANGER = {
             inputs: [{asset: raw.customers, rows: [{id: 1}]}]
             expected: {rows: [{id: 1}]}
         hooks:
-          post: [{query: "CHECKPOINT"}]
+          post: [{query: "ANALYZE"}]
         @bruin */
 
         SELECT id, email, {{ cents('spent') }} AS spent, country, updated_at

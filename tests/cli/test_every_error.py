@@ -468,6 +468,14 @@ RULES: dict[str, list[Broken]] = {
         Broken(sql("hooks:\n  post:\n    - query: DELETE FROM mart.t WHERE m <<<\n"),
             "a hook does not bind: Referenced column \"m\" not found in FROM clause! Candidate bindings: \"n\"")
     ],
+    "keeps-transaction": [
+        Broken(sql("columns:\n  - {name: n, checks: [{name: not_null}]}\nhooks:\n  post:\n    - query: CHECKPOINT <<<\n"),
+            "CHECKPOINT cannot be part of the transaction in which a table is built and checked. Leave it out, or write `meta: {publish: always}`: the table is then public before its checks"),
+        warned(sql("columns:\n  - {name: n, checks: [{name: not_null}]}\nhooks:\n  post:\n    - query: COPY mart.t TO 't.csv' <<<\n"),
+            "COPY writes a file before the checks of the table, and it stays when one of them fails; do it in an asset that depends on this one"),
+        Broken(sql("hooks:\n  post:\n    - query: VACUUM <<<\n").replace("duckdb.sql", "pg.sql\nconnection: pg"),
+            "VACUUM cannot be part of the transaction in which a table is built and checked; do it outside of the pipeline"),
+    ],
     # What Bruin lets pass.
     "query-binds": [
         Broken(sql(query="SELECT 1 AS n,\n  upperr('a') <<<"),

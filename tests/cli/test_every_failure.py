@@ -170,6 +170,8 @@ FAILURES = {
             "the column n holds 99999, which does not fit its type smallint"),
         Failing(pg("SELECT 1 AS n <<<").replace("shop.NAME", "db.shop.NAME"),
             "'db.shop.NAME' is no table of PostgreSQL; name it schema.table"),
+        Failing(pg("SELECT 1 AS n", TABLE, "hooks: {post: [{query: ROLLBACK}]} <<<\n"),
+            "ROLLBACK would end the transaction in which the table is built and checked; leave it out, or go back to a SAVEPOINT of the script's own"),
         Failing(pg('SELECT 1 AS n, 2 AS "N" <<<'),
             "the query returns columns with the same name but for case (N, n); rename one"),
         Failing(pg("SELECT 1 AS k <<<", HISTORY, KEY),

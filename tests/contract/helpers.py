@@ -164,7 +164,8 @@ class DuckDB(Warehouse):
 
     def publish(self, asset: Asset, fill: Fill, interval: Interval | None = None) -> Published:
         ask = renderer(asset, interval)
-        return publish(self.connection, asset, on_duckdb(fill), checks_of(asset), ask)
+        apart = on_duckdb(fill, apart=True)
+        return publish(self.connection, asset, on_duckdb(fill), checks_of(asset), ask, apart)
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)

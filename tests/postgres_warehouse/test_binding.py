@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -74,6 +75,37 @@ class Files:
 @pytest.fixture
 def files(tmp_path: Path, place: PostgresServer) -> Files:
     return Files(tmp_path, place)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ROLLBACK", "abort", "PREPARE TRANSACTION 'x'", "VACUUM (FULL) m.o", "CREATE DATABASE x",
+        "create unique index concurrently i on m.o (id)", "DROP INDEX CONCURRENTLY i",
+        "REINDEX (VERBOSE) TABLE CONCURRENTLY m.o", "ALTER SYSTEM SET work_mem = '1MB'", "CLUSTER",
+        "DISCARD ALL", "-- x\nROLLBACK /* y */ AND CHAIN",
+    ],
+)  # fmt: skip
+def test_what_leaves_the_transaction_is_an_error(files: Files, statement: str) -> None:
+    hook = f"hooks: {{post: [{{query: {json.dumps(statement)}}}]}}"
+    files.sql("m.o", "SELECT id, day, price AS p FROM src.o", TABLE, "depends: [src.o]", hook)
+    [found] = [text for text in files.problems() if "cannot be part of the transaction" in text]
+    line = 6 + statement.count("\n")
+    assert found.startswith(f"m.o.sql:{line}: ")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "BEGIN; SELECT 1; COMMIT", "SAVEPOINT s; ROLLBACK TO SAVEPOINT s", "ANALYZE m.o",
+        "-- VACUUM\nSELECT 1", "SELECT $$; ROLLBACK; $$", "CREATE INDEX vacuum ON m.o (id)",
+        "CHECKPOINT",
+    ],
+)  # fmt: skip
+def test_what_only_seems_to_leave_it_is_none(files: Files, statement: str) -> None:
+    hook = f"hooks: {{post: [{{query: {json.dumps(statement)}}}]}}"
+    files.sql("m.o", "SELECT id, day, price AS p FROM src.o", TABLE, "depends: [src.o]", hook)
+    assert [text for text in files.problems() if "transaction" in text] == []
 
 
 def test_tables_need_not_be_there_yet_and_are_as_they_will_be(

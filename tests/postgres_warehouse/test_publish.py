@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
+from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
+from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.warehouse.interface import Target
+from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, values
@@ -106,6 +113,73 @@ hooks:
                 w.run(file, query, timeout=0.3)
         assert w.run(TABLE, GOOD, timeout=60).published
         assert w.rows() == [(1,)]
+
+
+class TestScriptsThatLeaveTheTransaction:
+    @pytest.mark.parametrize(
+        ("hook", "said"),
+        [
+            ("ROLLBACK", "t.sql:10: ROLLBACK would end the transaction"),
+            ("-- x\nABORT WORK", "t.sql:11: ABORT would end"),
+            ("Rollback /* all */ And Chain", "ROLLBACK would end"),
+            ("PREPARE TRANSACTION 'x'", "PREPARE TRANSACTION would end"),
+            ("COMMIT PREPARED 'x'", "COMMIT PREPARED would end"),
+            ("ROLLBACK PREPARED 'x'", "ROLLBACK PREPARED would end"),
+            ("CALL commits()", "invalid transaction termination"),
+            ("DO $$ BEGIN COMMIT; END $$", "invalid transaction termination"),
+            ("VACUUM", "cannot run inside a transaction block"),
+            ("CREATE DATABASE escaped", "cannot run inside a transaction block"),
+            ("CREATE INDEX CONCURRENTLY i ON mart.t (x)", "cannot run inside a transaction block"),
+            ("PREPARE p AS COMMIT", "syntax error"),
+            ("EXPLAIN ANALYZE COMMIT", "syntax error"),
+            ("SELECT 1 \\; COMMIT", "syntax error"),
+        ],
+    )
+    def test_are_refused_and_the_table_keeps_its_rows(
+        self, w: Warehouse, hook: str, said: str
+    ) -> None:
+        w.sql("CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$")
+        w.run(CHECKED, GOOD)
+        with pytest.raises(AssetError, match=re.escape(said)):
+            w.run(f"{TABLE.replace('table', 'none')}\n", f"UPDATE mart.t SET x = -1; {hook}")
+        assert w.rows() == [(1,)]
+
+    @pytest.mark.parametrize(
+        "end", ["COMMIT", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"]
+    )
+    def test_are_found_however_they_do_it(self, w: Warehouse, end: str) -> None:
+        """What is public by then cannot be taken back, so it is told."""
+        w.run(CHECKED, GOOD)
+        asset = asset_of(CHECKED)
+
+        def fill(target: Target) -> Loaded:
+            assert isinstance(target, PostgresTarget)
+            target.catalog.session.execute("UPDATE mart.t SET x = -1")
+            target.catalog.session.execute(end)
+            return Loaded()
+
+        with pytest.raises(AssetError, match="rows of mart.t may be public although no check was"):
+            PostgresWarehouse(w.connection).publish(asset, fill, checks_of(asset), str)
+
+    @pytest.mark.parametrize(
+        "hook",
+        [
+            "BEGIN; INSERT INTO log VALUES ('x'); COMMIT AND CHAIN",
+            "-- ROLLBACK\nINSERT INTO log VALUES ('x')",
+            "/* a /* ROLLBACK; */ ABORT; */ INSERT INTO log VALUES ('x')",
+            "INSERT INTO log VALUES ($a$; ROLLBACK; $a$), (E'\\'; ABORT; --')",
+            "SAVEPOINT s; INSERT INTO log VALUES ('x'); ROLLBACK TO s; RELEASE s",
+            'CREATE TABLE "ROLLBACK" AS SELECT 1 AS "COMMIT"',
+        ],
+    )
+    def test_words_in_comments_texts_and_names_are_no_such_script(
+        self, w: Warehouse, hook: str
+    ) -> None:
+        w.sql("CREATE TABLE log (what text)")
+        hooked = f"{CHECKED}\nhooks: {{post: [{{query: {json.dumps(hook)}}}]}}"
+        assert not w.run(hooked, BAD).published
+        assert w.rows("log") == []
+        assert w.run(hooked, GOOD).published
 
 
 class TestOtherSessions:

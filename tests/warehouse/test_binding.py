@@ -291,6 +291,59 @@ class TestChecks:
 
 
 class TestHooksAndScripts:
+    CHECKED = "columns:\n  - {name: id, checks: [{name: not_null}]}\n"
+
+    @pytest.mark.parametrize(
+        "hook",
+        [
+            "CHECKPOINT", "SELECT 1; -- and\nforce /* it */ checkpoint", "ROLLBACK", "abort;",
+            "EXPLAIN ANALYZE COMMIT", "DETACH DATABASE IF EXISTS other", "CALL checkpoint('shop')",
+            "{% if true %}CHECK{% endif %}POINT", "{% set x = 'ROLLBACK' %}{{ x }}",
+        ],
+    )  # fmt: skip
+    def test_one_that_leaves_the_transaction_of_a_checked_table(
+        self, files: Files, hook: str
+    ) -> None:
+        files.sql("SELECT id FROM raw.orders", self.CHECKED + hooks(post=(hook,)))
+        [found] = [f for f in files.findings() if f.severity == REFUSED]
+        assert (found.line - 10, found.rule) in {(0, "keeps-transaction"), (1, "keeps-transaction")}
+        assert "cannot be part of the transaction in which a table is built" in found.message
+        assert "`meta: {publish: always}`" in found.message
+        for other in (
+            "meta: {publish: always}\n",
+            self.CHECKED.replace("null", "null, blocking: false"),
+        ):
+            checked = other if "columns" in other else other + self.CHECKED
+            files.sql("SELECT id FROM raw.orders", checked + hooks(post=(hook,)))
+            assert files.found() == []
+
+    @pytest.mark.parametrize(
+        "hook",
+        [
+            "BEGIN; SELECT 1; COMMIT", "-- CHECKPOINT\nSELECT 1", "SELECT '; CHECKPOINT;'",
+            "SELECT $$; ROLLBACK $$", "SELECT 1 AS checkpoint", "EXPLAIN SELECT 1 AS commit",
+            "{# ROLLBACK #}SELECT 1", "COPY mart.t FROM 'x.csv'",
+        ],
+    )  # fmt: skip
+    def test_one_that_only_seems_to_leave_it(self, files: Files, hook: str) -> None:
+        files.sql("SELECT id FROM raw.orders", self.CHECKED + hooks(post=(hook,)))
+        assert files.found() == []
+
+    @pytest.mark.parametrize("hook", ["COPY mart.t TO 'x.csv'", "copy (FROM mart.t) to 'x.csv'",
+                                      "EXPORT DATABASE 'x'"])  # fmt: skip
+    def test_one_that_writes_a_file_before_the_checks_is_warned_of(
+        self, files: Files, hook: str
+    ) -> None:
+        files.sql("SELECT id FROM raw.orders", self.CHECKED + hooks(post=(hook,)))
+        [found] = [f for f in files.findings() if f.rule == "keeps-transaction"]
+        assert found.severity == WARNED
+        assert "writes a file before the checks" in found.message
+
+    def test_a_script_that_leaves_it(self, files: Files) -> None:
+        check = "custom_checks: [{name: c, query: SELECT 0}]\n"
+        files.sql("CREATE TABLE a (n INT);\nCHECKPOINT", check, kind="none")
+        assert files.found() == [(REFUSED, 10, "keeps-transaction")]
+
     def test_a_hook_on_a_missing_column(self, files: Files) -> None:
         files.sql("SELECT id FROM raw.orders", hooks(post=("DELETE FROM mart.t WHERE nope",)))
         assert files.found() == [(REFUSED, 8, "hook-query-dry-run")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -155,6 +156,93 @@ class TestAlways:
     def test_anything_else_that_is_said_means_nothing(self, w: Warehouse, said: str) -> None:
         header = ALWAYS.replace("always", said)
         assert not w.run(header, "SELECT -1 AS n").published
+
+
+def with_hook(header: str, *statements: str) -> str:
+    """The header with one hook after the query."""
+    return f"{header}\nhooks: {{post: [{{query: {json.dumps('; '.join(statements))}}}]}}"
+
+
+# What DuckDB does not do in a transaction that has written.
+REFUSED = [
+    "CHECKPOINT",
+    "force checkpoint",
+    "CALL checkpoint()",
+    "ROLLBACK",
+    "/* in vain */ Abort",
+    "DETACH shop",
+    "EXPLAIN ANALYZE COMMIT",
+    "EXPLAIN /* x */ analyze\nRollback",
+    "EXPLAIN (ANALYZE, FORMAT json) COMMIT",
+    "UPDATE old SET n = 2; CREATE INDEX i ON old (n)",
+    "ATTACH ':memory:' AS other; CREATE TABLE other.x AS FROM mart.t",
+]
+HARMLESS = [
+    "BEGIN; INSERT INTO log VALUES ('x'); COMMIT",
+    "-- ROLLBACK\nINSERT INTO log VALUES ('x')",
+    "/* CHECKPOINT; COMMIT */ INSERT INTO log VALUES ('x')",
+    "INSERT INTO log VALUES ('; ROLLBACK;')",
+    "INSERT INTO log VALUES ($a$; ROLLBACK; $a$)",
+    'CREATE TABLE "ROLLBACK" AS SELECT 1 AS "COMMIT"',
+]
+
+
+class TestScriptsThatLeaveTheTransaction:
+    @pytest.mark.parametrize("hook", REFUSED)
+    def test_are_refused_and_the_table_keeps_its_rows(self, w: Warehouse, hook: str) -> None:
+        w.sql("CREATE TABLE old AS SELECT 1 AS n")
+        w.run(CHECKED, "SELECT 1 AS n")
+        for query in ("SELECT -1 AS n", "SELECT 2 AS n"):
+            with pytest.raises(AssetError, match=r"(?s)mart.t keeps its rows.*publish: always"):
+                w.run(with_hook(CHECKED, hook), query)
+            assert w.rows() == [(1,)]
+
+    def test_a_script_is_refused_too(self, w: Warehouse) -> None:
+        header = "materialization: {type: none}\ncustom_checks: [{name: none, query: FROM a}]"
+        with pytest.raises(AssetError, match=r"t.sql:10: (?s:.*)publish: always"):
+            w.run(header, "CREATE TABLE a AS SELECT 1 AS n; CHECKPOINT")
+        assert w.kind("a") is None
+
+    @pytest.mark.parametrize(
+        "header", [ALWAYS, LENIENT.replace("not_null", "not_null, blocking: false"), TABLE]
+    )
+    @pytest.mark.parametrize("hook", ["CHECKPOINT", REFUSED[-2]])
+    def test_are_done_where_no_check_could_keep_the_table_back(
+        self, w: Warehouse, header: str, hook: str
+    ) -> None:
+        w.sql("CREATE TABLE old AS SELECT 1 AS n")
+        built = w.run(with_hook(header, hook), "SELECT -1 AS n")
+        assert (built.published, w.rows()) == (True, [(-1,)])
+        assert all(not result.passed for result in built.results[:1])
+
+    @in_both
+    @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"])
+    def test_are_found_however_they_do_it(self, w: Warehouse, end: str) -> None:
+        """What is public by then cannot be taken back, so it is told."""
+        w.run(CHECKED, "SELECT 1 AS n")
+        asset = asset_of(CHECKED)
+
+        def fill(connection: duckdb.DuckDBPyConnection) -> Loaded:
+            connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT -1 AS n")
+            connection.execute(end)
+            return Loaded()
+
+        with pytest.raises(
+            AssetError, match="rows of mart.t may be public although no check was asked"
+        ):
+            publish(w.connection, asset, fill, checks_of(asset), str)
+        w.sql("BEGIN")  # no transaction was left open
+        w.sql("ROLLBACK")
+
+    @in_both
+    @pytest.mark.parametrize("hook", HARMLESS)
+    def test_words_in_comments_texts_and_names_are_no_such_script(
+        self, w: Warehouse, hook: str
+    ) -> None:
+        w.sql("CREATE TABLE log (what TEXT)")
+        assert not w.run(with_hook(CHECKED, hook), "SELECT -1 AS n").published
+        assert w.rows("log") == []
+        assert w.run(with_hook(CHECKED, hook), "SELECT 1 AS n").published
 
 
 class TestCheckOnly:
