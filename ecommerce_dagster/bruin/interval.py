@@ -34,6 +34,10 @@ class Interval:
         """The last instant inside the interval (microseconds)."""
         return self.end - _TICK
 
+    def whole_days(self) -> Interval:
+        """The UTC days that the interval has a part of."""
+        return Interval(_midnight(self.start.date()), _midnight(self.last.date()) + _DAY)
+
     def __str__(self) -> str:
         if self.start.time() == self.end.time() == _MIDNIGHT:
             if self.end - self.start == _DAY:

@@ -25,10 +25,11 @@ from ecommerce_dagster.orchestration.partitions import (
     MODIFIERS_TAG,
     RECONCILE_TAG,
     SENSOR_MODE_TAG,
+    Partitions,
     has_partition,
-    interval_of,
     is_partitioned,
     partitions_of,
+    time_windows,
     whole_range,
 )
 from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
@@ -46,13 +47,16 @@ class AssetRun:
     """The asset of a project inside a Dagster run.
 
     `declared` is the asset as its file says; `asset` is what is built in this environment, where
-    schemas may have a prefix.
+    schemas may have a prefix. `interval` is what the run is about, None when nobody said;
+    `partitions` are those that the asset has in Dagster.
     """
 
     project: Project
     declared: Asset
     asset: Asset
     context: dg.AssetExecutionContext
+    interval: Interval | None = None
+    partitions: Partitions | None = None
 
     def resource(self, connection: str) -> Any:
         """The resource of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
@@ -60,10 +64,17 @@ class AssetRun:
         return getattr(self.context.resources, resource_key(connection))
 
     @classmethod
-    def of(cls, project: Project, asset: Asset, context: dg.AssetExecutionContext) -> AssetRun:
+    def of(
+        cls,
+        project: Project,
+        asset: Asset,
+        context: dg.AssetExecutionContext,
+        interval: Interval | None,
+        partitions: Partitions | None,
+    ) -> AssetRun:
         """The run of an asset, with the templates in its parameters rendered."""
-        prefix = project.connections.schema_prefix
-        run = cls(project, asset, prefixed_asset(asset, prefix, project.by_name), context)
+        built = prefixed_asset(asset, project.connections.schema_prefix, project.by_name)
+        run = cls(project, asset, built, context, interval, partitions)
         try:
             parameters = render_nested(asset.parameters, run.render)
         except RenderError as error:
@@ -150,21 +161,29 @@ class AssetRun:
         return "wait"
 
     @property
-    def interval(self) -> Interval | None:
-        """The run's interval; None means that nobody gave one."""
-        return interval_of(self.tags, partitions_of(self.project.pipeline))
-
-    @property
     def window(self) -> Interval | None:
         """What templates see and what strategies replace.
 
         Without dates, an asset that is rebuilt by intervals is rebuilt over all of them: it then
-        agrees with its source, which is loaded whole.
+        agrees with its source, which is loaded whole. A table whose days are replaced is about
+        whole days: a query that returned part of one would lose the rest.
         """
-        partitions = partitions_of(self.project.pipeline)
-        if partitions is not None and self.rebuilds:
-            return whole_range(partitions)
-        return self._modified(self.interval)
+        if self.rebuilds and self._windows is not None:
+            return whole_range(self._windows)
+        found = self._modified(self.interval)
+        return found.whole_days() if found and self._replaces_days else found
+
+    @property
+    def _replaces_days(self) -> bool:
+        """Whether the days of a window are replaced, not its moments."""
+        asset = self.asset
+        by_day = asset.materialization.time_granularity == "date"
+        return by_day and asset.type != "ingestr" and is_partitioned(asset)
+
+    @property
+    def _windows(self) -> dg.TimeWindowPartitionsDefinition | None:
+        """The windows of time that the asset is rebuilt by: its partitions, else its pipeline's."""
+        return time_windows(self.partitions) or partitions_of(self.project.pipeline)
 
     @property
     def source_window(self) -> Interval | None:
@@ -194,14 +213,14 @@ class AssetRun:
     @property
     def rebuilds(self) -> bool:
         """Whether an asset that is rebuilt by intervals is rebuilt whole: nobody gave dates."""
-        partitions = partitions_of(self.project.pipeline)
-        return self.interval is None and is_partitioned(self.asset) and partitions is not None
+        by_time = self.interval is None and is_partitioned(self.asset)
+        return by_time and self._windows is not None
 
     @property
     def fills_partitions(self) -> bool:
         """Whether the run fills partitions of the asset, and nothing beside them."""
-        partitioned = is_partitioned(self.asset) and has_partition(self.tags)
-        return partitioned and not self.full_refresh
+        by_time = is_partitioned(self.asset) and self.interval is not None
+        return by_time and has_partition(self.tags) and not self.full_refresh
 
     @property
     def template_context(self) -> RunContext:
@@ -238,9 +257,8 @@ class AssetRun:
     @property
     def written_rows(self) -> Rows | None:
         """The rows that a run over partitions can have written; None when that may be all."""
-        asset, window, key = self.asset, self.window, incremental_key_of(self.asset)
+        window, key = self.window, incremental_key_of(self.asset)
         if not self.fills_partitions or window is None or key is None:
             return None
-        granularity = "" if asset.type == "ingestr" else asset.materialization.time_granularity
-        inside = in_window(key, window, by_date=granularity == "date")
+        inside = in_window(key, window, by_date=self._replaces_days)
         return Rows(inside, f"{window} by {key}")

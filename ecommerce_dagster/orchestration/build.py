@@ -25,6 +25,7 @@ from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
+from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 
 
@@ -139,11 +140,19 @@ def definitions_of(
     translator = translator or BruinTranslator()
     variables = variables_for(project.connections.path)
     policy = backfill_policy(variables)
+    built = {
+        asset.name: build_asset(
+            project, asset, translator, partitioned=partitioned, backfill_policy=policy
+        )
+        for asset in project.assets
+        if unsupported(project, asset) is None
+    }
+    shared = shared_partitions(
+        (project.by_name[name], asset.partitions_def) for name, asset in built.items()
+    )
     assets = dg.Definitions(
         assets=[
-            build_asset(project, asset, translator, partitioned=partitioned, backfill_policy=policy)
-            if unsupported(project, asset) is None
-            else translator.get_asset_spec(asset, project)
+            built.get(asset.name) or translator.get_asset_spec(asset, project)
             for asset in project.assets
         ],
         resources=resources_of(project) if resources is None else resources,
@@ -152,8 +161,8 @@ def definitions_of(
     status = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions.merge(
         assets,
-        automation_of(project, dg.DefaultScheduleStatus(status.value)),
+        automation_of(project, shared, dg.DefaultScheduleStatus(status.value)),
         reconciliation_of(project),
         maintenance_of(project),
-        dg.Definitions(sensors=sensors_of(project, status)),
+        dg.Definitions(sensors=sensors_of(project, shared, status)),
     )

@@ -18,9 +18,10 @@ from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections
 from ecommerce_dagster.orchestration.builders import in_time
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
+    Partitions,
     is_partitioned,
     keys_of_moments,
-    partitions_of,
+    time_windows,
     unit_of,
 )
 from ecommerce_dagster.orchestration.resources import has_resource
@@ -30,6 +31,8 @@ from ecommerce_dagster.orchestration.results import (
     record_partitions,
     rejection_of,
 )
+from ecommerce_dagster.orchestration.run_interval import run_interval
+from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import WarehouseError
@@ -61,6 +64,8 @@ def build_asset(
             f"{asset.path}:{asset.line}: the translator calls '{asset.name}' "
             f"{spec.key.to_user_string()}; its key must stay {key.to_user_string()}"
         )
+    partitions = spec.partitions_def
+    require_time(asset, partitions)
     if not partitioned:
         spec = spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)
@@ -76,9 +81,22 @@ def build_asset(
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with _told_to_the_user(asset):
-            yield from _execute(AssetRun.of(project, asset, context), checks)
+            yield from _execute(_run_of(project, asset, context, partitions), checks)
 
     return run_file
+
+
+def _run_of(
+    project: Project,
+    asset: Asset,
+    context: dg.AssetExecutionContext,
+    partitions: Partitions | None,
+) -> AssetRun:
+    try:
+        interval = run_interval(context, asset_key(asset.name), partitions)
+    except ValueError as error:
+        raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
+    return AssetRun.of(project, asset, context, interval, partitions)
 
 
 def _required_resources(project: Project, asset: Asset) -> set[str]:
@@ -122,12 +140,12 @@ def _filled_partitions(run: AssetRun) -> list[str]:
 
     Recording each of a thousand empty days would take longer than the run.
     """
-    partitions = partitions_of(run.project.pipeline)
-    column = incremental_key_of(run.asset)
-    if run.interval is not None or not (is_partitioned(run.asset) and partitions and column):
+    column, partitions = incremental_key_of(run.asset), run.partitions
+    windows = time_windows(partitions)
+    if run.interval or not (is_partitioned(run.asset) and partitions and windows and column):
         return []
-    unit = unit_of(run.project.pipeline)
-    return keys_of_moments(run.warehouse.moments(run.asset.name, column, unit), partitions)
+    moments = run.warehouse.moments(run.asset.name, column, unit_of(windows))
+    return keys_of_moments(moments, partitions, run.context.instance)
 
 
 def _summary(asset: Asset, built: Published) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import product
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -36,6 +38,8 @@ _CRONS = {
 }
 # The latest partition is the current one: data of today can be loaded today.
 _END_OFFSET = 1
+
+Partitions = dg.PartitionsDefinition[str]
 
 
 def cron_of(pipeline: Pipeline) -> str | None:
@@ -73,10 +77,17 @@ def partitions_of(pipeline: Pipeline) -> dg.TimeWindowPartitionsDefinition | Non
     )
 
 
-def unit_of(pipeline: Pipeline) -> str:
-    """The largest unit (minute, hour or day) that is whole in every partition."""
-    minute, hour = [*(cron_of(pipeline) or "").split(), "*", "*"][:2]
-    return "minute" if minute != "0" else "hour" if hour != "0" else "day"
+def unit_of(windows: dg.TimeWindowPartitionsDefinition) -> str:
+    """The largest unit (minute, hour or day), in UTC, that is whole in every partition."""
+    minute, hour = [*windows.cron_schedule.split(), "*", "*"][:2]
+    zone = ZoneInfo(windows.timezone)
+    years = range(windows.start.year, datetime.now(UTC).year + 1)
+    moments = [datetime(year, month, 1, tzinfo=zone) for year in years for month in (1, 7)]
+    offsets = {moment.utcoffset() for moment in [windows.start, *moments]}
+    seconds = {offset.total_seconds() for offset in offsets if offset is not None}
+    if minute != "0" or any(offset % 3600 for offset in seconds):
+        return "minute"
+    return "hour" if hour != "0" or any(seconds) else "day"
 
 
 def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
@@ -113,23 +124,81 @@ def is_partitioned(asset: Asset) -> bool:
     )
 
 
+def time_windows(partitions: Partitions | None) -> dg.TimeWindowPartitionsDefinition | None:
+    """The windows of time that partitions are, or have as one of two dimensions."""
+    if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        return partitions
+    found = [windows for _, windows in _time_dimensions(partitions)]
+    return found[0] if len(found) == 1 else None
+
+
+def _time_dimensions(
+    partitions: Partitions | None,
+) -> Iterator[tuple[str, dg.TimeWindowPartitionsDefinition]]:
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        for dimension in partitions.partitions_defs:
+            if isinstance(dimension.partitions_def, dg.TimeWindowPartitionsDefinition):
+                yield dimension.name, dimension.partitions_def
+
+
 def interval_of(
     tags: Mapping[str, str], partitions: dg.TimeWindowPartitionsDefinition | None
 ) -> Interval | None:
     """The interval of a run with these tags: its partitions, else its dates, else None."""
-    first = tags.get(_PARTITION) or tags.get(RANGE_START_TAG)
-    if first and partitions is not None:
-        last = tags.get(_PARTITION) or tags.get(RANGE_END_TAG) or first
-        return Interval(
-            partitions.time_window_for_partition_key(first).start.astimezone(UTC),
-            partitions.time_window_for_partition_key(last).end.astimezone(UTC),
-        )
+    keys = keys_of(tags)
+    if keys is not None and partitions is not None:
+        return interval_of_keys(partitions, *keys)
+    return dates_of(tags)
+
+
+def dates_of(tags: Mapping[str, str]) -> Interval | None:
+    """The interval that the dates of a run say."""
     return interval_between(tags.get(START_TAG), tags.get(END_TAG))
+
+
+def keys_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """The keys of the first and the last partition that a run is about."""
+    if key := tags.get(_PARTITION):
+        return key, key
+    first = tags.get(RANGE_START_TAG)
+    return (first, tags.get(RANGE_END_TAG) or first) if first else None
 
 
 def has_partition(tags: Mapping[str, str]) -> bool:
     """Whether a run is about partitions."""
-    return _PARTITION in tags or RANGE_START_TAG in tags
+    return keys_of(tags) is not None
+
+
+def interval_of_keys(partitions: Partitions, first: str, last: str) -> Interval | None:
+    """The time from one partition to another; None when they are no time, or none of these."""
+    windows = time_windows(partitions)
+    if windows is None:
+        return None
+    found = [_window(windows, _time_key(partitions, key)) for key in (first, last)]
+    if found[0] is None or found[1] is None or found[0].end > found[1].end:
+        return None
+    return Interval(found[0].start, found[1].end)
+
+
+def _time_key(partitions: Partitions, key: str) -> str:
+    """The part of a key that is about time; nothing when it is no key of these partitions."""
+    if not isinstance(partitions, dg.MultiPartitionsDefinition):
+        return key
+    [(name, _)] = _time_dimensions(partitions)
+    parts = key.split("|")
+    names = [dimension.name for dimension in partitions.partitions_defs]
+    return dict(zip(names, parts, strict=True))[name] if len(parts) == len(names) else ""
+
+
+def _window(windows: dg.TimeWindowPartitionsDefinition, key: str) -> Interval | None:
+    try:
+        found = windows.time_window_for_partition_key(key)
+    except ValueError:  # it is written in another way
+        return None
+    # An hour, read as a day, would be the next day.
+    if windows.get_partition_key_for_timestamp(found.start.timestamp()) != key:
+        return None
+    return Interval(found.start, found.end)
 
 
 def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
@@ -144,11 +213,24 @@ def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
 
 
 def keys_of_moments(
-    moments: Iterable[float], partitions: dg.TimeWindowPartitionsDefinition
+    moments: Iterable[float], partitions: Partitions, store: dg.DagsterInstance
 ) -> list[str]:
-    """The keys of the partitions that these moments (seconds since 1970) belong to."""
-    keys = {partitions.get_partition_key_for_timestamp(moment) for moment in moments}
-    return sorted(key for key in keys if partitions.has_partition_key(key))
+    """The keys of the partitions that these moments (seconds since 1970) belong to.
+
+    Those of a second dimension, which `store` may have to tell, are all of it.
+    """
+    windows = time_windows(partitions)
+    if windows is None:
+        return []
+    keys = {windows.get_partition_key_for_timestamp(moment) for moment in moments}
+    found = sorted(key for key in keys if windows.has_partition_key(key))
+    if not isinstance(partitions, dg.MultiPartitionsDefinition):
+        return found
+    [(name, _)] = _time_dimensions(partitions)
+    [other] = [d for d in partitions.partitions_defs if d.name != name]
+    others = other.partitions_def.get_partition_keys(dynamic_partitions_store=store)
+    pairs = product(found, others)
+    return [dg.MultiPartitionKey({name: key, other.name: value}) for key, value in pairs]
 
 
 def tags_for(

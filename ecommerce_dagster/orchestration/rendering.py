@@ -28,6 +28,7 @@ from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.builders import sql_build
 from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.partitions import interval_of, is_partitioned, partitions_of
 from ecommerce_dagster.postgres_warehouse import preview
 from ecommerce_dagster.warehouse.binding import bind_project
 from ecommerce_dagster.warehouse.checks import Check, bad_rows_sql, checks_of
@@ -65,7 +66,10 @@ class Rendering:
 def rendering_of(project: Project, asset: Asset, tags: Mapping[str, str]) -> Rendering:
     """What a run with these tags does for an asset. Raises AssetError."""
     dagster: Any = SimpleNamespace(run=SimpleNamespace(tags=dict(tags), run_id="render"))
-    run = AssetRun.of(project, asset, dagster)
+    partitions = partitions_of(project.pipeline)
+    interval = interval_of(tags, partitions)
+    own = partitions if is_partitioned(asset) else None
+    run = AssetRun.of(project, asset, dagster, interval, own)
     rendering = Rendering(run.asset, run.window or yesterday())
     if project.platform(asset) == "postgres" and unsupported(project, asset) is None:
         return _in_postgres(run, rendering)

@@ -12,12 +12,8 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key
-from ecommerce_dagster.orchestration.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    is_partitioned,
-    partitions_of,
-)
+from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
+from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 
 
 @dataclass
@@ -67,16 +63,16 @@ class Run:
         return dg.RunRequest(run_key=run_key, asset_selection=keys, tags=dict(self.tags))
 
 
-def runs_for(project: Project, work: Work) -> list[Run]:
+def runs_for(project: Project, shared: SharedPartitions, work: Work) -> list[Run]:
     """The runs that do some work, in order: one for each stretch of neighbouring partitions.
 
     Assets without partitions are in the last one, and in every one when partitioned assets read
     them: an order may belong to a customer who is as new.
     """
-    partitioned = {asset.name for asset in project.assets if is_partitioned(asset)}
+    partitioned = shared.assets
     changed = work.whole.union(*work.by_partition.values())
     others = below(project, changed) - partitioned
-    shares = _shares(project, work)
+    shares = _shares(shared.windows, work)
     if not shares:
         # Assets with partitions cannot take part in a run without; their rows did not change.
         return [Run(work, frozenset(others), work.tags)] if others else []
@@ -99,12 +95,13 @@ def below(project: Project, names: Iterable[str]) -> set[str]:
     return {name for name in found if unsupported(project, project.by_name[name]) is None}
 
 
-def _shares(project: Project, work: Work) -> list[tuple[str, str, Work]]:
+def _shares(
+    partitions: dg.TimeWindowPartitionsDefinition | None, work: Work
+) -> list[tuple[str, str, Work]]:
     """First and last key of each stretch of neighbouring partitions, and its share of the work.
 
     What has no partitions is the last one's.
     """
-    partitions = partitions_of(project.pipeline)
     if partitions is None or not work.by_partition:
         return []
     windows = {key: partitions.time_window_for_partition_key(key) for key in work.by_partition}

@@ -13,19 +13,16 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, slug
-from ecommerce_dagster.orchestration.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    cron_of,
-    is_partitioned,
-    partitions_of,
-)
+from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG, cron_of
+from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 
 # So many intervals are caught up; who was away for longer asks for a backfill.
 _MOST = 31
 
 
-def automation_of(project: Project, status: dg.DefaultScheduleStatus) -> dg.Definitions:
+def automation_of(
+    project: Project, shared: SharedPartitions, status: dg.DefaultScheduleStatus
+) -> dg.Definitions:
     """The pipeline as one job, and its schedule (UTC), which starts as `status` says."""
     runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
     if not runnable:
@@ -43,7 +40,7 @@ def automation_of(project: Project, status: dg.DefaultScheduleStatus) -> dg.Defi
         job=job,
         cron_schedule=cron,
         execution_timezone="UTC",
-        execution_fn=_tick(project),
+        execution_fn=_tick(project, shared),
         default_status=status,
         description="Runs the interval that has just ended, and everything below it.",
     )
@@ -55,19 +52,18 @@ def _name(project: Project) -> str:
 
 
 def _tick(
-    project: Project,
+    project: Project, shared: SharedPartitions
 ) -> Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.SkipReason]:
-    partitions = partitions_of(project.pipeline)
-    partitioned = any(map(is_partitioned, project.assets))
+    windows = shared.windows
 
     def request(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time
-        if not partitioned or partitions is None:
+        if windows is None:
             return dg.RunRequest(run_key=now.isoformat(), tags=_retries(project))
-        ended = _ended_by(now, partitions)
+        ended = _ended_by(now, windows)
         if not ended:
             return dg.SkipReason("no partition since the pipeline's start_date has ended")
-        missed = _missed(project, partitions, ended, context.instance)
+        missed = _missed(project, shared, ended, context.instance)
         if not missed:
             return dg.SkipReason(f"{ended[-1]} was run already")
         first, last = missed[0], missed[-1]
@@ -95,7 +91,7 @@ def _ended_by(now: datetime, partitions: dg.TimeWindowPartitionsDefinition) -> l
 
 def _missed(
     project: Project,
-    partitions: dg.TimeWindowPartitionsDefinition,
+    shared: SharedPartitions,
     ended: list[str],
     instance: dg.DagsterInstance,
 ) -> list[str]:
@@ -105,13 +101,13 @@ def _missed(
     the last one that is materialized. `catchup` of pipeline.yml can ask for none or for all.
     """
     catchup = str(project.pipeline.catchup).lower()
-    if (done := _last_run(instance, _name(project))) is not None:
-        missed = [key for key in ended if key > done]  # the keys of all schedules are sortable
+    if (done := _last_run(instance, _name(project))) in ended:
+        missed = ended[ended.index(done) + 1 :]
     elif catchup == "all":
         missed = ended
     else:
-        partitioned = [asset_key(asset.name) for asset in project.assets if is_partitioned(asset)]
-        filled = set().union(*map(instance.get_materialized_partitions, partitioned))
+        keys = map(asset_key, shared.assets)
+        filled = set().union(*map(instance.get_materialized_partitions, keys))
         last = max((n for n, key in enumerate(ended) if key in filled), default=len(ended))
         # The latest may have been filled before it was over.
         missed = ended[last + 1 :] or ended[-1:]

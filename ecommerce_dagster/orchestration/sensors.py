@@ -23,14 +23,10 @@ from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug
-from ecommerce_dagster.orchestration.partitions import (
-    RECONCILE_TAG,
-    is_partitioned,
-    partitions_of,
-    unit_of,
-)
+from ecommerce_dagster.orchestration.partitions import RECONCILE_TAG, is_partitioned, unit_of
 from ecommerce_dagster.orchestration.run_requests import Work, runs_for
 from ecommerce_dagster.orchestration.sensor_cursor import Asked, Cursor
+from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 
 _SECONDS_BETWEEN_TICKS = 10
 _NOT_STARTED = {
@@ -42,7 +38,9 @@ _NOT_STARTED = {
 _FIRST_RETRY, _LAST_RETRY = 60, 3600
 
 
-def sensors_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
+def sensors_of(
+    project: Project, shared: SharedPartitions, status: dg.DefaultSensorStatus
+) -> list[dg.SensorDefinition]:
     """One sensor for each Postgres connection that assets are loaded from, and one that rebuilds
     the assets with `meta: {automation: eager}`."""
     watched: dict[str, list[Asset]] = {}
@@ -54,7 +52,7 @@ def sensors_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.Sens
             is_table = not asset.parameter("source_table").startswith("query:")
             if known is not None and known.platform == "postgres" and is_table:
                 watched.setdefault(connection, []).append(asset)
-    sensors = [_sensor(project, name, assets, status) for name, assets in watched.items()]
+    sensors = [_sensor(project, shared, name, assets, status) for name, assets in watched.items()]
     eager = [asset for asset in project.assets if asset.meta.get("automation") == "eager"]
     if eager:
         sensors.append(_automation(project, eager, status))
@@ -73,7 +71,11 @@ def _automation(
 
 
 def _sensor(
-    project: Project, connection: str, watched: Sequence[Asset], status: dg.DefaultSensorStatus
+    project: Project,
+    shared: SharedPartitions,
+    connection: str,
+    watched: Sequence[Asset],
+    status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
     resource = resource_key(connection)
     name = f"{slug(project.pipeline.name)}_{resource}_changes"
@@ -82,7 +84,7 @@ def _sensor(
     def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         source = getattr(context.resources, resource)
         try:
-            return _tick(project, watched, source.settings(), context)
+            return _tick(project, shared, watched, source.settings(), context)
         except (SourceError, UnusableConnection) as error:
             return dg.SkipReason(str(error))
 
@@ -99,6 +101,7 @@ def _sensor(
 
 def _tick(
     project: Project,
+    shared: SharedPartitions,
     watched: Sequence[Asset],
     connection: PostgresConnection,
     context: dg.SensorEvaluationContext,
@@ -119,13 +122,14 @@ def _tick(
         return dg.SensorResult(skip_reason="nothing changed", cursor=cursor.text())
     work = Work()
     for asset in moved:
-        work.add(_changes(project, asset, tables[asset.name], now, connection, cursor))
+        work.add(_changes(shared, asset, tables[asset.name], now, connection, cursor))
     cursor.counters = now
-    return _requested(project, cursor, work, again, instance)
+    return _requested(project, shared, cursor, work, again, instance)
 
 
 def _requested(
     project: Project,
+    shared: SharedPartitions,
     cursor: Cursor,
     work: Work,
     again: Mapping[str, Asked],
@@ -137,7 +141,7 @@ def _requested(
     failures = max((asked.failures + 1 for asked in again.values()), default=0)
     cursor.asked = {key: asked for key, asked in cursor.asked.items() if key not in again}
     requests = []
-    for run in runs_for(project, work):
+    for run in runs_for(project, shared, work):
         # The same for the same state of the source, so that Dagster starts no run twice.
         key = ":".join(filter(None, [cursor.id, _digest(cursor), run.name, str(failures or "")]))
         cursor.asked[key] = Asked(run.share, failures)
@@ -154,7 +158,7 @@ def _table(asset: Asset, schema: str) -> str:
 
 
 def _changes(
-    project: Project,
+    shared: SharedPartitions,
     asset: Asset,
     table: str,
     now: Mapping[str, Counters],
@@ -162,9 +166,10 @@ def _changes(
     cursor: Cursor,
 ) -> Work:
     """What of an asset is out of date. The cursor remembers its rows as they are now."""
-    partitions, column = partitions_of(project.pipeline), incremental_key_of(asset)
+    windows, column = shared.windows, incremental_key_of(asset)
     before, old = cursor.counters.get(table), cursor.marks.get(asset.name, {})
-    if partitions is None or column is None or not is_partitioned(asset):
+    by_time = is_partitioned(asset) and asset.name in shared.assets
+    if windows is None or column is None or not by_time:
         new = marks(connection, table) if table in now else {}
         cursor.marks[asset.name] = new
         if not differing(old, new):
@@ -172,10 +177,10 @@ def _changes(
         # A merge sees rows that come and change; for those that are gone it has to be told.
         gone = before is None or table not in now or before[2:] != now[table][2:]
         return Work(whole={asset.name}, tags={RECONCILE_TAG: "true"} if gone else {})
-    found = marks(connection, table, column, unit_of(project.pipeline)) if table in now else {}
-    keys = {at: partitions.get_partition_key_for_timestamp(at.timestamp()) for at in {*found, *old}}
+    found = marks(connection, table, column, unit_of(windows)) if table in now else {}
+    keys = {at: windows.get_partition_key_for_timestamp(at.timestamp()) for at in {*found, *old}}
     # What is before the first partition is none of ours, what is after the current one not yet.
-    new = {at: mark for at, mark in found.items() if partitions.has_partition_key(keys[at])}
+    new = {at: mark for at, mark in found.items() if windows.has_partition_key(keys[at])}
     cursor.marks[asset.name] = new
     work = Work()
     for at in differing(old, new):

@@ -1,0 +1,342 @@
+"""Which time a run is about, whoever its partition belongs to, and what is then filled and recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ecommerce_dagster import BruinTranslator
+from ecommerce_dagster.bruin.interval import yesterday
+from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
+from orchestration.helpers import Tiny, failures, run_all
+
+DAILY = "name: tiny\nschedule: daily\nstart_date: '2024-01-01'\n"
+FILTER = "{% if not full_refresh %}WHERE moment BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'{% endif %}"
+BY_TIME = """
+depends: [raw.events]
+materialization: {{type: table, strategy: time_interval, incremental_key: moment, time_granularity: {0}}}
+"""
+EVENTS, STAGED, WINDOW = (
+    dg.AssetKey(name.split(".")) for name in ("raw.events", "stg.events", "mart.window")
+)
+THEIRS = dg.AssetKey("theirs")
+Partitions = dg.PartitionsDefinition[Any]
+
+HOURLY = dg.HourlyPartitionsDefinition("2024-01-01-00:00")
+WEEKLY = dg.WeeklyPartitionsDefinition("2024-01-01")
+MONTHLY = dg.MonthlyPartitionsDefinition("2024-01-01")
+NEW_YORK = dg.DailyPartitionsDefinition("2024-01-01", timezone="America/New_York")
+INDIA = dg.HourlyPartitionsDefinition("2024-01-01-00:00", timezone="Asia/Kolkata")
+FROM_SIX = dg.DailyPartitionsDefinition("2024-01-01", hour_offset=6)
+EUROPEAN = dg.TimeWindowPartitionsDefinition(
+    cron_schedule="0 0 * * *", start="01.01.2024", fmt="%d.%m.%Y"
+)
+LANDS = dg.StaticPartitionsDefinition(["DE", "FR"])
+OF_LANDS = dg.MultiPartitionsDefinition({"land": LANDS, "month": MONTHLY})
+TWO_TIMES = dg.MultiPartitionsDefinition({"day": NEW_YORK, "month": MONTHLY})
+TENANTS = dg.DynamicPartitionsDefinition(name="tenants")
+
+
+def given(partitions: Partitions | None, *names: str) -> BruinTranslator:
+    """A translator that gives these partitions to some assets, else to those that have some."""
+
+    class Giving(BruinTranslator):
+        def get_asset_spec(self, asset: Any, project: Any) -> dg.AssetSpec:
+            spec = super().get_asset_spec(asset, project)
+            wanted = asset.name in names if names else spec.partitions_def is not None
+            return spec.replace_attributes(partitions_def=partitions) if wanted else spec
+
+    return Giving()
+
+
+@pytest.fixture
+def events(tiny: Tiny) -> Tiny:
+    """Hours from New Year 2024 to the end of March, staged by time; a mart that shows the window."""
+    tiny.write("pipeline/pipeline.yml", DAILY)
+    hours = (
+        "SELECT TIMESTAMP '2024-01-01' + n * INTERVAL 1 hour AS moment, n FROM range(91 * 24) r(n)"
+    )
+    tiny.sql("raw.events", hours)
+    tiny.sql(
+        "stg.events", f"SELECT * FROM raw.events {FILTER}", BY_TIME.format("timestamp"), table=False
+    )
+    shown = "SELECT '{{ start_timestamp }}' AS first, '{{ end_timestamp }}' AS last"
+    tiny.sql("mart.window", shown, "depends: [stg.events]")
+    return tiny
+
+
+def shown_window(tiny: Tiny) -> tuple[str, str]:
+    [(first, last)] = tiny.query("FROM mart.window")
+    return first[:19].replace("T", " "), last[:19].replace("T", " ")
+
+
+def staged(tiny: Tiny) -> tuple[int, str, str]:
+    """How many hours are staged, the first and the last of them."""
+    [(rows, first, last)] = tiny.query("SELECT count(*), min(moment), max(moment) FROM stg.events")
+    return rows, str(first), str(last)
+
+
+def stranger(partitions: Partitions) -> dg.AssetsDefinition:
+    """Somebody else's asset in the same location."""
+
+    @dg.asset(
+        name="theirs", partitions_def=partitions, backfill_policy=dg.BackfillPolicy.single_run()
+    )
+    def theirs() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult()
+
+    return theirs
+
+
+def succeed(definitions: dg.Definitions, instance: dg.DagsterInstance, **options: Any) -> None:
+    result = run_all(definitions, instance, **options)
+    assert result.success, failures(result)
+
+
+SINCE = "2024-02-01 00:00:00"
+NONE = tuple(f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (yesterday().start, yesterday().last))
+
+
+class TestAMartInARunOverPartitionsOfOthers:
+    @pytest.mark.parametrize(
+        ("partitions", "key", "window"),
+        [
+            pytest.param(HOURLY, "2024-02-01-05:00", ("2024-02-01 05:00:00", "2024-02-01 05:59:59"), id="hour"),
+            pytest.param(MONTHLY, "2024-02-01", (SINCE, "2024-02-29 23:59:59"), id="month"),
+            pytest.param(WEEKLY, "2024-02-04", ("2024-02-04 00:00:00", "2024-02-10 23:59:59"), id="week"),
+            pytest.param(NEW_YORK, "2024-02-01", ("2024-02-01 05:00:00", "2024-02-02 04:59:59"), id="zone"),
+            pytest.param(INDIA, "2024-02-01-05:00", ("2024-01-31 23:30:00", "2024-02-01 00:29:59"), id="half hour"),
+            pytest.param(FROM_SIX, "2024-02-01", ("2024-02-01 06:00:00", "2024-02-02 05:59:59"), id="offset"),
+            pytest.param(EUROPEAN, "01.02.2024", (SINCE, "2024-02-01 23:59:59"), id="format"),
+            pytest.param(OF_LANDS, "DE|2024-02-01", (SINCE, "2024-02-29 23:59:59"), id="two dimensions"),
+            pytest.param(LANDS, "DE", NONE, id="static"),
+            pytest.param(TWO_TIMES, "2024-02-01|2024-02-01", NONE, id="two times"),
+            pytest.param(TENANTS, "acme", NONE, id="dynamic"),
+        ],
+    )  # fmt: skip
+    def test_it_sees_the_time_of_that_partition_or_none(
+        self,
+        events: Tiny,
+        instance: dg.DagsterInstance,
+        partitions: Partitions,
+        key: str,
+        window: tuple[str, str],
+    ) -> None:
+        instance.add_dynamic_partitions("tenants", ["acme"])
+        both = dg.Definitions.merge(
+            events.definitions(), dg.Definitions(assets=[stranger(partitions)])
+        )
+        succeed(both, instance, selection=[THEIRS, WINDOW], partition_key=key)
+        assert shown_window(events) == window
+
+    @pytest.mark.parametrize(
+        ("partitions", "first", "last", "window"),
+        [
+            pytest.param(HOURLY, "2024-02-01-05:00", "2024-02-01-07:00", ("2024-02-01 05:00:00", "2024-02-01 07:59:59"), id="hours"),
+            pytest.param(OF_LANDS, "DE|2024-02-01", "FR|2024-03-01", (SINCE, "2024-03-31 23:59:59"), id="two dimensions"),
+            pytest.param(LANDS, "DE", "FR", NONE, id="static"),
+        ],
+    )  # fmt: skip
+    def test_it_sees_the_time_of_a_range(
+        self,
+        events: Tiny,
+        instance: dg.DagsterInstance,
+        partitions: Partitions,
+        first: str,
+        last: str,
+        window: tuple[str, str],
+    ) -> None:
+        both = dg.Definitions.merge(
+            events.definitions(), dg.Definitions(assets=[stranger(partitions)])
+        )
+        tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
+        succeed(both, instance, selection=[THEIRS, WINDOW], tags=tags)
+        assert shown_window(events) == window
+
+    def test_what_a_run_did_not_finish_is_about_the_same_time(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        """Dagster tries again with the tags of the run, and without the assets that are done."""
+        succeed(events.definitions(), instance, selection=[EVENTS])
+        days = {RANGE_START_TAG: "2024-02-01", RANGE_END_TAG: "2024-02-02"}
+        job = events.definitions().resolve_implicit_global_asset_job_def()
+        again = job.get_subset(asset_selection={WINDOW})
+        assert again.execute_in_process(instance=instance, tags=days).success
+        assert shown_window(events) == (SINCE, "2024-02-02 23:59:59")
+
+
+class TestPartitionsThatATranslatorGives:
+    @pytest.mark.parametrize(
+        ("partitions", "key", "found"),
+        [
+            pytest.param(WEEKLY, "2024-02-04", (168, "2024-02-04 00:00:00", "2024-02-10 23:00:00"), id="week"),
+            pytest.param(MONTHLY, "2024-02-01", (29 * 24, SINCE, "2024-02-29 23:00:00"), id="month"),
+            pytest.param(HOURLY, "2024-02-01-05:00", (1, "2024-02-01 05:00:00", "2024-02-01 05:00:00"), id="hour"),
+            pytest.param(NEW_YORK, "2024-03-10", (23, "2024-03-10 05:00:00", "2024-03-11 03:00:00"), id="zone"),
+            pytest.param(EUROPEAN, "01.02.2024", (24, SINCE, "2024-02-01 23:00:00"), id="format"),
+            pytest.param(OF_LANDS, "DE|2024-02-01", (29 * 24, SINCE, "2024-02-29 23:00:00"), id="two dimensions"),
+        ],
+    )  # fmt: skip
+    def test_what_is_recorded_is_what_was_filled(
+        self,
+        events: Tiny,
+        instance: dg.DagsterInstance,
+        partitions: Partitions,
+        key: str,
+        found: tuple[int, str, str],
+    ) -> None:
+        definitions = events.definitions(translator=given(partitions))
+        succeed(definitions, instance, partition_key=key)
+        succeed(definitions, instance, partition_key=key)
+        assert staged(events) == found
+        assert instance.get_materialized_partitions(STAGED) == {key}
+        assert shown_window(events)[0] == found[1]
+
+    def test_a_range_of_weeks_is_one_window(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        tags = {RANGE_START_TAG: "2024-02-04", RANGE_END_TAG: "2024-02-18"}
+        succeed(events.definitions(translator=given(WEEKLY)), instance, tags=tags)
+        assert staged(events) == (3 * 168, "2024-02-04 00:00:00", "2024-02-24 23:00:00")
+        weeks = {"2024-02-04", "2024-02-11", "2024-02-18"}
+        assert instance.get_materialized_partitions(STAGED) == weeks
+
+    @pytest.mark.parametrize(
+        ("partitions", "keys"),
+        [
+            pytest.param(MONTHLY, {"2024-01-01", "2024-02-01", "2024-03-01"}, id="months"),
+            pytest.param(
+                OF_LANDS,
+                {f"{land}|2024-0{month}-01" for land in ("DE", "FR") for month in (1, 2, 3)},
+                id="two dimensions",
+            ),
+        ],
+    )
+    def test_a_run_without_dates_fills_and_records_all_of_them(
+        self, events: Tiny, instance: dg.DagsterInstance, partitions: Partitions, keys: set[str]
+    ) -> None:
+        job = events.definitions(translator=given(partitions)).resolve_job_def("tiny")
+        assert job.execute_in_process(instance=instance).success
+        assert staged(events) == (91 * 24, "2024-01-01 00:00:00", "2024-03-31 23:00:00")
+        assert instance.get_materialized_partitions(STAGED) == keys
+
+    def test_days_of_another_zone_are_recorded_by_its_hours(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        job = events.definitions(translator=given(INDIA)).resolve_job_def("tiny")
+        assert job.execute_in_process(instance=instance).success
+        recorded = instance.get_materialized_partitions(STAGED)
+        # The first partition is from 18:30 on in UTC, the last row of 23:00.
+        assert (min(recorded), max(recorded)) == ("2024-01-01-05:00", "2024-04-01-04:00")
+        assert len(recorded) == 91 * 24
+
+    def test_partitions_can_be_taken_away(self, events: Tiny, instance: dg.DagsterInstance) -> None:
+        succeed(events.definitions(translator=given(None)), instance)
+        assert staged(events) == (91 * 24, "2024-01-01 00:00:00", "2024-03-31 23:00:00")
+        assert instance.get_materialized_partitions(STAGED) == set()
+
+    @pytest.mark.parametrize("partitions", [LANDS, MONTHLY, TENANTS])
+    def test_a_table_that_is_rebuilt_whole_may_have_any(
+        self, events: Tiny, instance: dg.DagsterInstance, partitions: Partitions
+    ) -> None:
+        instance.add_dynamic_partitions("tenants", ["acme"])
+        key = {LANDS: "DE", MONTHLY: "2024-02-01", TENANTS: "acme"}[partitions]
+        (events.directory / "assets/stg.events.sql").unlink()
+        (events.directory / "assets/mart.window.sql").unlink()
+        definitions = events.definitions(translator=given(partitions, "raw.events"))
+        succeed(definitions, instance, partition_key=key)
+        assert instance.get_materialized_partitions(EVENTS) == {key}
+
+    @pytest.mark.parametrize(
+        ("partitions", "what"),
+        [
+            (LANDS, "StaticPartitionsDefinition"),
+            (TENANTS, "DynamicPartitionsDefinition"),
+            (TWO_TIMES, "MultiPartitionsDefinition"),
+            (dg.MultiPartitionsDefinition({"land": LANDS, "tenant": TENANTS}), "MultiPart"),
+        ],
+    )
+    def test_those_that_are_no_time_are_refused_for_what_is_rebuilt_by_time(
+        self, events: Tiny, partitions: Partitions, what: str
+    ) -> None:
+        message = (
+            f"stg.events.sql:2: the translator gives 'stg.events' a {what}.*; it is rebuilt by "
+            "'moment', so that its partitions must be windows of time"
+        )
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match=message):
+            events.definitions(translator=given(partitions))
+
+    def test_a_pipeline_has_one_kind_of_them(self, events: Tiny) -> None:
+        message = (
+            "stg.events.sql:2: 'stg.events' and 'raw.events' have different partitions; "
+            "one run has one partition, so that all assets of a pipeline must have the same, or none"
+        )
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match=message):
+            events.definitions(translator=given(WEEKLY, "raw.events"))
+
+    def test_a_key_of_others_is_refused_in_a_sentence(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        """As a run has that somebody tags by hand."""
+        tags = {"dagster/partition": "2024-02-01-05:00"}
+        ran = run_all(events.definitions(), instance, selection=[STAGED], tags=tags)
+        message = failures(ran)["stg__events"]
+        assert message.strip().endswith(
+            "stg.events.sql:2: the partition '2024-02-01-05:00' of the run is none of the asset's, "
+            "which are called like '2024-01-01'"
+        )
+
+
+class TestDaysOfATable:
+    """`time_granularity: date` replaces whole days, whatever part of them a run is about."""
+
+    @pytest.fixture
+    def by_day(self, events: Tiny) -> Tiny:
+        events.sql(
+            "stg.events", f"SELECT * FROM raw.events {FILTER}", BY_TIME.format("date"), table=False
+        )
+        return events
+
+    @pytest.mark.parametrize(
+        ("partitions", "key", "found"),
+        [
+            pytest.param(HOURLY, "2024-02-01-05:00", (24, SINCE, "2024-02-01 23:00:00"), id="hour"),
+            pytest.param(NEW_YORK, "2024-02-01", (48, SINCE, "2024-02-02 23:00:00"), id="zone"),
+        ],
+    )
+    def test_part_of_a_day_loads_all_of_it(
+        self,
+        by_day: Tiny,
+        instance: dg.DagsterInstance,
+        partitions: Partitions,
+        key: str,
+        found: tuple[int, str, str],
+    ) -> None:
+        definitions = by_day.definitions(translator=given(partitions))
+        succeed(definitions, instance, partition_key=key)
+        assert staged(by_day) == found
+
+    def test_an_hour_takes_nothing_from_the_day(
+        self, by_day: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        by_day.write("pipeline/pipeline.yml", DAILY.replace("daily", "hourly"))
+        succeed(by_day.definitions(), instance, partition_key="2024-02-01-05:00")
+        succeed(by_day.definitions(), instance, partition_key="2024-02-01-06:00")
+        assert staged(by_day) == (24, SINCE, "2024-02-01 23:00:00")
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            ("--start-date", "2024-02-01 05:00:00", "--end-date", "2024-02-01 06:00:00"),
+            ("--start-date", "2024-02-01", "--apply-interval-modifiers"),
+        ],
+    )
+    def test_nor_do_dates_and_modifiers(self, by_day: Tiny, how: tuple[str, ...]) -> None:
+        shifted = BY_TIME.format("date") + "interval_modifiers: {start: -2h}\n"
+        by_day.sql("stg.events", f"SELECT * FROM raw.events {FILTER}", shifted, table=False)
+        assert by_day.ecommerce("run").succeeded
+        ran = by_day.ecommerce("run", *how)
+        assert ran.succeeded, ran.text
+        assert staged(by_day) == (91 * 24, "2024-01-01 00:00:00", "2024-03-31 23:00:00")
