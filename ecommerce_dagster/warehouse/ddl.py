@@ -21,6 +21,7 @@ from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.warehouse.database import about_table
 from ecommerce_dagster.warehouse.identifiers import literal, quoted, relation
 from ecommerce_dagster.warehouse.lake_types import TypeRules
+from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.types import known_type
 
 _COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
@@ -53,11 +54,13 @@ def declaration(
     """How the table of `asset`, with these columns and types, becomes what is declared.
 
     `existing` is None when there is no table. `comments` are those that it has: by column, and that
-    of the table itself by an empty name.
+    of the table itself by an empty name. Raises LoadError.
     """
     table = relation(asset.name)
     current = {name.lower(): kind for name, kind in (existing or {}).items()}
     added = [column for column in asset.columns if column.name.lower() not in current]
+    for column in added:
+        _require_storable(column, rules)
     if existing is None:
         keys = ", ".join(quoted(key) for key in asset.primary_key) if rules.has_keys else ""
         definitions = [_definition(column, rules) for column in asset.columns]
@@ -118,6 +121,13 @@ def _declared(column: Column) -> str:
 
 def _type(column: Column, rules: TypeRules) -> str:
     return rules.target_type(_declared(column), "VARCHAR")
+
+
+def _require_storable(column: Column, rules: TypeRules) -> None:
+    kind = _type(column, rules)
+    reason = rules.refusal(kind) or rules.doubt(kind)
+    if reason:
+        raise LoadError(f"the column {column.name} is {kind}: {reason}")
 
 
 def _default(column: Column) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import duckdb
@@ -71,14 +72,11 @@ class DuckDBTarget:
         return (str(error) if is_written else _PICTURE.sub("", str(error))).strip()
 
     def run_script(self, text: str) -> list[str]:
-        with nothing_lost(self.connection):
-            return self._run_script(text)
-
-    def _run_script(self, text: str) -> list[str]:
+        guarded = partial(nothing_lost, self.connection)
         if not self.apart:
-            return script.run(self.connection, text)
+            return script.run(self.connection, text, guarded=guarded)
         self.connection.execute("COMMIT")
-        done = script.run(self.connection, text, outside=True)
+        done = script.run(self.connection, text, outside=True, guarded=guarded)
         roll_back(self.connection)  # of a transaction that the script left open
         self.connection.execute("BEGIN")
         return done

@@ -1,47 +1,96 @@
 """What the types of a DuckLake keep of a value, where that is not all of it.
 
 Its rows are Parquet, which has no integers of 128 bits: DuckLake writes them as DOUBLE without a
-word, and cuts intervals to milliseconds. Here such integers are decimals of 38 digits, and what
-would be lost is refused, with the column and the value.
+word, cuts intervals to milliseconds and turns times with an offset into UTC, inside of a list, a
+struct or a map as well; TIME_NS ends the process. Here such integers are decimals of 38 digits, and
+what would be lost is refused, with the column and the value.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from ecommerce_dagster.warehouse import types
 from ecommerce_dagster.warehouse.database import is_lake
-from ecommerce_dagster.warehouse.identifiers import literal
+from ecommerce_dagster.warehouse.identifiers import literal, quoted
 from ecommerce_dagster.warehouse.script import ScriptError
 
-_HUGE = r"\bU?HUGEINT\b"
-# Quoted names of fields stay as they are.
-_OTHERWISE = re.compile(rf'("(?:[^"]|"")*")|({_HUGE})|(\[\d+\])')
-# The condition that all of a value is kept, by its type.
-_KEPT = {
-    "INTERVAL": "datepart('microseconds', {0}) % 1000 = 0",
-    "TIME WITH TIME ZONE": "datepart('timezone', {0}) = 0",
+_HUGE = {"hugeint", "uhugeint"}
+# Types that Parquet does not have, or that DuckLake does not write to it, and what to write.
+_IMPOSSIBLE = {
+    "bit": "VARCHAR",
+    "bignum": "VARCHAR or DECIMAL(38,0)",
+    "union": "a STRUCT with a field for each of its members",
+    "variant": "JSON",
+    "time_ns": "TIME",
 }
-_HUGE_COLUMNS = f"""
-SELECT format('{{}}.{{}}.{{}}', schema_name, table_name, column_name)
+_MILLISECONDS = (
+    "datepart('hour', {0}) * 3600000 + datepart('minute', {0}) * 60000"
+    " + datepart('microseconds', {0}) // 1000"
+)
+_INTERVAL_PARTS = ("year", "month", "day", "hour", "minute", "microseconds")
+# The condition that something of a value is lost, by its type.
+_LOST = {
+    "interval": " OR ".join(
+        [
+            *(f"datepart('{part}', {{0}}) < 0" for part in _INTERVAL_PARTS),
+            "datepart('microseconds', {0}) % 1000 <> 0",
+            f"{_MILLISECONDS} >= 4294967296",
+        ]
+    ),
+    "time with time zone": "datepart('timezone', {0}) <> 0 OR datepart('hour', {0}) = 24",
+    "timestamp_s": "CAST({0} AS VARCHAR) IN ('infinity', '-infinity')",
+}
+# Of decimals without digits before the point those are lost that a DOUBLE rounds to 1.
+_ROUNDED = "abs(CAST({0} AS DOUBLE)) >= 1"
+_LONGEST_EXACT = 18  # digits of a decimal that is stored in 64 bits
+_LOST_OF = {
+    "interval": "it has whole milliseconds, no negative part and less than 1,194 hours",
+    "time with time zone": "it has no offset",
+    "timestamp_s": "it is finite",
+}
+_COLUMNS = """
+SELECT format('{}.{}.{}', schema_name, table_name, column_name), data_type
 FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)
-WHERE database_name = current_database() AND regexp_matches(data_type, '{_HUGE}')
+WHERE database_name = current_database()
 """
+_COMMENT = r"--[^\n]*\n|/\*.*?\*/"
+_CREATE_AS = re.compile(
+    rf"(?:\s|{_COMMENT})*CREATE\s[^;]*?\bTABLE\s(?:\"[^\"]*\"|[^\"(])*?\sAS\b(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _nothing(kind: str) -> str | None:
+    return None
+
+
+def _as_it_is(column: str, expression: str, kind: str) -> str:
+    return expression
 
 
 @dataclass(frozen=True)
 class TypeRules:
-    """The type of a column that is declared so and comes so, and the expression that brings a
-    column from one type to the other, as in `types`; whether a column that is there can come to
-    be never NULL in the transaction that adds it; and whether tables have primary keys."""
+    """What a database can store.
+
+    `target_type` is the type of a column that is declared so and comes so, as in `types`.
+    `refusal` says why there can be no column of a type, `doubt` why its values have to be looked at
+    one by one, and `kept` makes an expression for a column of a type raise an error instead of a
+    value that is lost. `constrains_later`: a column that is there can come to be never NULL in the
+    transaction that adds it. `has_keys`: tables have primary keys.
+    """
 
     target_type: Callable[[str, str], str] = types.target_type
-    cast: Callable[[str, str, str], str] = types.cast
+    refusal: Callable[[str], str | None] = _nothing
+    doubt: Callable[[str], str | None] = _nothing
+    kept: Callable[[str, str, str], str] = _as_it_is
     constrains_later: bool = True
     has_keys: bool = True
 
@@ -49,46 +98,161 @@ class TypeRules:
 def rules_of(connection: duckdb.DuckDBPyConnection) -> TypeRules:
     """The rules of the database that a connection writes to."""
     if is_lake(connection):
-        return TypeRules(_target_type, _cast, constrains_later=False, has_keys=False)
+        return TypeRules(
+            _target_type, _refusal, _doubt, _kept, constrains_later=False, has_keys=False
+        )
     return TypeRules()
 
 
 @contextmanager
-def nothing_lost(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Refuse a script that makes a table whose integers would be rounded. Raises ScriptError."""
+def nothing_lost(connection: duckdb.DuckDBPyConnection, statement: str) -> Iterator[None]:
+    """Refuse a statement of a script that makes a table whose values would be changed: those that
+    scripts write are not looked at. Raises ScriptError."""
     if not is_lake(connection):
         yield
         return
-    before = connection.execute(_HUGE_COLUMNS).fetchall()
+    for name, kind in _columns_of_query(connection, statement):
+        _require_storable(name, kind)
+    before = connection.execute(_COLUMNS).fetchall()
     yield
-    made = set(connection.execute(_HUGE_COLUMNS).fetchall()) - set(before)
-    if made:
-        names = ", ".join(sorted(str(row[0]) for row in made))
-        raise ScriptError(
-            f"a DuckLake stores HUGEINT as DOUBLE, which rounds it; cast {names} to BIGINT or to "
-            "DECIMAL(38,0)"
-        )
+    for name, kind in sorted(set(connection.execute(_COLUMNS).fetchall()) - set(before)):
+        _require_storable(name, kind)
+
+
+def _columns_of_query(
+    connection: duckdb.DuckDBPyConnection, statement: str
+) -> list[tuple[str, str]]:
+    """The columns of CREATE TABLE ... AS. What cannot be described cannot be created either."""
+    query = _CREATE_AS.match(statement)
+    if query is None:
+        return []
+    with suppress(duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+        return [row[:2] for row in connection.execute(f"DESCRIBE {query[1]}").fetchall()]
+    return []
+
+
+def _require_storable(name: str, kind: str) -> None:
+    reason = _refusal(kind) or _doubt(kind)
+    if _of(kind, lambda leaf: leaf.id in _HUGE):
+        reason = "a DuckLake stores HUGEINT as DOUBLE, which rounds it; cast it to DECIMAL(38,0)"
+    if reason:
+        raise ScriptError(f"the column {name} is {kind}: {reason}")
 
 
 def _target_type(declared: str, actual: str) -> str:
-    return _OTHERWISE.sub(_stored, types.target_type(declared, actual))
+    wanted = types.target_type(declared, actual)
+    parsed = _parsed(wanted)
+    return wanted if parsed is None else _stored(parsed)
 
 
-def _stored(found: re.Match[str]) -> str:
-    name, huge, _ = found.groups()
-    return name or ("DECIMAL(38,0)" if huge else "[]")
+def _stored(kind: DuckDBPyType) -> str:
+    """The type that holds the values of another in a DuckLake."""
+    name, parts = kind.id, _parts(kind)
+    if name in _HUGE:
+        return "DECIMAL(38,0)"
+    if name == "enum":
+        return "VARCHAR"
+    if not parts:
+        return str(kind)
+    inner = [_stored(part) for _, part in parts]
+    if name in {"list", "array"}:
+        return f"{inner[0]}[]"
+    if name == "map":
+        return f"MAP({', '.join(inner)})"
+    fields = zip((field for field, _ in parts), inner, strict=True)
+    text = f"STRUCT({', '.join(f'{quoted(field)} {part}' for field, part in fields)})"
+    # As DuckDB spells it, with no more quotes than it needs.
+    return str(duckdb.sqltype(text))
 
 
-def _cast(column: str, actual: str, target: str) -> str:
-    expression = types.cast(column, actual, target)
-    kept = _KEPT.get(target)
-    if kept is None:
+def _refusal(kind: str) -> str | None:
+    parsed = _parsed(kind)
+    if parsed is None:
+        nameless = "STRUCT(" in kind
+        return "a DuckLake needs a name for each field of a STRUCT" if nameless else None
+    found = _of(kind, lambda leaf: leaf.id in _IMPOSSIBLE)
+    if found is None:
+        return None
+    return f"a DuckLake has no {found.id.upper()}; cast it to {_IMPOSSIBLE[found.id]}"
+
+
+def _doubt(kind: str) -> str | None:
+    found = _of(kind, lambda leaf: leaf.id in _LOST)
+    if found is None:
+        return None
+    return (
+        f"a DuckLake does not keep every {found!s}, and what a script writes is not looked at; "
+        "cast it to VARCHAR, or make the table by an asset with `materialization: {type: table}`"
+    )
+
+
+def _kept(column: str, expression: str, kind: str) -> str:
+    parsed = _parsed(kind)
+    lost = _lost(expression, parsed) if parsed else None
+    if lost is None:
         return expression
+    leaf = _of(kind, lambda leaf: leaf.id in _LOST_OF)
+    advice = f": {leaf!s} there means that {_LOST_OF[leaf.id]}" if leaf else ""
     complaint = (
         f"{literal(f'the column {column} holds ')} || CAST({expression} AS VARCHAR) || "
-        f"{literal(f', which a DuckLake does not keep as {target}')}"
+        f"{literal(f', which a DuckLake does not keep as {kind}{advice}')}"
     )
-    return (
-        f"CASE WHEN {expression} IS NULL OR {kept.format(expression)} THEN {expression} "
-        f"ELSE error({complaint}) END"
-    )
+    return f"CASE WHEN {lost} THEN error({complaint}) ELSE {expression} END"
+
+
+def _lost(value: str, kind: DuckDBPyType, depth: int = 0) -> str | None:
+    """The condition that something of a value is lost: NULL, or FALSE, when nothing is. None when
+    nothing ever is."""
+    if kind.id in _LOST:
+        return _LOST[kind.id].format(value)
+    parts = _parts(kind)
+    if kind.id == "decimal":
+        digits, scale = (int(str(number)) for _, number in kind.children)
+        return _ROUNDED.format(value) if digits == scale > _LONGEST_EXACT else None
+    if kind.id == "list":
+        return _any_lost(value, parts[0][1], depth)
+    if kind.id == "map":
+        keys, values = (part for _, part in parts)
+        found = [
+            _any_lost(f"map_keys({value})", keys, depth),
+            _any_lost(f"map_values({value})", values, depth),
+        ]
+    else:
+        found = [
+            _lost(f"struct_extract({value}, {literal(name)})", part, depth) for name, part in parts
+        ]
+    return " OR ".join(f"({condition})" for condition in found if condition) or None
+
+
+def _any_lost(values: str, kind: DuckDBPyType, depth: int) -> str | None:
+    each = f"_{depth}"
+    lost = _lost(each, kind, depth + 1)
+    return lost and f"len(list_filter({values}, lambda {each}: {lost})) > 0"
+
+
+def _of(kind: str, is_wanted: Callable[[DuckDBPyType], bool]) -> DuckDBPyType | None:
+    """The first type inside of a type, or that itself, which is wanted."""
+    parsed = _parsed(kind)
+    return next((leaf for leaf in _all(parsed) if is_wanted(leaf)), None) if parsed else None
+
+
+def _all(kind: DuckDBPyType) -> Iterator[DuckDBPyType]:
+    yield kind
+    for _, part in _parts(kind):
+        yield from _all(part)
+
+
+def _parts(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """The types that a nested type is made of, by their names."""
+    if kind.id not in {"list", "array", "struct", "map"}:
+        return []
+    # An array has its length among them.
+    return [(name, part) for name, part in kind.children if isinstance(part, DuckDBPyType)]
+
+
+@lru_cache
+def _parsed(kind: str) -> DuckDBPyType | None:
+    try:
+        return duckdb.sqltype(kind)
+    except duckdb.Error:
+        return None

@@ -32,7 +32,7 @@ from ecommerce_dagster.warehouse.strategies import (
     TargetColumn,
     in_window,
 )
-from ecommerce_dagster.warehouse.types import NULL, known_type, widened
+from ecommerce_dagster.warehouse.types import NULL, cast, known_type, widened
 
 
 @dataclass
@@ -217,10 +217,23 @@ def _plan(
         elif existing is not None:
             plan.changes.append(f"added column {name} {wanted}")
             plan.alterations.append(f"ADD COLUMN {quoted(name)} {wanted}")
-        replaced = on_merge(asset, name, update_all)
-        plan.columns.append(TargetColumn(name, wanted, rules.cast(name, actual, wanted), replaced))
+        plan.columns.append(_target_column(asset, name, actual, wanted, update_all, rules))
     plan.changes += gone(existing or {}, incoming)
     return plan
+
+
+def _target_column(
+    asset: Asset, name: str, actual: str, wanted: str, update_all: bool, rules: TypeRules
+) -> TargetColumn:
+    refusal = rules.refusal(wanted)
+    if refusal:
+        raise LoadError(f"the column {name} is {wanted}: {refusal}")
+    replaced = on_merge(asset, name, update_all)
+    if replaced and declaration(asset, name).merge_sql and rules.doubt(wanted):
+        replaced = rules.kept(name, f"CAST(({replaced}) AS {wanted})", wanted)
+    alike = wanted == rules.target_type("", actual)
+    expression = rules.kept(name, cast(name, actual, wanted, alike=alike), wanted)
+    return TargetColumn(name, wanted, expression, replaced)
 
 
 def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy) -> None:

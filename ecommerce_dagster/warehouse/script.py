@@ -7,6 +7,8 @@ Statements run one by one, as DuckDB's own parser cuts them, so that nothing whi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import duckdb
 
@@ -16,12 +18,17 @@ _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 # DuckDB names all functions that a call might mean, dozens for a +.
 _CANDIDATES = re.compile(r"((?:\n\t[^\n]*){4})(?:\n\t[^\n]*)+")
 _COMMENT = re.compile(r"--[^\n\r]*|/\*.*?\*/", re.DOTALL)
+_BEFORE = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 _LONGEST_BEGINNING = 1000
+_DEFINITIONS = {duckdb.StatementType.CREATE, duckdb.StatementType.ALTER}
 # What ends DuckDB's transaction, besides COMMIT. It does what it explains, and says nothing of it.
 ENDS = re.compile(
     r"ROLLBACK\b|ABORT\b"
     r"|EXPLAIN (\(.*?\) ?|ANALYZE |VERBOSE )*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT)\b"
 )
+
+
+Guard = Callable[[str], AbstractContextManager[None]]
 
 
 def beginning(statement: str) -> str:
@@ -37,11 +44,18 @@ class ScriptError(Exception):
         self.line = line
 
 
-def run(connection: duckdb.DuckDBPyConnection, script: str, *, outside: bool = False) -> list[str]:
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    script: str,
+    *,
+    outside: bool = False,
+    guarded: Guard = lambda statement: nullcontext(),
+) -> list[str]:
     """Run the statements of a script and return them. Raises ScriptError.
 
     BEGIN and COMMIT are left out, ROLLBACK is refused: whoever calls decides about the transaction.
-    Unless it says that the script runs outside of one.
+    Unless it says that the script runs outside of one. `guarded` is what is around a statement that
+    creates or alters something; it may raise ScriptError.
     """
     done, skipped = [], 0
     found = _statements(connection, script)
@@ -54,10 +68,16 @@ def run(connection: duckdb.DuckDBPyConnection, script: str, *, outside: bool = F
                 word = ends.group()
                 raise duckdb.TransactionException(f"{word} in a transaction that is not its own")
             if not within:
-                connection.execute(statement if pivots else statement.query)
+                defines = statement.type in _DEFINITIONS
+                with guarded(statement.query) if defines else nullcontext():
+                    connection.execute(statement if pivots else statement.query)
                 done.append(statement.query.strip())
         except duckdb.Error as error:
             raise _located(error, skipped) from error
+        except ScriptError as error:
+            before = _BEFORE.match(statement.query)
+            line = skipped + 1 + (before[0].count("\n") if before else 0)
+            raise ScriptError(str(error), line) from error
         skipped += statement.query.count("\n")
     return [script.strip()] if pivots else done
 

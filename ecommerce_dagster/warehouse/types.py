@@ -119,15 +119,18 @@ def widened(current: str, incoming: str) -> str | None:
     return "DOUBLE" if both_fit else None
 
 
-def cast(column: str, actual: str, target: str) -> str:
-    """An expression for `column` as `target`; a value that would be lost raises an error."""
+def cast(column: str, actual: str, target: str, *, alike: bool = False) -> str:
+    """An expression for `column` as `target`; a value that would be lost raises an error.
+
+    `alike` types differ only in how they store a value.
+    """
     name = quoted(column)
     if actual == target:
         return name
     # A list or a struct is JSON as it is; its text is not.
     if _fits(actual, target) or (target == "JSON" and _NESTED.search(actual)):
         return f"CAST({name} AS {target})"
-    direct = (_is_number(actual) and _is_number(target)) or {actual, target} <= _TEMPORAL
+    direct = alike or (_is_number(actual) and _is_number(target)) or {actual, target} <= _TEMPORAL
     # Through text every pair of types binds, also the INTEGER that DuckDB calls a bare NULL.
     attempt = f"TRY_CAST({name if direct else f'CAST({name} AS VARCHAR)'} AS {target})"
     witness = _witness(actual, target)
