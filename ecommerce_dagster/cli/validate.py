@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import Project, find_upwards
-from ecommerce_dagster.orchestration.lint import lint_keys
+from ecommerce_dagster.orchestration.lint_together import lint_together
 from ecommerce_dagster.orchestration.validation import validated
 from ecommerce_dagster.warehouse.checks import checks_of
 
@@ -35,7 +35,7 @@ def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, outpu
         click.echo(f"note: {printable(text)}", err=True)
     projects = [project for variants in found for project in variants]
     # Variants are never loaded beside each other.
-    lint_keys([asset for variants in found for p in variants[:1] for asset in p.assets], log)
+    lint_together([variants[0] for variants in found if variants], log)
     problems = [p for p in (*log.errors, *log.warnings) if only is None or _is_in(p, only)]
     if output == "json":
         _print_json(problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,12 @@ from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset
-from ecommerce_dagster.orchestration.lint import lint, lint_keys
+from ecommerce_dagster.orchestration.lint import lint
+from ecommerce_dagster.orchestration.lint_together import lint_together, used_databases
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
+from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
+from ecommerce_dagster.orchestration.replacements import require_replacements
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
@@ -46,10 +49,10 @@ def build_defs(
     `pipeline_dir` holds a pipeline.yml, or several pipelines below it. `glossary` and `config_file`
     default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
     default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml, as a
-    `variant` of it does. `resources` replace
-    connections by resource key (pg-default is pg_default). `watch` starts the schedule and
-    the sensors on source data together with Dagster; else somebody starts them in its UI. Raises
-    ProjectError with every error of every file.
+    `variant` of it does. `resources` replace connections by resource key (pg-default is
+    pg_default). `watch` starts the schedule and the sensors on source data together with Dagster;
+    else somebody starts them in its UI. Raises ProjectError with every error of every file, and
+    DagsterInvalidDefinitionError for a resource or a translator that does not fit them.
     """
     folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
     log = ProblemLog()
@@ -67,10 +70,10 @@ def build_defs(
             projects.append(project)
         except ProjectError as error:
             log.problems += error.problems
-    lint_keys([asset for project in projects for asset in project.assets], log)
+    lint_together(projects, log, replaced=resources or {})
     log.raise_errors()
-    # A connection that several pipelines use is one resource.
-    shared = {key: value for p in projects for key, value in resources_of(p).items()}
+    shared = _shared_resources(projects)
+    require_replacements(projects, resources or {})
     shared.update(resources or {})
     return dg.Definitions.merge(
         *(
@@ -78,6 +81,17 @@ def build_defs(
             for project in projects
         )
     )
+
+
+def _shared_resources(projects: Sequence[Project]) -> dict[str, Any]:
+    """A connection that several pipelines use is one resource; what none of them uses is that of
+    the first."""
+    shared: dict[str, Any] = {}
+    for project in projects:
+        used = {resource_key(connection.name) for connection in used_databases(project)}
+        found = resources_of(project)
+        shared = {**found, **shared, **{key: found[key] for key in used & found.keys()}}
+    return shared
 
 
 @contextmanager

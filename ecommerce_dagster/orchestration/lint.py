@@ -10,7 +10,10 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from ecommerce_dagster.bruin.config_file import Connections
+from ecommerce_dagster.bruin.connections import Connection
 from ecommerce_dagster.bruin.models import Asset, Pipeline
+from ecommerce_dagster.bruin.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
@@ -19,7 +22,7 @@ from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections
 from ecommerce_dagster.orchestration.database_names import database_names, lint_database
 from ecommerce_dagster.orchestration.executor_choice import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
-from ecommerce_dagster.orchestration.names import check_name, key_parts
+from ecommerce_dagster.orchestration.names import check_name, key_parts, resource_key
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.rules import lint_checks
 
@@ -33,6 +36,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     _lint_preview(project.pipeline, log)
     lint_executor(project, log)
     lint_keys(tuple(project.by_name.values()), log)
+    _lint_resource_keys(project.connections, log)
     databases = database_names(project.connections)
     for asset in project.assets:
         reason = unsupported(project, asset)
@@ -86,6 +90,22 @@ def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
             f"{from_here(first.path)}; rename one"
         )
         log.error(*asset.at("name"), "asset-key-unique", message)
+
+
+def _lint_resource_keys(connections: Connections, log: ProblemLog) -> None:
+    """Different databases need different keys, or one would be opened for the other."""
+    keys: dict[str, Connection] = {}
+    for connection in connections.by_name.values():
+        if connection.platform not in PLATFORMS:
+            continue
+        key = resource_key(connection.name)
+        first = keys.setdefault(key, connection)
+        if first is not connection:
+            message = (
+                f"the connections '{first.name}' and '{connection.name}' are both the resource "
+                f"{key}; rename one"
+            )
+            log.error(connection.path, connection.line, "connection-key-unique", message)
 
 
 def _lint_type(asset: Asset, log: ProblemLog) -> None:

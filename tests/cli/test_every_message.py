@@ -34,6 +34,8 @@ ELSEWHERE = {
     "must be windows of time": "orchestration/test_partitions.py",
     "have different partitions": "orchestration/test_partitions.py",
     "which are called like": "orchestration/test_partitions.py",
+    "replaces no connection": "orchestration/test_definitions.py",
+    "needs one with": "orchestration/test_definitions.py",
     "seconds without any row": "cli/test_render.py",
     "PostgreSQL: ": "orchestration/test_postgres_assets.py",
     "neither the query nor the file": "postgres_warehouse/test_preview.py",

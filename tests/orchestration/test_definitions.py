@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from ecommerce_dagster import BruinTranslator, build_defs, local
-from ecommerce_dagster.orchestration.resources import WarehouseResource
+from ecommerce_dagster.orchestration.resources import PostgresResource, WarehouseResource
 from orchestration.helpers import ROOT, Shop, Tiny, materialized, run_all
 
 GLOSSARY = """
@@ -205,6 +205,35 @@ class TestWhatAProjectCanChange:
         assert not orders.warehouse.exists()
         with elsewhere.get_connection() as connection:
             assert connection.execute("FROM mart.orders").fetchall() == [(1,)]
+
+    @pytest.mark.parametrize(
+        ("resources", "said"),
+        [
+            ({"duckdb_defualt": 1}, "the resource 'duckdb_defualt' replaces no connection; did you mean 'duckdb_default'?"),
+            ({"duckdb-default": 1}, "the resource 'duckdb-default' replaces no connection; did you mean 'duckdb_default'?"),
+            ({"io_manager": 1}, "the resource 'io_manager' replaces no connection; known: duckdb_default"),
+            ({"duckdb_default": None}, "the resource 'duckdb_default' is a NoneType; the connection 'duckdb-default' of type duckdb needs one with get_connection(), as WarehouseResource has"),
+            ({"duckdb_default": PostgresResource(connection="pg", config_file=".bruin.yml")}, "the resource 'duckdb_default' is a PostgresResource; the connection 'duckdb-default' of type duckdb needs one with get_connection(), as WarehouseResource has"),
+        ],
+    )  # fmt: skip
+    def test_a_resource_that_stands_in_for_no_connection_is_refused(
+        self, orders: Tiny, resources: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(dg.DagsterInvalidDefinitionError) as refused:
+            orders.definitions(resources=resources)
+        assert str(refused.value) == said
+
+    def test_a_resource_may_be_made_or_configured_in_the_run(
+        self, orders: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        elsewhere = str(orders.folder / "elsewhere.duckdb")
+        made = dg.ResourceDefinition(lambda _: WarehouseResource(database=elsewhere))
+        definitions = orders.definitions(resources={"duckdb_default": made})
+        assert run_all(definitions, instance).success
+        assert not orders.warehouse.exists()
+        orders.definitions(
+            resources={"duckdb_default": WarehouseResource.configure_at_launch()}
+        ).get_repository_def()
 
     def test_the_warehouse_is_shared_with_assets_written_in_python(
         self, orders: Tiny, instance: dg.DagsterInstance

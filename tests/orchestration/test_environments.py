@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dagster as dg
+import pytest
+
 from ecommerce_dagster import build_defs
-from orchestration.helpers import Tiny
+from ecommerce_dagster.bruin.problems import ProjectError
+from ecommerce_dagster.orchestration.resources import WarehouseResource
+from orchestration.helpers import Tiny, clean_environment, invoke, query, run_all
 
 CONFIG = """
 environments:
@@ -39,6 +44,109 @@ def test_pipelines_of_one_checkout_are_one_code_location(tmp_path: Path) -> None
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
     assert keys == {"a/x", "b/x"}
     assert {"one", "two"} <= set(repository.job_names)
+
+
+class TestPipelinesWithAConfigurationOfTheirOwn:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        for name in ("one", "two"):
+            pipeline(tmp_path, name, f"{name}.x")
+            (tmp_path / name / ".bruin.yml").write_text(CONFIG)
+        return tmp_path
+
+    def test_one_name_for_two_databases_is_an_error_that_names_both_files(self, root: Path) -> None:
+        message = (
+            r"two/.bruin.yml:5: the connection 'duckdb-default' is another database than "
+            r"'duckdb-default' in .*one/.bruin.yml:5, and both are the resource duckdb_default; rename one"
+        )
+        with pytest.raises(ProjectError, match=message):
+            build_defs(root)
+        assert not [*root.rglob("w.duckdb")]
+
+    def test_validate_says_the_same(self, root: Path) -> None:
+        told = invoke(clean_environment(ECOMMERCE_HOME=str(root / "state")), "validate", str(root))
+        assert told.code == 1
+        assert "two/.bruin.yml:5: the connection 'duckdb-default' is another database" in told.text
+
+    def test_two_names_for_one_resource_are_too(self, root: Path) -> None:
+        other = root / "two/.bruin.yml"
+        other.write_text(CONFIG.replace("duckdb-default", "duckdb_default"))
+        told = (root / "two/assets/a.sql").read_text()
+        (root / "two/assets/a.sql").write_text(
+            told.replace("type: duckdb", "connection: duckdb_default\ntype: duckdb")
+        )
+        with pytest.raises(
+            ProjectError, match="'duckdb_default' is another database than 'duckdb-d"
+        ):
+            build_defs(root)
+
+    def test_names_of_their_own_lead_each_into_its_database(
+        self, root: Path, instance: dg.DagsterInstance
+    ) -> None:
+        (root / "two/.bruin.yml").write_text(CONFIG.replace("duckdb-default", "other"))
+        (root / "two/pipeline.yml").write_text(
+            PIPELINE % "two" + "default_connections: {duckdb: other}\n"
+        )
+        assert run_all(build_defs(root), instance).success
+        for name in ("one", "two"):
+            found = query(root / name / "w.duckdb", "SELECT schema_name FROM duckdb_tables()")
+            assert found == [(name,)]
+
+    def test_a_connection_that_one_of_them_does_not_use_is_that_of_the_other(
+        self, root: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two = CONFIG.replace("}]", "}, {name: other, path: other.duckdb}]")
+        (root / "two/.bruin.yml").write_text(two)
+        (root / "two/pipeline.yml").write_text(
+            PIPELINE % "two" + "default_connections: {duckdb: other}\n"
+        )
+        assert run_all(build_defs(root), instance).success
+        assert query(root / "one/w.duckdb", "SELECT schema_name FROM duckdb_tables()") == [("one",)]
+        assert not (root / "two/w.duckdb").exists()
+
+    def test_the_same_database_may_have_one_name_in_both(
+        self, root: Path, instance: dg.DagsterInstance
+    ) -> None:
+        for name in ("one", "two"):
+            shared = CONFIG.replace("w.duckdb", str(root / "w.duckdb"))
+            (root / name / ".bruin.yml").write_text(shared)
+        assert run_all(build_defs(root), instance).success
+        found = query(root / "w.duckdb", "SELECT schema_name FROM duckdb_tables() ORDER BY 1")
+        assert found == [("one",), ("two",)]
+
+    def test_a_resource_may_stand_in_for_both(
+        self, root: Path, instance: dg.DagsterInstance
+    ) -> None:
+        elsewhere = WarehouseResource(database=str(root / "elsewhere.duckdb"))
+        definitions = build_defs(root, resources={"duckdb_default": elsewhere})
+        assert run_all(definitions, instance).success
+        assert not [*root.rglob("w.duckdb")]
+
+    def test_two_pipelines_of_one_name_are_an_error_that_names_both(self, tmp_path: Path) -> None:
+        (tmp_path / ".bruin.yml").write_text(CONFIG)
+        pipeline(tmp_path, "one", "a.x")
+        pipeline(tmp_path, "two", "b.x")
+        (tmp_path / "two/pipeline.yml").write_text(PIPELINE % "One")
+        message = (
+            r"two/pipeline.yml:1: 'One' has the job name one, as 'one' in .*one/pipeline.yml; "
+            "rename one"
+        )
+        with pytest.raises(ProjectError, match=message):
+            build_defs(tmp_path)
+
+    def test_two_assets_of_one_key_are_an_error_that_names_both(self, tmp_path: Path) -> None:
+        (tmp_path / ".bruin.yml").write_text(CONFIG)
+        pipeline(tmp_path, "one", "a.x")
+        pipeline(tmp_path, "two", "a.x")
+        with pytest.raises(ProjectError, match=r"two/assets/a.sql:2: .*one/assets/a.sql; rename"):
+            build_defs(tmp_path)
+
+    def test_definitions_that_somebody_merges_do_not_take_one_for_the_other(
+        self, root: Path
+    ) -> None:
+        both = [build_defs(root / name) for name in ("one", "two")]
+        with pytest.raises(dg.DagsterInvariantViolationError, match="same key 'duckdb_default'"):
+            dg.Definitions.merge(*both)
 
 
 def test_a_schema_prefix_keeps_environments_apart(tiny: Tiny) -> None:

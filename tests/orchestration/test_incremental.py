@@ -14,6 +14,7 @@ import duckdb
 import psycopg
 import pytest
 
+from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
 from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
@@ -168,6 +169,33 @@ class TestDays:
         result = feed.run(DAYS[2])
         assert metadata(result, ORDERS)["rows_written"] == 4
         assert [id for (id,) in feed.query("SELECT id FROM raw.orders ORDER BY id")] == [3, 4, 5, 6]
+
+
+class Weekly(BruinTranslator):
+    """Weeks instead of the pipeline's days."""
+
+    def get_asset_spec(self, asset: Any, project: Any) -> dg.AssetSpec:
+        spec = super().get_asset_spec(asset, project)
+        weeks = dg.WeeklyPartitionsDefinition("2024-02-25", end_offset=1)
+        return spec.replace_attributes(partitions_def=weeks) if spec.partitions_def else spec
+
+
+def test_the_sensor_asks_for_the_partitions_that_a_translator_gives(feed: Feed) -> None:
+    definitions = feed.definitions(translator=Weekly())
+    sensor = definitions.resolve_sensor_def("tiny_pg_changes")
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources = {"pg": (definitions.resources or {})["pg"]}
+        with dg.build_sensor_context(
+            instance, resources=resources, definitions=definitions
+        ) as context:
+            requests = sensor.evaluate_tick(context).run_requests or []
+        asked = {(r.tags[RANGE_START_TAG], r.tags[RANGE_END_TAG]) for r in requests}
+        assert asked == {("2024-02-25", "2024-03-03")}
+        for request in requests:
+            ran = run_all(definitions, instance, request.asset_selection, tags=request.tags)
+            assert ran.success, failures(ran)
+        assert instance.get_materialized_partitions(STAGED) == {"2024-02-25", "2024-03-03"}
+    assert feed.query("SELECT count(*) FROM stg.orders") == [(10,)]
 
 
 class TestChecksOfAPartition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -287,6 +288,44 @@ class TestPartitionsThatATranslatorGives:
             "stg.events.sql:2: the partition '2024-02-01-05:00' of the run is none of the asset's, "
             "which are called like '2024-01-01'"
         )
+
+
+class TestTheSchedule:
+    """`schedule: daily` ticks each midnight, whatever the partitions are."""
+
+    def ticks(self, events: Tiny, partitions: Partitions, *days: str) -> list[tuple[str, ...]]:
+        """The partitions that each tick asks for: none, or the first and the last."""
+        definitions = events.definitions(translator=given(partitions))
+        schedule, found = definitions.resolve_schedule_def("tiny_schedule"), []
+        with dg.instance_for_test() as instance:
+            for day in days:
+                at = datetime.fromisoformat(day).replace(tzinfo=UTC)
+                with dg.build_schedule_context(instance, scheduled_execution_time=at) as context:
+                    requests = schedule.evaluate_tick(context).run_requests or []
+                for request in requests:
+                    instance.create_run_for_job(
+                        definitions.resolve_job_def("tiny"),
+                        tags={**request.tags, "dagster/schedule_name": "tiny_schedule"},
+                    )
+                tags = (RANGE_START_TAG, RANGE_END_TAG)
+                found.append(tuple(r.tags[t] for r in requests for t in tags if t in r.tags))
+        return found
+
+    def test_it_asks_for_each_week_once_when_it_is_over(self, events: Tiny) -> None:
+        days = ("2024-02-11", "2024-02-12", "2024-02-17", "2024-02-18", "2024-03-03")
+        asked = self.ticks(events, WEEKLY, *days)
+        weeks = ["2024-02-04", None, None, "2024-02-11", "2024-02-18:2024-02-25"]
+        expected = [tuple((w.split(":") * 2)[:2]) if w else () for w in weeks]
+        assert asked == expected
+
+    def test_keys_that_are_not_in_the_order_of_time_are_followed_all_the_same(
+        self, events: Tiny
+    ) -> None:
+        asked = self.ticks(events, EUROPEAN, "2024-02-01", "2024-02-03")
+        assert asked == [("31.01.2024", "31.01.2024"), ("01.02.2024", "02.02.2024")]
+
+    def test_partitions_of_two_dimensions_are_rebuilt_together(self, events: Tiny) -> None:
+        assert self.ticks(events, OF_LANDS, "2024-02-01") == [()]
 
 
 class TestDaysOfATable:
