@@ -21,10 +21,11 @@ from ecommerce_dagster.postgres_warehouse import (
     query,
 )
 from ecommerce_dagster.postgres_warehouse.session import opened
+from ecommerce_dagster.warehouse.database import is_file
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouse.interface import Warehouse
 from ecommerce_dagster.warehouse.place import open_to_read
-from ecommerce_dagster.warehouse.query import Answer, answer_of
+from ecommerce_dagster.warehouse.query import Answer, answer_of, lock
 from ecommerce_dagster.warehouse.strategies import lint_materialization
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Tell)
     variables = variables_for(connection.path)
     place, copies = connection.duckdb(variables), publishes_copy(variables)
     with open_to_read(place, copies=copies, on_wait=tell) as duck:
+        if place.lakehouse or is_file(place.path):
+            lock(duck, [place.lakehouse.data_path] if place.lakehouse else [])
         return answer_of(duck, sql, limit)
 
 

@@ -137,7 +137,7 @@ REFUSED = [
             "give one SQL text, or one --table, or one --asset"),
     query('run && query "SELEC 1"',
             'Parser Error: syntax error at or near "SELEC"\n\nLINE 1: SELEC 1\n        ^'),
-    query("run && query \"COPY (SELECT 1) TO 'x.csv'\"", "COPY can write to files; this command only reads"),
+    query("run && query \"COPY (SELECT 1) TO 'x.csv'\"", "COPY can change something; this command only reads"),
     query('run && query "CREATE TABLE t (n int)"',
             'Invalid Input Error: Cannot execute statement of type "CREATE" on database "warehouse" which is attached in read-only mode!'),
     query("run && query --table main.nowhere",

@@ -172,7 +172,7 @@ def test_a_query_writes_no_other_file(weather: Tiny, tmp_path: Path, sql: str) -
     assert weather.ecommerce("run", "raw.de").succeeded
     outcome = weather.ecommerce("query", sql.format(tmp_path / "out"))
     assert (outcome.code, outcome.stdout) == (1, "")
-    assert outcome.stderr.endswith(" can write to files; this command only reads\n")
+    assert outcome.stderr.endswith(" can change something; this command only reads\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -476,19 +476,70 @@ class TestQuery:
         [
             ("CREATE TABLE evil()", "returns no rows; this command is read-only"),
             ("CREATE TABLE evil AS SELECT 1", "read-only"),
-            ("INSERT INTO kept VALUES (1) RETURNING n", "cannot execute INSERT in a read-only"),
+            ("INSERT INTO kept VALUES (1) RETURNING n", "INSERT can change something"),
             ("COMMIT; CREATE TABLE evil()", "one statement is needed here"),
             ("SELECT set_config('transaction_read_only', 'off', true)", "must be set before any"),
             ("DO $$ BEGIN COMMIT; CREATE TABLE evil(); END $$", "returns no rows"),
             ("COMMIT", "returns no rows"),
+            (
+                "SELECT lo_create(4711)",
+                "lo_create has an effect that lasts; this command only reads",
+            ),
+            ("SELECT lo_from_bytea(4712, 'x')", "lo_from_bytea has an effect"),
+            ("SELECT nextval('counted')", "nextval has an effect"),
+            ("SELECT setval('counted', 9)", "setval has an effect"),
+            ("SELECT pg_notify('c', 'x')", "pg_notify has an effect"),
+            ("EXPLAIN ANALYZE SELECT pg_terminate_backend(0)", "pg_terminate_backend has an"),
+            ("EXPLAIN (ANALYZE, COSTS) SELECT pg_reload_conf()", "pg_reload_conf has an effect"),
+            ('WITH a AS (SELECT pg_catalog."pg_reload_conf" ()) TABLE a', "pg_reload_conf has an"),
+            ('SELECT U&"pg\\005freload_conf"()', "pg_reload_conf has an effect"),
+            ("SELECT * FROM reloading", "pg_reload_conf has an effect"),
+            ("SELECT pg_logical_emit_message(false, 'a', 'b')", "pg_logical_emit_message has"),
+            ("SELECT pg_stat_reset()", "pg_stat_reset has an effect"),
+            ("CALL answers(1)", "CALL can change something; this command only reads"),
+            ("EXPLAIN ANALYZE INSERT INTO kept VALUES (1)", "INSERT can change something"),
+            ("COPY (SELECT 1) TO PROGRAM 'touch /tmp/evil'", "returns no rows"),
+            ("SELECT makes()", "cannot execute CREATE TABLE in a read-only transaction"),
+            ("SELECT * FROM dblink('x', 'y') AS t(a int)", "does not exist"),
         ],
     )
     def test_nothing_can_be_changed(self, mixed: Mixed, sql: str, error: str) -> None:
         mixed.pg("CREATE TABLE kept (n int)")
+        mixed.pg("CREATE SEQUENCE counted")
+        mixed.pg("CREATE VIEW reloading AS SELECT pg_reload_conf()")
+        mixed.pg("CREATE PROCEDURE answers(INOUT n int) LANGUAGE sql AS 'SELECT 1'")
+        mixed.pg(
+            "CREATE FUNCTION makes() RETURNS int LANGUAGE plpgsql AS"
+            " $$ BEGIN CREATE TABLE evil(); RETURN 1; END $$"
+        )
         outcome = mixed.ecommerce("query", "-c", "pg-default", "-q", sql)
         assert (outcome.code, outcome.stdout) == (1, "")
         assert error in outcome.stderr
         assert mixed.pg("SELECT to_regclass('evil')") == [(None,)]
+        assert mixed.pg("SELECT count(*) FROM kept") == [(0,)]
+        assert mixed.pg("SELECT last_value, is_called FROM counted") == [(1, False)]
+        assert mixed.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+    def test_what_a_function_of_the_database_does_is_rolled_back(self, mixed: Mixed) -> None:
+        """Where the server lets a transaction that only reads make a large object."""
+        mixed.pg(
+            "CREATE FUNCTION hides() RETURNS oid LANGUAGE plpgsql AS"
+            " $$ BEGIN RETURN lo_create(4713); END $$"
+        )
+        mixed.ecommerce("query", "-c", "pg-default", "-q", "SELECT hides()")
+        assert mixed.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT count(*) FROM pg_stat_database",
+            "SELECT table_name FROM information_schema.tables LIMIT 1",
+            "TABLE pg_am", "VALUES (1)", "(SELECT 1)", "EXPLAIN SELECT 1", "SHOW ALL",
+            "/* a */ WITH a AS (SELECT 1 AS n) SELECT * FROM a; -- b",
+        ],
+    )  # fmt: skip
+    def test_whatever_only_reads_is_answered(self, mixed: Mixed, sql: str) -> None:
+        assert mixed.ecommerce("query", "-c", "pg-default", "-q", sql).succeeded
 
 
 class TestTime:
