@@ -244,7 +244,7 @@ class Tiny:
         self.warehouse = folder / "warehouse.duckdb"
         self.write("pipeline/pipeline.yml", "name: tiny\n")
         self.write(".bruin.yml", _CONFIG)
-        (self.directory / "assets").mkdir()
+        (self.directory / "assets").mkdir(exist_ok=True)
 
     def write(self, path: str, text: str) -> Path:
         file = self.folder / path
