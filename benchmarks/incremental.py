@@ -99,7 +99,9 @@ def measure(
             assert written == rows // 100, written
             part.append(took)
             if strategy == "merge":
-                keys.append(seconds(duck, Ingestion(asset, source, reconcile=True))[0])
+                postgres.execute(change.encode())
+                alone = asset.model_copy(update={"meta": {"compare_keys": False}})
+                keys.append(seconds(duck, Ingestion(alone, source))[0])
         whole, some = statistics.median(full), statistics.median(part)
         told = f"{statistics.median(keys):.2f}" if keys else ""
         cells = (
@@ -117,7 +119,7 @@ def main() -> None:
     parser.add_argument("rows", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
-    head = ("", "full, seconds", "1 %, seconds", "ratio", "1 % and all keys compared")
+    head = ("", "full, seconds", "1 %, seconds", "ratio", "1 %, keys not compared")
     if options.markdown:
         print(f"| {' | '.join(head)} |\n| --- | --: | --: | --: | --: |")
     with tempfile.TemporaryDirectory(prefix="incremental-") as folder:

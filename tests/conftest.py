@@ -48,7 +48,8 @@ def reachable_tmp() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(reachable_tmp: Path) -> Iterator[PostgresServer]:
-    with EmbeddedPostgres(reachable_tmp / "server") as running:
+    settings = {"max_prepared_transactions": "4"}
+    with EmbeddedPostgres(reachable_tmp / "server", settings=settings) as running:
         yield running
 
 

@@ -3,7 +3,7 @@ and tables that are rewritten under a reader's eyes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -43,7 +43,7 @@ _ENDLESS = _Guard(
 # Rows of pg_class are those of the snapshot; functions look at what is there now. PostgreSQL knows
 # which tables this is about: those that planning to read the source locks.
 _REWRITTEN = """
-SELECT ARRAY[string_agg(DISTINCT relation::regclass::text, ', ')]
+SELECT string_agg(DISTINCT relation::regclass::text, ', ')
 FROM pg_locks LEFT JOIN pg_class ON pg_class.oid = relation
 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384
   AND pg_get_indexdef(relation) IS NULL
@@ -85,13 +85,13 @@ def refuse_garbled(
             )
 
 
-def refuse_rewritten(duck: duckdb.DuckDBPyConnection, source: Source) -> None:
+def refuse_rewritten(asked: Callable[[str], str | None], source: Source) -> None:
     """Raise SourceError when a table was rewritten after the moment that this transaction sees.
 
     To it, a table is then empty: TRUNCATE and ALTER TABLE do not keep the rows for older snapshots.
+    `asked` answers, in that transaction, a query for one text.
     """
-    (rewritten,) = ask(duck, _REWRITTEN.format(source=source.select("1")))
-    if rewritten:
+    if rewritten := asked(_REWRITTEN.format(source=source.select("1"))):
         raise SourceError(f"{rewritten} was rewritten while it was read; run it again")
 
 

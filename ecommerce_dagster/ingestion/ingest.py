@@ -13,8 +13,19 @@ from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.guards import refuse_garbled, refuse_rewritten
-from ecommerce_dagster.ingestion.keys import delete_gone, has_missed, stage_keys
-from ecommerce_dagster.ingestion.parameters import incremental_key_of, primary_key_of
+from ecommerce_dagster.ingestion.keys import (
+    LATE,
+    agree,
+    delete_gone,
+    missed,
+    stage_keys,
+    stage_late,
+)
+from ecommerce_dagster.ingestion.parameters import (
+    incremental_key_of,
+    is_reconcilable,
+    primary_key_of,
+)
 from ecommerce_dagster.ingestion.postgres import (
     SourceError,
     ask,
@@ -25,7 +36,7 @@ from ecommerce_dagster.ingestion.postgres import (
     settle,
     texts,
 )
-from ecommerce_dagster.ingestion.request import Request
+from ecommerce_dagster.ingestion.request import Request, both, still_other, untold_rows, warned
 from ecommerce_dagster.ingestion.source import Source, describe, relation_of, types_of
 from ecommerce_dagster.warehouse.interface import Target
 from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
@@ -43,6 +54,7 @@ class Ingestion(Request):
     interval: Interval | None = None
     full_refresh: bool = False
     reconcile: bool = False
+    one_source: bool = True
     reads_keys = True
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> ExitStack:
@@ -93,9 +105,10 @@ class Ingestion(Request):
         existing = {} if fresh else target.columns(self.asset.name)
         source_seconds = time.perf_counter() - began
         loaded = self._fill(target, connection, source, existing)
-        if existing and self.reconciles and self.reads_keys:
-            loaded = self._reconciled(target, connection, source, existing, loaded)
-        refuse_rewritten(connection, source)
+        if existing and self.compares and self.reads_keys:
+            whole = replace(source, condition=self.whole(source.key))
+            loaded = self._compared(target, connection, whole, existing, loaded)
+        refuse_rewritten(lambda query: ask(connection, f"SELECT ARRAY[({query})]")[0], source)
         return replace(loaded, source_seconds=source_seconds)
 
     def _fill(
@@ -123,30 +136,64 @@ class Ingestion(Request):
         refuse_garbled(connection, source, types, asset.name)
         return loaded
 
+    def _compared(
+        self,
+        target: Target,
+        connection: duckdb.DuckDBPyConnection,
+        whole: Source,
+        existing: Mapping[str, str],
+        loaded: Loaded,
+    ) -> Loaded:
+        """Make the table agree with the whole source in all keys, and report it with `loaded`."""
+        names = (*primary_key_of(self.asset), incremental_key_of(self.asset) or "")
+        keys = whole.only(names)
+        types = types_of(connection, keys, _wanted(self.asset, keys, existing))
+        if agree(connection, keys, types, self.asset.name):
+            return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
+        if self.strategy == "append":
+            return self._with_late(target, connection, (keys, types), whole, existing, loaded)
+        stage_keys(connection, keys, types, self.asset.name, primary_key_of(self.asset))
+        return self._reconciled(target, connection, whole, existing, loaded)
+
     def _reconciled(
         self,
         target: Target,
         connection: duckdb.DuckDBPyConnection,
-        source: Source,
+        whole: Source,
         existing: Mapping[str, str],
         loaded: Loaded,
     ) -> Loaded:
-        """Make the table agree with the source in all keys, and report it with `loaded`."""
-        table, primary_key = self.asset.name, primary_key_of(self.asset)
-        whole = replace(source, condition=self.whole(source.key))
-        names = (*primary_key, incremental_key_of(self.asset) or "")
-        keys = {name.lower() for name in names}
-        columns = tuple(column for column in whole.columns if column.name.lower() in keys)
-        all_keys = replace(whole, columns=columns, limit=None)
-        types = types_of(connection, all_keys, _wanted(self.asset, all_keys, existing))
-        stage_keys(connection, all_keys, types, table, primary_key)
-        if source.condition and has_missed(connection, table):
-            rest = self._fill(target, connection, whole, existing)
-            written = (loaded.rows_written or 0) + (rest.rows_written or 0)
-            statements = (*loaded.statements, *rest.statements)
-            loaded = replace(loaded, rows_written=written, statements=statements)
-        deleted, statement = delete_gone(connection, table, primary_key)
+        """The rows that were missed, and those that are gone, by the keys that are staged."""
+        table = self.asset.name
+        if lacking := missed(connection, table):
+            loaded = both(loaded, self._fill(target, connection, whole, existing))
+            loaded = replace(loaded, rows_missed=lacking)
+            if still := missed(connection, table):
+                loaded = warned(loaded, still_other(table, still))
+        if not is_reconcilable(self.asset):
+            return loaded
+        deleted, statement = delete_gone(connection, table, primary_key_of(self.asset))
         return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
+
+    def _with_late(
+        self,
+        target: Target,
+        connection: duckdb.DuckDBPyConnection,
+        keys: tuple[Source, Mapping[str, str]],
+        whole: Source,
+        existing: Mapping[str, str],
+        loaded: Loaded,
+    ) -> Loaded:
+        """The rows that came with a key that is not after the largest."""
+        table = self.asset.name
+        types = types_of(connection, whole, _wanted(self.keyed, whole, existing))
+        late, untold = stage_late(connection, keys, (whole, types), table)
+        if untold:
+            loaded = warned(loaded, untold_rows(table, untold))
+        if not late:
+            return loaded
+        rest = self._enter(target, connection, whole, types, LATE)
+        return replace(both(loaded, rest), rows_missed=late)
 
 
 @dataclass(frozen=True)

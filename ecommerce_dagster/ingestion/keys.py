@@ -1,8 +1,8 @@
 """All keys of a source beside those of its table: which rows are gone, and which were missed.
 
 A watermark sees rows that come and rows that change. A deleted row leaves no trace to see, and a
-row may be committed too late for any overlap. The keys tell: those of the source are read whole, in
-the snapshot of the load, and only they.
+row may be committed too late for any overlap. The keys tell, in the snapshot of the load: the
+primary key and the incremental key of every row. Mostly they agree, and a sum over them says so.
 """
 
 from __future__ import annotations
@@ -17,6 +17,25 @@ from ecommerce_dagster.warehouse.history import same
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 
 _KEYS = f"temp.{quoted('_keys')}"
+# The rows of the source that an appended table lacks.
+LATE = f"temp.{quoted('_late')}"
+_COUNT = quoted("_how many")
+
+
+def agree(
+    duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
+) -> bool:
+    """Whether `table` has the keys that are the columns of `source`, which arrive as `types`.
+
+    Compared are the number of rows and the sum of a hash of each: 0.3 s for a million rows, a fifth
+    of what it takes to join them. Both are hashed by this DuckDB, in the types of the table.
+    """
+    names = ", ".join(quoted(column.name) for column in source.columns)
+    marks = [
+        duck.execute(f"SELECT count(*), sum(hash({names})) FROM {rows}").fetchone()
+        for rows in (f"(\n{_arriving(duck, source, types, table)}\n) AS source", relation(table))
+    ]
+    return marks[0] == marks[1]
 
 
 def stage_keys(
@@ -30,28 +49,28 @@ def stage_keys(
 
     They arrive as `types`, and get those of `table`.
     """
-    kinds = types_in(duck, relation(table))
     keys = {name.lower() for name in primary_key}
-    cells = {c.name: f"CAST({quoted(c.name)} AS {kinds[c.name.lower()]})" for c in source.columns}
+    names = [column.name for column in source.columns]
     selected = ", ".join(
-        f"{cell if name.lower() in keys else f'max({cell})'} AS {quoted(name)}"
-        for name, cell in cells.items()
+        quoted(name) if name.lower() in keys else f"max({quoted(name)}) AS {quoted(name)}"
+        for name in names
     )
-    grouped = ", ".join(cell for name, cell in cells.items() if name.lower() in keys)
+    grouped = ", ".join(quoted(name) for name in names if name.lower() in keys)
     duck.execute(
         f"CREATE OR REPLACE TEMP TABLE {quoted('_keys')} AS\nSELECT {selected}\n"
-        f"FROM (\n{relation_of(duck, source, types)}\n) AS source\nGROUP BY {grouped}"
+        f"FROM (\n{_arriving(duck, source, types, table)}\n) AS source\nGROUP BY {grouped}"
     )
 
 
-def has_missed(duck: duckdb.DuckDBPyConnection, table: str) -> bool:
-    """Whether the source has a row that `table` has not, or not with these values."""
+def missed(duck: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How many staged rows `table` has not, or not with these values."""
     known = same(described(duck, _KEYS), "source", "target")
     query = (
-        f"SELECT 1 FROM {_KEYS} AS source WHERE NOT EXISTS ("
-        f"SELECT 1 FROM {relation(table)} AS target WHERE {known}) LIMIT 1"
+        f"SELECT count(*) FROM {_KEYS} AS source WHERE NOT EXISTS ("
+        f"SELECT 1 FROM {relation(table)} AS target WHERE {known})"
     )
-    return duck.execute(query).fetchone() is not None
+    ((count,),) = duck.execute(query).fetchall()
+    return int(count)
 
 
 def delete_gone(
@@ -63,5 +82,56 @@ def delete_gone(
         f"  SELECT 1 FROM {_KEYS} AS source WHERE {same(primary_key, 'source', 'target')}\n)"
     )
     ((deleted,),) = duck.execute(statement).fetchall()
-    duck.execute(f"DROP TABLE {_KEYS}")
     return int(deleted), statement
+
+
+def stage_late(
+    duck: duckdb.DuckDBPyConnection,
+    keys: tuple[Source, Mapping[str, str]],
+    whole: tuple[Source, Mapping[str, str]],
+    table: str,
+) -> tuple[int, int]:
+    """Keep aside as LATE the rows of the source that `table` lacks: those whose key it has less
+    often than the source. How many they are, and how many more cannot be told from loaded ones.
+
+    `keys` and `whole` are the source with its key columns and with all, and the types in which
+    these arrive. Where a key is not unique, the whole rows are compared: one that was changed since
+    it was loaded cannot be told from one that came, and neither is taken.
+    """
+    names = [column.name for column in keys[0].columns]
+    key = ", ".join(map(quoted, names))
+    cells = ", ".join(quoted(column.name) for column in whole[0].columns)
+    duck.execute(
+        f"CREATE OR REPLACE TEMP TABLE {quoted('_keys')} AS\n"
+        f"SELECT {key}, count(*) AS {_COUNT} FROM (\n"
+        f"  SELECT {key} FROM ({_arriving(duck, *keys, table)}) AS source\n"
+        f"  EXCEPT ALL SELECT {key} FROM {relation(table)}\n) AS short GROUP BY ALL"
+    )
+    short = f"SEMI JOIN {_KEYS} AS short ON {same(names, 'rows_', 'short')}"
+    duck.execute(
+        f"CREATE OR REPLACE TEMP TABLE {quoted('_late')} AS\n"
+        f"SELECT {cells} FROM ({_arriving(duck, *whole, table)}) AS rows_ {short}\n"
+        f"EXCEPT ALL SELECT {cells} FROM {relation(table)} AS rows_ {short}"
+    )
+    late = f"SELECT {key}, count(*) AS {_COUNT} FROM {LATE} GROUP BY ALL"
+    duck.execute(
+        f"DELETE FROM {LATE} AS rows_ WHERE NOT EXISTS (\n"
+        f"  SELECT 1 FROM {_KEYS} AS short JOIN ({late}) AS late ON"
+        f" {same([*names, '_how many'], 'short', 'late')}\n"
+        f"  WHERE {same(names, 'rows_', 'short')}\n)"
+    )
+    query = f"SELECT (SELECT count(*) FROM {LATE}), (SELECT sum({_COUNT}) FROM {_KEYS})"
+    ((found, lacking),) = duck.execute(query).fetchall()
+    return int(found), int(lacking or 0) - int(found)
+
+
+def _arriving(
+    duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
+) -> str:
+    """A SELECT of the rows of `source`, which arrive as `types`, in the types of `table`."""
+    kinds = types_in(duck, relation(table))
+    cells = ", ".join(
+        f"CAST({quoted(c.name)} AS {kinds[c.name.lower()]}) AS {quoted(c.name)}"
+        for c in source.columns
+    )
+    return f"SELECT {cells}\nFROM (\n{relation_of(duck, source, types)}\n) AS arriving"

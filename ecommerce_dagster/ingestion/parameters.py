@@ -10,12 +10,19 @@ from ecommerce_dagster.bruin.durations import seconds_in
 from ecommerce_dagster.bruin.interval import Interval, interval_between
 from ecommerce_dagster.bruin.models import Asset, as_text
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.masks import Unmaskable, first_unmaskable
 from ecommerce_dagster.ingestion.source import QUERY
 from ecommerce_dagster.warehouse.identifiers import literal
 
 # How far before the largest loaded time a merge reads again, in seconds.
 _OVERLAP = 600.0
+_PART = re.compile(
+    r"\b(now|today|yesterday|timeofday|current_date|current_time|localtime"
+    r"|(current_|local|transaction_|statement_|clock_)timestamp"
+    r"|limit|fetch|offset|random|tablesample)\b",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(r"(?<!:):interval_(start|end)\b")
 
 # The incremental strategies of ingestr and the warehouse's names for them.
@@ -79,6 +86,25 @@ def is_reconcilable(asset: Asset) -> bool:
     return asset.type == "ingestr" and strategy_of(asset) == "merge" and not asset.keeps_history
 
 
+def compares_keys(asset: Asset) -> bool:
+    """Whether each load compares the keys of the table with those of the source: `compare_keys`.
+
+    Not of what takes a part of the rows by itself: what else is in the table would be gone. Where
+    nothing is said, a query that asks for the time or has a limit is not compared either.
+    """
+    strategy, source = strategy_of(asset), asset.parameter("source_table").strip()
+    is_query, word = source.startswith(QUERY), asset.meta.get("compare_keys")
+    if strategy not in {"merge", "append"} or asset.parameter("sql_limit"):
+        return False
+    if strategy == "append" and incremental_key_of(asset) is None:
+        return False
+    if is_query and _PLACEHOLDER.search(source):
+        return False
+    if word is None:
+        return not (is_query and _PART.search(source))
+    return switched(word) is True
+
+
 def is_windowed(asset: Asset) -> bool:
     """Whether the file says how one interval of the table is loaded anew."""
     return strategy_of(asset) == "delete+insert" and incremental_key_of(asset) is not None
@@ -97,6 +123,10 @@ def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
         overlap_of(asset)
     except ValueError as error:
         log.error(*asset.at("meta", "overlap"), "valid-ingestr", f"the overlap {error}")
+    word = asset.meta.get("compare_keys", True)
+    if switched(word) is None:
+        message = f"compare_keys is '{word}'; expected on or off"
+        log.error(*asset.at("meta", "compare_keys"), "valid-ingestr", message)
 
 
 def _missing(asset: Asset) -> Iterator[tuple[str, str]]:

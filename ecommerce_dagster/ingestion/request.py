@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.ingestion.masks import Mask, by_column
 from ecommerce_dagster.ingestion.parameters import (
+    compares_keys,
     excluded_of,
     incremental_key_of,
     is_reconcilable,
@@ -20,7 +23,7 @@ from ecommerce_dagster.ingestion.parameters import (
 )
 from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, since, within
 from ecommerce_dagster.warehouse.interface import Filling, Target
-from ecommerce_dagster.warehouse.loaded import LoadError
+from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 
@@ -30,13 +33,15 @@ class Request:
     A full refresh takes what is not before the asset's `start_date`. Else
     replace takes everything; delete+insert the interval, or everything without one; merge the rows
     at or after the largest key that is loaded; append those after it. `reconcile` makes a merge
-    compare all keys as well: what is gone from the source goes, what was missed comes.
+    compare all keys, also where a load does not do it by itself (see `compares`).
     """
 
     asset: Asset
     interval: Interval | None
     full_refresh: bool
     reconcile: bool
+    # Whether the source is the same in every run.
+    one_source = True
     # Whether a reconciling run reads keys alone, beside what is new; else it reads everything.
     reads_keys = False
 
@@ -71,6 +76,12 @@ class Request:
     @property
     def reconciles(self) -> bool:
         return self.reconcile and is_reconcilable(self.asset)
+
+    @property
+    def compares(self) -> bool:
+        """Whether all keys are compared after the rows: what was missed comes, and what is gone
+        from the source goes, unless the table keeps it."""
+        return self.reconciles or (self.one_source and compares_keys(self.asset))
 
     @property
     def excluded(self) -> tuple[str, ...]:
@@ -166,3 +177,29 @@ def _has_more(columns: Collection[str], existing: Collection[str]) -> bool:
     watermark tells: the merge that adds it reads them all."""
     known = {name.lower() for name in existing}
     return any(name.lower() not in known for name in columns)
+
+
+def both(loaded: Loaded, rest: Loaded) -> Loaded:
+    """What two loads did, one after the other."""
+    written = (loaded.rows_written or 0) + (rest.rows_written or 0)
+    return replace(loaded, rows_written=written, statements=(*loaded.statements, *rest.statements))
+
+
+def warned(loaded: Loaded, warning: str) -> Loaded:
+    return replace(loaded, warnings=(*loaded.warnings, warning))
+
+
+def still_other(table: str, keys: int) -> str:
+    """The warning that reading everything has not made the table agree with the source."""
+    return (
+        f"{counted(keys, 'key')} of the source differ from those of {table} although all rows were"
+        " read; a full refresh (--full-refresh) makes the table anew"
+    )
+
+
+def untold_rows(table: str, rows: int) -> str:
+    """The warning that rows of the source cannot be told from those of the table."""
+    return (
+        f"{counted(rows, 'row')} of the source may be new and not in {table}: others have the same"
+        " incremental_key and were changed; name a `primary_key`, or use 'merge'"
+    )

@@ -92,6 +92,12 @@ class Source:
         rows = f"SELECT *\nFROM {self._whole}{where}\nLIMIT {self.limit}"
         return f"SELECT {expressions}\nFROM (\n{rows}\n) AS limited"
 
+    def only(self, names: Collection[str]) -> Source:
+        """All its rows with the columns of these names, in whatever case."""
+        wanted = {name.lower() for name in names}
+        columns = tuple(column for column in self.columns if column.name.lower() in wanted)
+        return replace(self, columns=columns, limit=None)
+
     def key(self, name: str) -> Key:
         """The incremental key of that name, in whatever case. Raises SourceError without one."""
         for column in self.columns:

@@ -135,20 +135,26 @@ class AssetRun:
         """
         if self.tags.get(RECONCILE_TAG, "").lower() != "true":
             return False
-        source = self.declared.parameter("source_table")
-        always = replace(self.template_context, interval=None, execution_date=None)
-        others = (yesterday(), Interval(datetime(1970, 1, 1), datetime(1971, 1, 1)))
-        texts = {
-            self.project.render(source, replace(always, interval=other), self.asset)
-            for other in others
-        }
-        if len(texts) > 1:
+        if not self.has_one_source:
             path, line = self.declared.at("parameters", "source_table")
             raise AssetError(
                 f"{path}:{line}: source_table is another query for each interval, so that its rows "
                 "cannot be reconciled; write :interval_start and :interval_end instead"
             )
         return True
+
+    @property
+    def has_one_source(self) -> bool:
+        """Whether `source_table` is the same in every run, whatever that is about."""
+        source = self.declared.parameter("source_table")
+        always = replace(self.template_context, execution_date=None)
+        others = (yesterday(), Interval(datetime(1970, 1, 1), datetime(1971, 1, 1)))
+        contexts = (
+            replace(always, interval=interval, full_refresh=full_refresh)
+            for interval in others
+            for full_refresh in (False, True)
+        )
+        return len({self.project.render(source, c, self.asset) for c in contexts}) == 1
 
     @property
     def sensor_mode(self) -> Mode:

@@ -122,7 +122,7 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     context.log.info(_summary(asset, built))
     for statement in built.loaded.statements:
         context.log.debug(statement)
-    for change in built.loaded.schema_changes:
+    for change in (*built.loaded.schema_changes, *built.loaded.warnings):
         context.log.warning(f"{asset.name}: {change}")
     if built.published:
         record_partitions(context, key, _filled_partitions(run))

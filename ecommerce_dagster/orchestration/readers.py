@@ -42,9 +42,9 @@ def _from_postgres(run: AssetRun, source: Connection) -> Fill:
     settings = run.resource(source.name).settings()
     match run.project.platform(run.asset):
         case "duckdb":
-            return Ingestion(run.asset, settings, *_how(run))
+            return Ingestion(run.asset, settings, *_how(run), run.has_one_source)
         case "postgres":
-            return CopyIngestion(run.asset, settings, *_how(run))
+            return CopyIngestion(run.asset, settings, *_how(run), run.has_one_source)
     return CarriedIngestion(run.asset, settings, *_how(run))
 
 

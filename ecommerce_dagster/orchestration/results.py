@@ -49,6 +49,8 @@ def materialization_of(
         "dagster/partition_row_count": loaded.rows_written if windowed else None,
         "rows_moved": loaded.rows_moved or None,
         "rows_deleted": loaded.rows_deleted,
+        "rows_missed": loaded.rows_missed or None,
+        "warnings": _list(loaded.warnings) if loaded.warnings else None,
         "size_bytes": facts.size_bytes,
         "summary": dg.MetadataValue.md(built.summary) if built.summary else None,
         "schema_changes": _list(loaded.schema_changes) if loaded.schema_changes else None,

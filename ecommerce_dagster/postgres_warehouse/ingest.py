@@ -10,9 +10,12 @@ import psycopg
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.ingestion.guards import refuse_rewritten
+from ecommerce_dagster.ingestion.parameters import is_reconcilable
 from ecommerce_dagster.ingestion.postgres import SourceError, cancel
-from ecommerce_dagster.ingestion.request import Request
+from ecommerce_dagster.ingestion.request import Request, both, still_other, untold_rows, warned
 from ecommerce_dagster.ingestion.source import Source, describe
+from ecommerce_dagster.postgres_warehouse.keys import Keys, copy_rows, known_types
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, opened, run, said
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
@@ -30,6 +33,8 @@ class CopyIngestion(Request):
     interval: Interval | None = None
     full_refresh: bool = False
     reconcile: bool = False
+    one_source: bool = True
+    reads_keys = True
 
     def cancel(self) -> None:
         """End what PostgreSQL is doing for this process, from another thread."""
@@ -38,19 +43,16 @@ class CopyIngestion(Request):
     def __call__(self, target: Target) -> Loaded:
         assert isinstance(target, PostgresTarget)
         try:
-            with opened(self.postgres) as source:
-                return self._load(target, source)
+            # First, since it waits for whoever rewrites the table, and no snapshot may be older.
+            source = describe(self.postgres, self.source_table, self.excluded, self.masks)
+            with opened(self.postgres, read_only=True) as session:
+                return self._load(target, session, source)
         except (SourceError, LoadError) as error:
             raise self.failure(str(error)) from None
         except psycopg.Error as error:
             raise self.failure(said(error)) from None
 
-    def _load(self, target: PostgresTarget, session: Session) -> Loaded:
-        source = describe(self.postgres, self.source_table, self.excluded, self.masks)
-        run(session, "SET TRANSACTION READ ONLY")
-        # Whoever rewrites the table has to wait from here on: to an older look it would be empty.
-        ask(session, f"{source.select('1')}\nLIMIT 0")
-
+    def _load(self, target: PostgresTarget, session: Session, source: Source) -> Loaded:
         def count(condition: str) -> int:
             query = replace(source, condition=condition).select("count(*)")
             return int(ask(session, query)[0][0])
@@ -63,26 +65,61 @@ class CopyIngestion(Request):
             now=lambda: str(ask(session, "SELECT now()::text")[0][0]),
         )
         source = replace(source, condition=condition, limit=self.limit)
-        _copy(source, session, target.catalog.session)
-        return target.load_staged(self.keyed, self.filling(condition))
+        is_continued = bool(target.columns(self.asset.name)) and not self.from_scratch
+        loaded = self._fill(target, session, source)
+        if is_continued and self.compares:
+            whole = replace(source, condition=self.whole(source.key))
+            loaded = self._compared(target, session, whole, loaded)
+        refuse_rewritten(lambda query: ask(session, query)[0][0], source)
+        return loaded
+
+    def _fill(self, target: PostgresTarget, session: Session, source: Source) -> Loaded:
+        _stage(source, session, target.catalog.session)
+        return target.load_staged(self.keyed, self.filling(source.condition))
+
+    def _compared(
+        self, target: PostgresTarget, session: Session, whole: Source, loaded: Loaded
+    ) -> Loaded:
+        """Make the table agree with the whole source in all keys, and report it with `loaded`."""
+        keys = Keys.of(self.asset, whole, target.catalog)
+        if keys.agree(session):
+            return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
+        keys.stage(session)
+        if self.strategy == "append":
+            return self._with_late(target, session, keys, whole, loaded)
+        if lacking := keys.missed():
+            loaded = both(loaded, self._fill(target, session, whole))
+            loaded = replace(loaded, rows_missed=lacking)
+            if still := keys.missed():
+                loaded = warned(loaded, still_other(self.asset.name, still))
+        if not is_reconcilable(self.asset):
+            return loaded
+        deleted, statement = keys.delete_gone()
+        return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
+
+    def _with_late(
+        self, target: PostgresTarget, session: Session, keys: Keys, whole: Source, loaded: Loaded
+    ) -> Loaded:
+        """The rows that came with a key that is not after the largest."""
+        lacking = keys.find_short()
+        if not lacking:
+            return loaded
+        _stage(whole, session, target.catalog.session)
+        late = keys.keep_late(whole)
+        if lacking > late:
+            loaded = warned(loaded, untold_rows(self.asset.name, lacking - late))
+        if not late:
+            return loaded
+        rest = target.load_staged(self.keyed, self.filling(whole.condition))
+        return replace(both(loaded, rest), rows_missed=late)
 
 
-def _copy(source: Source, session: Session, target: Session) -> None:
+def _stage(source: Source, session: Session, target: Session) -> None:
     """The rows to where a query's rows would be. Types that are PostgreSQL's own stay; those that
     somebody made become text."""
-    types = {column.name: column.type for column in source.columns}
-    known = ask(
-        target,
-        "SELECT name FROM unnest(%s::text[]) AS given(name) WHERE to_regtype(name)::oid < 16384",
-        list(types.values()),
-    )
-    own = {row[0] for row in known}
-    kinds = {name: kind if kind in own else "text" for name, kind in types.items()}
+    own = known_types(target, [column.type for column in source.columns])
+    kinds = {c.name: c.type if c.type in own else "text" for c in source.columns}
     nothing = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in kinds.items())
+    run(target, f"DROP TABLE IF EXISTS {STAGED}")
     run(target, f"{STAGE} SELECT {nothing} LIMIT 0")
-    cells = ", ".join(f"{quoted(name)}::{kind}" for name, kind in kinds.items())
-    reading = f"COPY ({source.select(cells)}) TO STDOUT".encode()
-    writing = f"COPY {STAGED} FROM STDIN".encode()
-    with session.cursor().copy(reading) as rows, target.cursor().copy(writing) as copy:
-        for block in rows:
-            copy.write(block)
+    copy_rows(source, kinds, session, target, STAGED)

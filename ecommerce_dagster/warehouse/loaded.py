@@ -15,7 +15,8 @@ class Loaded:
     should know about its shape: columns that came, went, or have another type than expected.
 
     `rows_moved` counts those that were found in the window and had been outside of it before;
-    `rows_deleted` those that were gone from the source, where it was asked for them.
+    `rows_deleted` those that were gone from the source, where it was asked for them, and
+    `rows_missed` those that had been missed before. `warnings` say what stays wrong.
     `source_seconds` were spent in the source before its rows began to arrive.
     """
 
@@ -24,4 +25,6 @@ class Loaded:
     schema_changes: tuple[str, ...] = ()
     rows_moved: int | None = None
     rows_deleted: int | None = None
+    rows_missed: int | None = None
     source_seconds: float | None = None
+    warnings: tuple[str, ...] = ()

@@ -290,6 +290,8 @@ RULES: dict[str, list[Broken]] = {
             "incremental_key is 'a' and `materialization` says 'b'; keep one"),
         ingestr("  source_table: people\nmeta:\n  overlap: long <<<",
             "the overlap 'long' is no duration; write 30s, 5m or 1h30m"),
+        ingestr("  source_table: people\nmeta:\n  compare_keys: never <<<",
+            "compare_keys is 'never'; expected on or off"),
     ],
     "valid-pipeline-start-date": [
         pipeline("schedule: daily\nstart_date: 2025-02-30 <<<",

@@ -9,9 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouse.ducklake import open_lake
 from ingestion.helpers import NewWorld, World
+from ingestion.places import PostgresWorld
 
 _numbers = itertools.count(1)
 
@@ -44,3 +47,26 @@ def w(_world: World) -> World:
     than most tests."""
     _world.clear()
     return _world
+
+
+@pytest.fixture(scope="session")
+def _in_a_lake(_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("lake")
+    lake = Lakehouse(CatalogFile("duckdb", str(folder / "lake.db")), str(folder / "data"))
+    with open_lake(lake) as duck:
+        yield replace(_world, duck=duck)
+
+
+@pytest.fixture(scope="session")
+def _in_postgres(_world: World, new_world: NewWorld) -> World:
+    place = new_world("STRATEGY file_copy").postgres
+    place.execute("SET TimeZone = 'UTC'")
+    return PostgresWorld(_world.server, _world.postgres, _world.duck, place)
+
+
+@pytest.fixture(params=["_world", "_in_a_lake", "_in_postgres"], ids=["duckdb", "lake", "postgres"])
+def p(request: pytest.FixtureRequest) -> World:
+    """An empty database, and an empty warehouse of each kind."""
+    world: World = request.getfixturevalue(request.param)
+    world.clear()
+    return world

@@ -160,7 +160,7 @@ def test_any_text_arrives_exact(w: World, rows: list[Any], way: str) -> None:
 
 @ONE_WORLD
 @given(st.lists(st.tuples(ids, texts), max_size=6), st.lists(st.tuples(ids, texts), max_size=6))
-def test_appending_by_text_loads_every_later_key_once(
+def test_appending_by_text_loads_every_row_once(
     w: World, first: list[tuple[int, str]], second: list[tuple[int, str]]
 ) -> None:
     w.clear()
@@ -169,8 +169,7 @@ def test_appending_by_text_loads_every_later_key_once(
     for rows in (first, second):
         with w.postgres.cursor() as cursor:
             cursor.executemany("INSERT INTO t VALUES (%s, %s)", rows)
-        largest = max((k.encode() for _, k in table), default=b"")
-        table += [row for row in rows if not table or row[1].encode() > largest]
+        table += rows
         w.load("{incremental_strategy: append, incremental_key: k}")
         assert sorted(w.rows()) == sorted(table)
 

@@ -113,13 +113,15 @@ class TestReplace:
 
 
 class TestAppend:
-    def test_only_larger_keys_are_new(self, w: World) -> None:
+    def test_rows_with_keys_that_were_not_there_are_new(self, w: World) -> None:
         source(w, "1, NULL, 'a'", "5, NULL, 'b'")
         w.load(APPEND)
         w.sql("UPDATE t SET v = 'changed'", "DELETE FROM t WHERE id = 1")
-        insert(w, "3, NULL, 'smaller'", "5, NULL, 'equal'", "6, NULL, 'c'")
-        w.load(APPEND)
+        insert(w, "3, NULL, 'smaller'", "6, NULL, 'c'")
+        w.load(APPEND, "meta: {compare_keys: off}")
         assert loaded(w) == ["a", "b", "c"]
+        w.load(APPEND)
+        assert loaded(w) == ["a", "b", "c", "smaller"]
 
     def test_without_a_key_everything_is_added_each_time(self, w: World) -> None:
         source(w, "1, NULL, 'a'")
@@ -174,7 +176,7 @@ class TestMerge:
             "UPDATE t SET v = 'c2', at = '2024-01-05Z' WHERE id = 3",
         )
         insert(w, "4, '2024-01-01 23:59:59.999999Z', 'late'", "5, '2024-01-02Z', 'd'")
-        w.load(MERGE, "meta: {overlap: 0}")
+        w.load(MERGE, "meta: {overlap: 0, compare_keys: off}")
         # What has an earlier key is not looked at: so much a watermark promises, and no more.
         assert loaded(w) == ["a", "b2", "c2", "d"]
 
@@ -201,8 +203,10 @@ class TestMerge:
         parameters = {"incremental_strategy": "merge", "primary_key": "id"}
         w.load(parameters)
         w.sql("UPDATE t SET v = v || '2'", "DELETE FROM t WHERE id = 1")
-        w.load(parameters)
+        w.load(parameters, "meta: {compare_keys: off}")
         assert loaded(w) == ["a", "b2"]
+        w.load(parameters)
+        assert loaded(w) == ["b2"]
 
     @pytest.mark.parametrize("as_list", [True, False])
     def test_the_primary_key_may_have_several_columns_and_be_a_parameter(
@@ -429,7 +433,7 @@ def test_texts_are_compared_by_their_bytes_whatever_the_collation(w: World, kind
     merge = {**MERGE, "incremental_key": "k"}
     w.load(merge)
     w.sql("INSERT INTO t (k) VALUES ('é'), ('b'), ('B')")
-    statements = w.load(merge).loaded.statements
+    statements = w.load(merge, "meta: {compare_keys: off}").loaded.statements
     assert w.rows("SELECT k FROM raw.t ORDER BY k") == [("a",), ("b",), ("é",)]
     assert 'COLLATE "C"' in statements[0]  # not every PostgreSQL has another collation
 
