@@ -91,7 +91,8 @@ def refuse_rewritten(asked: Callable[[str], str | None], source: Source) -> None
     To it, a table is then empty: TRUNCATE and ALTER TABLE do not keep the rows for older snapshots.
     `asked` answers, in that transaction, a query for one text.
     """
-    if rewritten := asked(_REWRITTEN.format(source=source.select("1"))):
+    rewritten = asked(_REWRITTEN.format(source=source.select("1")))
+    if rewritten:
         raise SourceError(f"{rewritten} was rewritten while it was read; run it again")
 
 

@@ -15,6 +15,8 @@ WHOLE = {"incremental_strategy": "merge", "primary_key": "id"}
 APPEND = {"incremental_strategy": "append", "incremental_key": "id"}
 EVENTS = {"incremental_strategy": "append", "incremental_key": "at", "primary_key": "id"}
 BY_KEYS = pytest.mark.parametrize("parameters", [MERGE, WHOLE], ids=["by time", "whole"])
+# DuckDB compares a DuckLake by the same statements.
+TWO_PLACES = pytest.mark.parametrize("p", ["_world", "_in_postgres"], indirect=True)
 ALL = "SELECT * FROM raw.t ORDER BY 1, 2, 3"
 
 
@@ -207,6 +209,7 @@ KINDS = {
 }
 
 
+@TWO_PLACES
 @pytest.mark.parametrize("kind", KINDS)
 def test_keys_of_any_kind_are_no_difference_and_their_loss_is_one(p: World, kind: str) -> None:
     p.sql(f"CREATE TABLE t (id {kind} PRIMARY KEY, at timestamptz DEFAULT now(), v text)")
@@ -230,6 +233,7 @@ ODD = {
 }
 
 
+@TWO_PLACES
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_keys_are_read_again_in_no_run(p: World, odd: str) -> None:
     p.sql(f"CREATE VIEW t AS {ODD[odd]} generate_series(1, 5) n")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ecommerce_dagster.ingestion import ingest, request
+from ecommerce_dagster.postgres_warehouse import ingest as postgres_ingest
 from ecommerce_dagster.warehouse import duckdb_warehouse
 from ingestion.helpers import World
 
@@ -26,7 +27,7 @@ def at(
                 other.execute(statement.encode())
         return step(*args, **kwargs)
 
-    modules = (ingest, request, duckdb_warehouse)
+    modules = (ingest, request, duckdb_warehouse, postgres_ingest)
     owner = next(module for module in modules if hasattr(module, step.__name__))
     monkeypatch.setattr(owner, step.__name__, interrupted)
 
@@ -105,6 +106,31 @@ def test_a_table_that_is_rewritten_meanwhile_is_not_taken_for_an_empty_one(
     assert len(w.rows()) == 1
     monkeypatch.undo()
     w.load({"source_table": table})
+
+
+@pytest.mark.parametrize("p", ["_in_postgres"], indirect=True)
+@REWRITES
+def test_nor_is_it_when_it_is_loaded_into_postgres(
+    p: World, monkeypatch: pytest.MonkeyPatch, rewrite: list[str]
+) -> None:
+    p.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (1.5)")
+    p.load()
+    at(monkeypatch, postgres_ingest.known_types, p, *rewrite)
+    assert p.failure().endswith("t was rewritten while it was read; run it again")
+    assert len(p.rows()) == 1
+
+
+@pytest.mark.parametrize("p", ["_in_postgres"], indirect=True)
+def test_rows_that_come_while_they_are_loaded_into_postgres_wait_for_the_next_run(
+    p: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge = {"incremental_strategy": "merge", "primary_key": "id"}
+    p.sql("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1), (2)")
+    p.load(merge)
+    at(monkeypatch, postgres_ingest.known_types, p, "DELETE FROM t WHERE id = 1",
+       "INSERT INTO t VALUES ((SELECT max(id) + 1 FROM t))")  # fmt: skip
+    loaded = p.load(merge).loaded
+    assert (loaded.rows_deleted, p.rows()) == (0, [(1,), (2,)])
 
 
 def test_nor_is_a_partition_below_a_view(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
