@@ -20,6 +20,7 @@ from ecommerce_dagster.ingestion.keys import (
     missed,
     stage_keys,
     stage_late,
+    stage_short,
 )
 from ecommerce_dagster.ingestion.parameters import (
     incremental_key_of,
@@ -145,13 +146,13 @@ class Ingestion(Request):
         loaded: Loaded,
     ) -> Loaded:
         """Make the table agree with the whole source in all keys, and report it with `loaded`."""
-        names = (*primary_key_of(self.asset), incremental_key_of(self.asset) or "")
-        keys = whole.only(names)
+        keys = whole.only((*primary_key_of(self.asset), incremental_key_of(self.asset) or ""))
         types = types_of(connection, keys, _wanted(self.asset, keys, existing))
         if agree(connection, keys, types, self.asset.name):
             return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
         if self.strategy == "append":
-            return self._with_late(target, connection, (keys, types), whole, existing, loaded)
+            lacking = stage_short(connection, keys, types, self.asset.name)
+            return self._with_late(target, connection, whole, existing, loaded, keys, lacking)
         stage_keys(connection, keys, types, self.asset.name, primary_key_of(self.asset))
         return self._reconciled(target, connection, whole, existing, loaded)
 
@@ -179,17 +180,20 @@ class Ingestion(Request):
         self,
         target: Target,
         connection: duckdb.DuckDBPyConnection,
-        keys: tuple[Source, Mapping[str, str]],
         whole: Source,
         existing: Mapping[str, str],
         loaded: Loaded,
+        keys: Source,
+        lacking: int,
     ) -> Loaded:
-        """The rows that came with a key that is not after the largest."""
-        table = self.asset.name
+        """Append those of the rows that the table lacks that can be told from others."""
+        if not lacking:
+            return loaded
+        table, names = self.asset.name, [column.name for column in keys.columns]
         types = types_of(connection, whole, _wanted(self.keyed, whole, existing))
-        late, untold = stage_late(connection, keys, (whole, types), table)
-        if untold:
-            loaded = warned(loaded, untold_rows(table, untold))
+        late = stage_late(connection, whole, types, table, names)
+        if lacking > late:
+            loaded = warned(loaded, untold_rows(table, lacking - late))
         if not late:
             return loaded
         rest = self._enter(target, connection, whole, types, LATE)

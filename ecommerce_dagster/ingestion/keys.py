@@ -85,44 +85,52 @@ def delete_gone(
     return int(deleted), statement
 
 
-def stage_late(
-    duck: duckdb.DuckDBPyConnection,
-    keys: tuple[Source, Mapping[str, str]],
-    whole: tuple[Source, Mapping[str, str]],
-    table: str,
-) -> tuple[int, int]:
-    """Keep aside as LATE the rows of the source that `table` lacks: those whose key it has less
-    often than the source. How many they are, and how many more cannot be told from loaded ones.
-
-    `keys` and `whole` are the source with its key columns and with all, and the types in which
-    these arrive. Where a key is not unique, the whole rows are compared: one that was changed since
-    it was loaded cannot be told from one that came, and neither is taken.
-    """
-    names = [column.name for column in keys[0].columns]
-    key = ", ".join(map(quoted, names))
-    cells = ", ".join(quoted(column.name) for column in whole[0].columns)
+def stage_short(
+    duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
+) -> int:
+    """Keep aside the keys that `table` has less often than `source`, whose columns they are: how
+    many rows it lacks."""
+    key = ", ".join(quoted(column.name) for column in source.columns)
     duck.execute(
         f"CREATE OR REPLACE TEMP TABLE {quoted('_keys')} AS\n"
         f"SELECT {key}, count(*) AS {_COUNT} FROM (\n"
-        f"  SELECT {key} FROM ({_arriving(duck, *keys, table)}) AS source\n"
+        f"  SELECT {key} FROM ({_arriving(duck, source, types, table)}) AS source\n"
         f"  EXCEPT ALL SELECT {key} FROM {relation(table)}\n) AS short GROUP BY ALL"
     )
-    short = f"SEMI JOIN {_KEYS} AS short ON {same(names, 'rows_', 'short')}"
+    ((lacking,),) = duck.execute(f"SELECT coalesce(sum({_COUNT}), 0) FROM {_KEYS}").fetchall()
+    return int(lacking)
+
+
+def stage_late(
+    duck: duckdb.DuckDBPyConnection,
+    source: Source,
+    types: Mapping[str, str],
+    table: str,
+    keys: Sequence[str],
+) -> int:
+    """Keep aside as LATE the rows of `source` that `table` lacks, of those with the `keys` that
+    `stage_short` found: how many.
+
+    Where a key is not unique, the whole rows are compared: one that was changed since it was loaded
+    cannot be told from one that came, and neither is taken.
+    """
+    cells = ", ".join(quoted(column.name) for column in source.columns)
+    short = f"SEMI JOIN {_KEYS} AS short ON {same(keys, 'rows_', 'short')}"
     duck.execute(
         f"CREATE OR REPLACE TEMP TABLE {quoted('_late')} AS\n"
-        f"SELECT {cells} FROM ({_arriving(duck, *whole, table)}) AS rows_ {short}\n"
+        f"SELECT {cells} FROM ({_arriving(duck, source, types, table)}) AS rows_ {short}\n"
         f"EXCEPT ALL SELECT {cells} FROM {relation(table)} AS rows_ {short}"
     )
+    key = ", ".join(map(quoted, keys))
     late = f"SELECT {key}, count(*) AS {_COUNT} FROM {LATE} GROUP BY ALL"
     duck.execute(
         f"DELETE FROM {LATE} AS rows_ WHERE NOT EXISTS (\n"
         f"  SELECT 1 FROM {_KEYS} AS short JOIN ({late}) AS late ON"
-        f" {same([*names, '_how many'], 'short', 'late')}\n"
-        f"  WHERE {same(names, 'rows_', 'short')}\n)"
+        f" {same([*keys, '_how many'], 'short', 'late')}\n"
+        f"  WHERE {same(keys, 'rows_', 'short')}\n)"
     )
-    query = f"SELECT (SELECT count(*) FROM {LATE}), (SELECT sum({_COUNT}) FROM {_KEYS})"
-    ((found, lacking),) = duck.execute(query).fetchall()
-    return int(found), int(lacking or 0) - int(found)
+    ((found,),) = duck.execute(f"SELECT count(*) FROM {LATE}").fetchall()
+    return int(found)
 
 
 def _arriving(

@@ -39,7 +39,8 @@ Row = tuple[int, datetime | None, int]
 
 @dataclass
 class Oracle:
-    """The source in Python, and the table that a merge by watermark makes of it."""
+    """The source in Python, and the table that a merge by watermark makes of it, or one that
+    compares keys as well."""
 
     source: dict[int, Row] = field(default_factory=dict)
     table: dict[int, Row] = field(default_factory=dict)
@@ -57,11 +58,21 @@ class Oracle:
             if not loaded or at is None or at >= max(loaded) - timedelta(minutes=10):
                 self.table[id] = (id, at, v)
 
+    def compare(self) -> None:
+        known = {(id, at) for id, at, _ in self.table.values()}
+        if any((id, at) not in known for id, at, _ in self.source.values()):
+            self.table |= self.source
+        self.table = {id: row for id, row in self.table.items() if id in self.source}
+
 
 @ONE_WORLD
-@given(history=st.lists(changes, min_size=1, max_size=4), way=st.sampled_from([TABLE, QUERY]))
-def test_merging_takes_all_rows_at_or_after_the_largest_key(
-    w: World, history: list[list[Any]], way: str
+@given(
+    history=st.lists(changes, min_size=1, max_size=4),
+    way=st.sampled_from([TABLE, QUERY]),
+    compares=st.booleans(),
+)
+def test_merging_takes_all_rows_at_or_after_the_largest_key_and_those_whose_key_is_not_there(
+    w: World, history: list[list[Any]], way: str, compares: bool
 ) -> None:
     w.clear()
     w.sql("CREATE TABLE t (id int, at timestamptz, v int)")
@@ -75,8 +86,10 @@ def test_merging_takes_all_rows_at_or_after_the_largest_key(
     for step in history:
         for change in step:
             oracle.change(w, *change)
-        w.load(parameters)
+        w.load(parameters, f"meta: {{compare_keys: {compares}}}")
         oracle.merge()
+        if compares:
+            oracle.compare()
         assert w.rows("FROM raw.t ORDER BY id") == sorted(oracle.table.values())
     w.load(parameters, full_refresh=True)
     assert w.rows("FROM raw.t ORDER BY id") == sorted(oracle.source.values())
