@@ -23,6 +23,7 @@ from ecommerce_dagster.orchestration.database_names import database_names, lint_
 from ecommerce_dagster.orchestration.executor_choice import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts, resource_key
+from ecommerce_dagster.orchestration.watched import lint_watched
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.rules import lint_checks
 
@@ -55,6 +56,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         _lint_connections(project, asset, log)
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
+    lint_watched(project, log)
 
 
 def _lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:

@@ -1,23 +1,26 @@
 """What the sensor on a source remembers from tick to tick.
 
 Dagster writes the cursor down at every tick, so it is small: what Postgres counted, and the runs
-that have not succeeded. What each period's rows looked like is kept aside, in one of two places by
-turns: a tick that is not finished, or was only a preview, leaves the other one as it is.
+that have not succeeded. What was seen of each source is kept aside, in one of two places by turns:
+a tick that is not finished, or was only a preview, leaves the other one as it is.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.ingestion.changes import Counters, Marks
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.ingestion.changes import Counters, Fingerprints
+from ecommerce_dagster.ingestion.source_history import History
 from ecommerce_dagster.orchestration.run_requests import Work
+from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
+from ecommerce_dagster.orchestration.watched import Watched
 
 
 @dataclass
@@ -29,68 +32,137 @@ class Asked:
 
 
 @dataclass
-class Cursor:
-    """`source` names the database and the environment that the rest is about."""
+class Seen:
+    """What a look at a source found: the fingerprints of its rows, by period.
 
-    source: str
-    counters: dict[str, Counters] = field(default_factory=dict)
-    marks: dict[str, Marks] = field(default_factory=dict)
-    asked: dict[str, Asked] = field(default_factory=dict)
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    place: int = 0
+    `made_for` tells what of the files that depends on. `outside` is the number of rows in no
+    partition, and `due` when the first of them gets one. Times are in seconds since 1970: `at` is
+    when the look began, `took` how long it was.
+    """
+
+    made_for: str
+    fingerprints: Fingerprints
+    outside: int = 0
+    due: int | None = None
+    at: float = 0.0
+    took: float = 0.0
 
     @classmethod
-    def read(cls, text: str | None, source: str, instance: dg.DagsterInstance) -> Cursor:
-        """The cursor of the last tick; a new one when there is none that can be read, or when it is
-        about another source: everything then counts as changed."""
+    def read(cls, kept: Mapping[str, Any]) -> Seen:
+        """From what `as_json` made."""
+        found: Fingerprints = {int(at): str(mark) for at, mark in kept["fingerprints"].items()}
+        return cls(**{**kept, "fingerprints": found})
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Cursor:
+    """`counters` and `seen` are by asset. `troubles` counts the ticks in a row in which a source
+    could not be read; `number` the ticks that wrote something down."""
+
+    history: History | None = None
+    counters: dict[str, Counters] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
+    troubles: dict[str, int] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    number: int = 0
+
+    @classmethod
+    def read(cls, text: str | None, instance: dg.DagsterInstance) -> Cursor:
+        """The cursor of the last tick; a new one when there is none that can be read: everything
+        then counts as changed."""
         try:
             data = json.loads(text or "{}")
             cursor = cls(
-                data["source"],
-                {table: Counters(*numbers) for table, numbers in data["counters"].items()},
+                History(*data["history"]) if data["history"] else None,
+                {name: Counters(*numbers) for name, numbers in data["counters"].items()},
                 {},
                 {
                     key: Asked(Work.read(asked["work"]), asked["failures"])
                     for key, asked in data["asked"].items()
                 },
+                data["troubles"],
                 data["id"],
-                data["place"],
+                data["number"],
             )
-            key = cursor._key
-            kept = json.loads(instance.daemon_cursor_storage.get_cursor_values({key})[key])
-            cursor.marks = {name: _read_marks(marks) for name, marks in kept.items()}
+            if cursor.number:
+                key = cursor._key
+                kept = json.loads(instance.daemon_cursor_storage.get_cursor_values({key})[key])
+                cursor.seen = {name: Seen.read(seen) for name, seen in kept.items()}
         except (KeyError, TypeError, ValueError, AttributeError):
-            return cls(source)
-        return cursor if cursor.source == source else cls(source)
+            return cls()
+        return cursor
 
     def write(self, instance: dg.DagsterInstance) -> str:
         """Keep everything; the text for Dagster."""
-        self.place = 1 - self.place
-        kept = {
-            name: {str(int(at.timestamp())): mark for at, mark in marks.items()}
-            for name, marks in self.marks.items()
-        }
+        self.number += 1
+        kept = {name: seen.as_json() for name, seen in self.seen.items()}
         instance.daemon_cursor_storage.set_cursor_values({self._key: json.dumps(kept)})
         return self.text()
 
     def text(self) -> str:
-        """The text for Dagster when no period has changed since the last `write`."""
+        """The text for Dagster when nothing else was seen since the last `write`."""
         data = {
-            "source": self.source,
+            "history": self.history,
             "counters": self.counters,
             "asked": {
                 key: {"work": asked.work.as_json(), "failures": asked.failures}
                 for key, asked in self.asked.items()
             },
+            "troubles": self.troubles,
             "id": self.id,
-            "place": self.place,
+            "number": self.number,
         }
         return json.dumps(data, separators=(",", ":"))
 
+    def fit(
+        self, project: Project, shared: SharedPartitions, watched: Sequence[Watched]
+    ) -> list[str]:
+        """Forget what the files no longer agree with. What was forgotten, in sentences."""
+        made_for = {each.name: each.made_for for each in watched}
+        told = []
+        for name, seen in list(self.seen.items()):
+            if name not in made_for:
+                told.append(f"{name} is no longer loaded from here, and is forgotten")
+                self.forget(name)
+            elif seen.made_for != made_for[name]:
+                told.append(
+                    f"the file of {name}, the schedule or the place of its table has changed: all "
+                    "of its rows count as changed"
+                )
+                self.forget(name)
+        for name in {*self.counters, *self.troubles} - {*made_for, CONNECTION}:
+            self.forget(name)
+        lost = sum(_fitted(asked.work, project, shared) for asked in self.asked.values())
+        if lost:
+            told.append("failed runs are not tried again for partitions and assets that are gone")
+        self.asked = {key: asked for key, asked in self.asked.items() if asked.work}
+        return told
+
+    def forget(self, name: str) -> None:
+        """Forget what was seen of the source of an asset."""
+        for kept in (self.seen, self.counters, self.troubles):
+            kept.pop(name, None)
+
     @property
     def _key(self) -> str:
-        return f"bruin/changes/{self.id}/{self.place}"
+        return f"bruin/changes/{self.id}/{self.number % 2}"
 
 
-def _read_marks(kept: Mapping[str, Any]) -> Marks:
-    return {datetime.fromtimestamp(int(at), UTC): str(mark) for at, mark in kept.items()}
+CONNECTION = ""  # what stands for the connection itself among the troubles
+
+
+def _fitted(work: Work, project: Project, shared: SharedPartitions) -> bool:
+    """Take from some work what can no longer be asked for; whether there was any."""
+    partitions, partitioned = shared.windows, {*shared.assets} & {*project.by_name}
+    before = work.as_json()
+    work.whole &= {*project.by_name} - partitioned
+    for key in list(work.by_partition):
+        work.by_partition[key] &= partitioned
+        known = partitions is not None and partitions.has_partition_key(key)
+        if not known or not work.by_partition[key]:
+            del work.by_partition[key]
+    return work.as_json() != before

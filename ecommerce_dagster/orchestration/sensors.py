@@ -1,41 +1,40 @@
-"""A sensor on new Postgres data: it requests the partitions that changed, and what is below them.
+"""A sensor on new Postgres data: it requests the partitions that changed, and what is downstream.
 
 A tick costs the same whatever the tables hold, unless something changed. While a run that was
 requested has not started, changes add up and are requested together after it; a run that failed is
 requested again with the next change, and on its own after a while.
+
+When a source stays unreadable, ticks that have nothing to request fail, so that Dagster shows it.
+A tick that fails is as if it had not been: the next one sees what it saw.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection, UnusableConnection
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.changes import Counters, differing, look, marks
-from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug
-from ecommerce_dagster.orchestration.partitions import RECONCILE_TAG, is_partitioned, unit_of
-from ecommerce_dagster.orchestration.run_requests import Work, runs_for
-from ecommerce_dagster.orchestration.sensor_cursor import Asked, Cursor
+from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
+from ecommerce_dagster.orchestration.run_requests import runs_for
+from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
+from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
+from ecommerce_dagster.orchestration.watched import Watched, sources_on_postgres, watched_of
 
 _SECONDS_BETWEEN_TICKS = 10
-_NOT_STARTED = {
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-}
-# A failed run is requested again after so many seconds, twice as many the next time, and so on.
-_FIRST_RETRY, _LAST_RETRY = 60, 3600
+# After so many ticks in a row in which a source could not be read, ticks fail.
+_PATIENCE = 3
+_WAITING = "a run that was requested has not started; what changes now is requested after it"
 
 
 def sensors_of(
@@ -43,16 +42,8 @@ def sensors_of(
 ) -> list[dg.SensorDefinition]:
     """One sensor for each Postgres connection that assets are loaded from, and one that rebuilds
     the assets with `meta: {automation: eager}`."""
-    watched: dict[str, list[Asset]] = {}
-    for asset in project.assets:
-        connection = asset.parameter("source_connection")
-        by_name = project.connections.by_name
-        if asset.type == "ingestr" and unsupported(project, asset) is None:
-            known = by_name.get(connection)
-            is_table = not asset.parameter("source_table").startswith("query:")
-            if known is not None and known.platform == "postgres" and is_table:
-                watched.setdefault(connection, []).append(asset)
-    sensors = [_sensor(project, shared, name, assets, status) for name, assets in watched.items()]
+    loaded = sources_on_postgres(project)
+    sensors = [_sensor(project, shared, name, assets, status) for name, assets in loaded.items()]
     eager = [asset for asset in project.assets if asset.meta.get("automation") == "eager"]
     if eager:
         sensors.append(_automation(project, eager, status))
@@ -74,150 +65,143 @@ def _sensor(
     project: Project,
     shared: SharedPartitions,
     connection: str,
-    watched: Sequence[Asset],
+    assets: Sequence[Asset],
     status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
     resource = resource_key(connection)
-    name = f"{slug(project.pipeline.name)}_{resource}_changes"
     runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
+    watched, others = watched_of(project, assets, shared)
 
-    def tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        source = getattr(context.resources, resource)
-        try:
-            return _tick(project, shared, watched, source.settings(), context)
-        except (SourceError, UnusableConnection) as error:
-            return dg.SkipReason(str(error))
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        settings = getattr(context.resources, resource).settings
+        return Tick(project, shared, watched, others, settings, context).result()
 
     return dg.SensorDefinition(
-        name=name,
-        evaluation_fn=tick,
+        name=f"{slug(project.pipeline.name)}_{resource}_changes",
+        evaluation_fn=evaluate,
         asset_selection=dg.AssetSelection.assets(*(asset_key(a.name) for a in runnable)),
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
-        description=f"Loads what changed in {connection}, and rebuilds what is below it.",
+        description=_description(connection, watched, others),
         default_status=status,
         required_resource_keys={resource},
     )
 
 
-def _tick(
-    project: Project,
-    shared: SharedPartitions,
-    watched: Sequence[Asset],
-    connection: PostgresConnection,
-    context: dg.SensorEvaluationContext,
-) -> dg.SensorResult | dg.SkipReason:
-    instance = context.instance
-    source = f"{project.connections.environment} {connection.address}"
-    cursor = Cursor.read(context.cursor, source, instance)
-    asked = _Ended.of(instance, cursor)
-    if asked.waiting:
-        return dg.SkipReason(
-            "a run that was requested has not started; what changes now is requested after it"
-        )
-    tables = {asset.name: _table(asset, connection.schema) for asset in watched}
-    now = look(connection, tables.values())
-    moved = [a for a in watched if now.get(tables[a.name]) != cursor.counters.get(tables[a.name])]
-    again = asked.failed if moved else asked.due
-    if not moved and not again:
-        return dg.SensorResult(skip_reason="nothing changed", cursor=cursor.text())
-    work = Work()
-    for asset in moved:
-        work.add(_changes(shared, asset, tables[asset.name], now, connection, cursor))
-    cursor.counters = now
-    return _requested(project, shared, cursor, work, again, instance)
-
-
-def _requested(
-    project: Project,
-    shared: SharedPartitions,
-    cursor: Cursor,
-    work: Work,
-    again: Mapping[str, Asked],
-    instance: dg.DagsterInstance,
-) -> dg.SensorResult:
-    """The run requests for some work, together with what failed; the cursor remembers them."""
-    for asked in again.values():
-        work.add(asked.work)
-    failures = max((asked.failures + 1 for asked in again.values()), default=0)
-    cursor.asked = {key: asked for key, asked in cursor.asked.items() if key not in again}
-    requests = []
-    for run in runs_for(project, shared, work):
-        # The same for the same state of the source, so that Dagster starts no run twice.
-        key = ":".join(filter(None, [cursor.id, _digest(cursor), run.name, str(failures or "")]))
-        cursor.asked[key] = Asked(run.share, failures)
-        requests.append(run.request(key))
-    text = cursor.write(instance)
-    if not requests:
-        return dg.SensorResult(skip_reason="no row changed", cursor=text)
-    return dg.SensorResult(run_requests=requests, cursor=text)
-
-
-def _table(asset: Asset, schema: str) -> str:
-    table = asset.parameter("source_table")
-    return table if "." in table else f"{schema}.{table}"
-
-
-def _changes(
-    shared: SharedPartitions,
-    asset: Asset,
-    table: str,
-    now: Mapping[str, Counters],
-    connection: PostgresConnection,
-    cursor: Cursor,
-) -> Work:
-    """What of an asset is out of date. The cursor remembers its rows as they are now."""
-    windows, column = shared.windows, incremental_key_of(asset)
-    before, old = cursor.counters.get(table), cursor.marks.get(asset.name, {})
-    by_time = is_partitioned(asset) and asset.name in shared.assets
-    if windows is None or column is None or not by_time:
-        new = marks(connection, table) if table in now else {}
-        cursor.marks[asset.name] = new
-        if not differing(old, new):
-            return Work()
-        # A merge sees rows that come and change; for those that are gone it has to be told.
-        gone = before is None or table not in now or before[2:] != now[table][2:]
-        return Work(whole={asset.name}, tags={RECONCILE_TAG: "true"} if gone else {})
-    found = marks(connection, table, column, unit_of(windows)) if table in now else {}
-    keys = {at: windows.get_partition_key_for_timestamp(at.timestamp()) for at in {*found, *old}}
-    # What is before the first partition is none of ours, what is after the current one not yet.
-    new = {at: mark for at, mark in found.items() if windows.has_partition_key(keys[at])}
-    cursor.marks[asset.name] = new
-    work = Work()
-    for at in differing(old, new):
-        work.by_partition[keys[at]].add(asset.name)
-    return work
-
-
-def _digest(cursor: Cursor) -> str:
-    return hashlib.sha256(json.dumps(sorted(cursor.counters.items())).encode()).hexdigest()[:12]
+def _description(connection: str, watched: Sequence[Watched], others: Mapping[str, str]) -> str:
+    text = f"Loads changed rows from {connection} and rebuilds everything downstream."
+    queries = [each.name for each in watched if each.is_query]
+    if queries:
+        text += f" {_named(queries)}: read every {SECONDS_BETWEEN_LOOKS // 60} minutes."
+    if others:
+        text += f" Not watched: {_reasons(others)}."
+    return text
 
 
 @dataclass
-class _Ended:
-    """How the runs fare that were requested: whether one has yet to start, which failed, and which
-    of these are due to be tried again although nothing changed. What succeeded is forgotten."""
+class Tick:
+    """A tick over the sources of one connection. `others` tells why some are not watched."""
 
-    waiting: bool = False
-    failed: dict[str, Asked] = field(default_factory=dict)
-    due: dict[str, Asked] = field(default_factory=dict)
+    project: Project
+    shared: SharedPartitions
+    watched: Sequence[Watched]
+    others: Mapping[str, str]
+    settings: Callable[[], PostgresConnection]
+    context: dg.SensorEvaluationContext
 
-    @classmethod
-    def of(cls, instance: dg.DagsterInstance, cursor: Cursor) -> _Ended:
-        found = cls()
-        for key, asked in list(cursor.asked.items()):
-            records = instance.get_run_records(
-                dg.RunsFilter(tags={"dagster/run_key": key}), limit=1
-            )
-            status = records[0].dagster_run.status if records else dg.DagsterRunStatus.FAILURE
-            if status == dg.DagsterRunStatus.SUCCESS:
-                del cursor.asked[key]
-            elif status in _NOT_STARTED:
-                found.waiting = True
-            elif status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}:
-                found.failed[key] = asked
-                ended = (records[0].end_time or 0.0) if records else 0.0
-                patience = min(_FIRST_RETRY * 2**asked.failures, _LAST_RETRY)
-                # A person who cancels a run has a reason, as long as nothing changes.
-                if status != dg.DagsterRunStatus.CANCELED and time.time() >= ended + patience:
-                    found.due[key] = asked
-        return found
+    def result(self) -> dg.SensorResult:
+        """What the tick requests, or why it requests nothing. Raises SourceError when something
+        stays unreadable."""
+        instance = self.context.instance
+        cursor = Cursor.read(self.context.cursor, instance)
+        forgotten = cursor.fit(self.project, self.shared, self.watched)
+        requested = RequestedRuns.of(instance, cursor)
+        try:
+            look = Look(self.shared.windows, self.settings(), instance, cursor)
+            if requested.waiting:
+                look.follow()
+            else:
+                look.at(self.watched)
+        except (SourceError, UnusableConnection) as error:
+            return self._unreachable(str(error))
+        look.cursor.troubles.pop(CONNECTION, None)
+        self._log(look, forgotten)
+        again = requested.failed if look.work else requested.due
+        if look.is_new or (again and not requested.waiting):
+            return self._requested(look, again)
+        self._fail_when_it_lasts(look)
+        kept = look.cursor
+        text = kept.write(instance) if forgotten else kept.text()
+        reason = _WAITING if requested.waiting else self._said(look, "nothing changed")
+        return dg.SensorResult(skip_reason=reason, cursor=text)
+
+    def _requested(self, look: Look, again: Mapping[str, Asked]) -> dg.SensorResult:
+        """The run requests for some work, together with what failed; the cursor remembers them."""
+        work, cursor = look.work, look.cursor
+        for asked in again.values():
+            work.add(asked.work)
+        failures = max((asked.failures + 1 for asked in again.values()), default=0)
+        cursor.asked = {key: asked for key, asked in cursor.asked.items() if key not in again}
+        requests = []
+        for run in runs_for(self.project, self.shared, work):
+            # The same for the same state of the source, so that Dagster starts no run twice.
+            parts = [cursor.id, _digest(cursor), run.name, str(failures or "")]
+            key = ":".join(filter(None, parts))
+            cursor.asked[key] = Asked(run.share, failures)
+            requests.append(run.request(key))
+        text = cursor.write(self.context.instance)
+        if not requests:
+            return dg.SensorResult(skip_reason=self._said(look, "no row changed"), cursor=text)
+        return dg.SensorResult(run_requests=requests, cursor=text)
+
+    def _unreachable(self, error: str) -> dg.SensorResult:
+        """The database cannot be asked, or stopped answering: all stays as it was."""
+        cursor = Cursor.read(self.context.cursor, self.context.instance)
+        tries = cursor.troubles[CONNECTION] = cursor.troubles.get(CONNECTION, 0) + 1
+        if tries > _PATIENCE:
+            raise SourceError(error)
+        return dg.SensorResult(skip_reason=error, cursor=cursor.text())
+
+    def _fail_when_it_lasts(self, look: Look) -> None:
+        lasting = [n for n, tries in look.cursor.troubles.items() if tries > _PATIENCE]
+        if lasting:
+            errors = {name: look.errors.get(name, "it cannot be read") for name in sorted(lasting)}
+            raise SourceError(f"not followed for {_PATIENCE} ticks or more: {_reasons(errors)}")
+
+    def _log(self, look: Look, forgotten: Sequence[str]) -> None:
+        for sentence in forgotten:
+            self.context.log.warning(sentence)
+        if look.broken:
+            self.context.log.warning(f"{look.broken}: everything counts as changed")
+        for name, error in look.errors.items():
+            self.context.log.error(f"{name} could not be looked at: {error}")
+
+    def _said(self, look: Look, what: str) -> str:
+        """What is true of the sources that were looked at, and which ones were not."""
+        seldom = [*look.resting, *look.late, *look.errors]
+        number = len(self.watched) - len(seldom)
+        outside = {n: seen.outside for n, seen in look.cursor.seen.items() if seen.outside}
+        minutes = SECONDS_BETWEEN_LOOKS // 60
+        parts = [
+            f"{what} in {counted(number, 'table')}" if number else "",
+            f"read every {minutes} minutes: {_named(look.resting)}" if look.resting else "",
+            f"no time was left for {_named(look.late)}" if look.late else "",
+            *(f"{counted(n, 'row')} of {name} in no partition" for name, n in outside.items()),
+            f"could not be looked at: {_reasons(look.errors)}" if look.errors else "",
+            f"not watched: {_reasons(self.others)}" if self.others else "",
+        ]
+        return "; ".join(filter(None, parts)) or "there is nothing to watch"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _reasons(reasons: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({why})" for name, why in reasons.items())
+
+
+def _digest(cursor: Cursor) -> str:
+    """Changes with every look, and with what it found."""
+    marks = [(name, sorted(seen.fingerprints.items())) for name, seen in cursor.seen.items()]
+    facts = [cursor.number, sorted(cursor.counters.items()), sorted(marks)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "PostgreSQL did not start": "test_embedded_postgres.py",
     "initdb failed:": "test_embedded_postgres.py",
     "restore it": "test_embedded_postgres.py",
+    "not followed for": "orchestration/test_watching.py",
     "nothing was changed, Postgres says": "test_data_generator.py",
     "cannot connect to Postgres": "test_data_generator.py",
 }

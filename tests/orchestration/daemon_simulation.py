@@ -136,7 +136,8 @@ class ByDaemon(Simulation):
         """Whether the sensor found nothing more to ask for."""
         ticks = self._ticks(SENSOR)
         return bool(ticks) and (
-            ticks[0].timestamp > moment.timestamp() and ticks[0].skip_reason == "nothing changed"
+            ticks[0].timestamp > moment.timestamp()
+            and str(ticks[0].skip_reason).startswith("nothing changed")
         )
 
     def _has_ticked_at(self, midnight: datetime) -> bool:

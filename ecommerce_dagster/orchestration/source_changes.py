@@ -1,0 +1,190 @@
+"""What one tick of the sensor sees in a source: which partitions and tables are out of date.
+
+A source that cannot be read keeps no other one from being followed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.ingestion.changes import (
+    Fingerprints,
+    Table,
+    changed_periods,
+    fingerprints,
+    question,
+    read_tables,
+    rows_in,
+    watching,
+)
+from ecommerce_dagster.ingestion.postgres import SourceError
+from ecommerce_dagster.ingestion.source import Source
+from ecommerce_dagster.ingestion.source_history import Session, broken_by, read_history
+from ecommerce_dagster.orchestration.names import asset_key
+from ecommerce_dagster.orchestration.partitions import (
+    RECONCILE_TAG,
+    unit_of,
+    whole_range,
+)
+from ecommerce_dagster.orchestration.run_requests import Work
+from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
+from ecommerce_dagster.orchestration.watched import Watched
+
+# Sources that nothing tells changes of are read every so many seconds; more seldom when that would
+# take more than one hundredth of the time.
+SECONDS_BETWEEN_LOOKS = 300
+_SHARE = 100
+# The longest that a question and all questions may take, in seconds. Dagster ends a tick after 60.
+_QUESTION_SECONDS, _LOOK_SECONDS = 30.0, 45.0
+
+
+@dataclass
+class Look:
+    """A look at the sources of a connection, and what it found.
+
+    `windows` are the partitions that assets share. `cursor` is what the last look left, and becomes
+    what this one leaves. `work` is what is out of date; `is_new` says whether rows were read;
+    `errors` tell, by asset, why a source could not be; `late` are those that there was no time for,
+    `resting` those that are read more seldom; `broken` why nothing that was seen before counts.
+    """
+
+    windows: dg.TimeWindowPartitionsDefinition | None
+    connection: PostgresConnection
+    instance: dg.DagsterInstance
+    cursor: Cursor
+    work: Work = field(default_factory=Work)
+    is_new: bool = False
+    errors: dict[str, str] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
+    resting: list[str] = field(default_factory=list)
+    broken: str | None = None
+
+    def follow(self) -> None:
+        """Only see whether the database is still the same. Raises SourceError."""
+        before = self.cursor.history
+        with watching(self.connection) as postgres, question(postgres, _QUESTION_SECONDS):
+            now, control = read_history(postgres, before)
+        # What breaks is dealt with by the next look.
+        if before is None or broken_by(before, now, control) is None:
+            self.cursor.history = now
+
+    def at(self, watched: Sequence[Watched]) -> None:
+        """Look at all sources. Raises SourceError when the database cannot be asked."""
+        end = time.monotonic() + _LOOK_SECONDS
+        sources = {w.name: Source(self.connection, w.source_table) for w in watched}
+        with watching(self.connection) as postgres:
+            with question(postgres, _QUESTION_SECONDS):
+                now, control = read_history(postgres, self.cursor.history)
+                # Before any rows are read.
+                tables = read_tables(postgres, sources)
+            before = self.cursor.history
+            self.broken = broken_by(before, now, control) if before else None
+            if self.broken:
+                self.cursor = Cursor()
+            self.cursor.history = now
+            for each in self._to_be_read(watched, tables):
+                left = end - time.monotonic()
+                if left < 1:
+                    self.late.append(each.name)
+                else:
+                    self._read(postgres, each, tables.get(each.name), left)
+
+    def _to_be_read(self, watched: Sequence[Watched], tables: Mapping[str, Table]) -> list[Watched]:
+        """The sources whose rows are to be read, those first that were not for the longest."""
+        seen, chosen = self.cursor.seen, []
+        for each in watched:
+            if self._is_moved(each.name, tables.get(each.name)):
+                chosen.append(each)
+            elif tables[each.name].counters is None:
+                self.resting.append(each.name)
+        return sorted(chosen, key=lambda each: seen[each.name].at if each.name in seen else 0.0)
+
+    def _is_moved(self, name: str, table: Table | None) -> bool:
+        """Whether the rows of a source may have changed, as far as that can be told cheaply."""
+        cursor, now = self.cursor, time.time()
+        seen = cursor.seen.get(name)
+        if seen is None or table is None or name in cursor.troubles:
+            return True
+        is_due = seen.due is not None and now >= seen.due
+        if is_due or table.counters != cursor.counters.get(name):
+            return True
+        rest = max(SECONDS_BETWEEN_LOOKS, _SHARE * seen.took)
+        return table.counters is None and now >= seen.at + rest
+
+    def _read(self, postgres: Session, each: Watched, table: Table | None, left: float) -> None:
+        """Read the rows of a source, and see what is out of date."""
+        name, cursor, at, began = each.name, self.cursor, time.time(), time.monotonic()
+        try:
+            if table is None:
+                raise SourceError(f"{each.source_table} does not exist")
+            with question(postgres, min(left, _QUESTION_SECONDS)):
+                source = Source(self.connection, each.source_table)
+                unit = unit_of(self.windows) if self.windows else "day"
+                found = fingerprints(postgres, source, table, each.key, unit)
+        except SourceError as error:
+            self.errors[name] = " ".join(str(error).split())
+            cursor.troubles[name] = cursor.troubles.get(name, 0) + 1
+            return
+        seen = self._seen(each, found)
+        seen.at, seen.took = at, time.monotonic() - began
+        self._note_changes(each, cursor.seen.get(name), seen)
+        cursor.seen[name] = seen
+        cursor.troubles.pop(name, None)
+        cursor.counters.pop(name, None)
+        if table.counters is not None:
+            cursor.counters[name] = table.counters
+        self.is_new = True
+
+    def _seen(self, each: Watched, found: Fingerprints) -> Seen:
+        """What is to be remembered of a source: the rows in partitions, and how many are in none.
+
+        What is before the first partition is none of ours, what is after the current one not yet.
+        """
+        inside: Fingerprints = {
+            at: mark for at, mark in found.items() if at is not None and self._has(each, at)
+        }
+        others = {at: mark for at, mark in found.items() if at not in inside}
+        later = [at for at in others if at is not None and at >= self._range[1]]
+        return Seen(
+            each.made_for, inside, sum(map(rows_in, others.values())), min(later, default=None)
+        )
+
+    def _note_changes(self, each: Watched, before: Seen | None, now: Seen) -> None:
+        """Add to the work what of an asset is out of date. Of a source that was not seen before
+        these are all periods that have rows in it, and all that were filled from it."""
+        old = before.fingerprints if before else {}
+        changed = changed_periods(old, now.fingerprints)
+        if each.key is None:
+            if changed:
+                # A merge sees rows that come and change; of those that are gone it has to be told.
+                self.work.add(Work(whole={each.name}, tags={RECONCILE_TAG: "true"}))
+            return
+        partitions = self.windows
+        assert partitions is not None
+        # Partitions may begin later than they did.
+        inside = [at for at in changed if self._has(each, at)]
+        keys = {partitions.get_partition_key_for_timestamp(at) for at in inside}
+        if before is None:
+            filled = self.instance.get_materialized_partitions(asset_key(each.name))
+            keys |= {key for key in filled if partitions.has_partition_key(key)}
+        for key in keys:
+            self.work.by_partition[key].add(each.name)
+
+    def _has(self, each: Watched, at: int) -> bool:
+        """Whether a period of a source is of a partition."""
+        first, end = self._range
+        return each.key is None or first <= at < end
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        """From the first partition to the end of the current one, in seconds since 1970."""
+        if self.windows is None:
+            return 0.0, 0.0
+        whole = whole_range(self.windows)
+        return whole.start.timestamp(), whole.end.timestamp()

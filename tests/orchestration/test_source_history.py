@@ -1,0 +1,203 @@
+"""A database that is not the one that was seen, at the same address, is loaded from the start."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from orchestration.helpers import Tiny, eventually
+from orchestration.watcher import Watcher
+
+START = (
+    "CREATE TABLE t AS SELECT n, timestamptz '2025-03-01' + n * interval '1 day' AS at"
+    " FROM generate_series(0, 2) AS n"
+)
+ALL = {"2025-03-01 to 2025-03-03"}
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """A copy of the folder of a server that is stopped."""
+    subprocess.run(["cp", "-a", str(folder), str(target)], check=True)
+    return target
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[PostgresServer]:
+    with EmbeddedPostgres(folder, settings=settings) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(reachable_tmp: Path, request: pytest.FixtureRequest) -> Path:
+    """For servers that a test starts and stops."""
+    place = reachable_tmp / f"history-{abs(hash(request.node.nodeid))}"
+    place.mkdir()
+    place.chmod(0o755)
+    return place
+
+
+@pytest.fixture
+def watcher(tiny: Tiny, server: PostgresServer, instance: dg.DagsterInstance) -> Watcher:
+    watcher = Watcher(tiny, server, instance)
+    watcher.by_day("t")
+    return watcher
+
+
+def test_a_server_that_is_started_again_is_the_same(watcher: Watcher, folder: Path) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+        assert watcher.asked() == ALL
+        assert watcher.tick() == "nothing changed in 1 table"
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 7 WHERE n = 1")
+
+        assert watcher.asked() == {"2025-03-02"}
+
+
+def test_a_server_that_was_put_back_to_a_backup_is_another(watcher: Watcher, folder: Path) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+    backup = copied(folder / "a", folder / "b")
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 10 WHERE n = 1")
+        assert watcher.asked() == ALL
+        assert watcher.tick() == "nothing changed in 1 table"
+    # The same number of transactions, and more of the log.
+    with serving(backup) as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 11 WHERE n = 1")
+        watcher.alone("SELECT pg_switch_wal()")
+        watcher.alone("CHECKPOINT")
+
+        assert watcher.asked() == ALL
+        assert watcher.tick() == "nothing changed in 1 table"
+
+
+def test_a_server_that_was_put_back_and_stopped_again_while_nobody_looked_is_another(
+    watcher: Watcher, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+    backup = copied(folder / "a", folder / "b")
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 10 WHERE n = 1")
+        assert watcher.asked() == ALL
+    with serving(backup) as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 11 WHERE n = 1")
+        watcher.alone("SELECT pg_switch_wal()")
+    # It takes a minute at least, which is not waited for here.
+    monkeypatch.setattr("ecommerce_dagster.ingestion.source_history._LONGEST_GAP", 0.0)
+    with serving(backup) as server:
+        watcher.connect(server)
+
+        assert watcher.asked() == ALL
+
+
+def test_days_that_only_the_old_history_has_are_asked_for_too(
+    watcher: Watcher, folder: Path
+) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START, "DELETE FROM t WHERE n = 2")
+    backup = copied(folder / "a", folder / "b")
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute("INSERT INTO t VALUES (9, '2025-03-10')")
+        assert watcher.asked() == {"2025-03-01 to 2025-03-02", "2025-03-10"}
+        watcher.build()
+    with serving(backup) as server:
+        watcher.connect(server)
+
+        assert watcher.asked() == {"2025-03-01 to 2025-03-02", "2025-03-10"}
+
+
+def test_a_new_server_that_the_same_script_has_filled_is_another(
+    watcher: Watcher, folder: Path
+) -> None:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        if name == "b":  # the same port and password
+            coordinates = (folder / "a" / "server.json").read_text()
+            (folder / "b" / "server.json").write_text(coordinates)
+        with serving(folder / name) as server:
+            watcher.connect(server)
+            watcher.execute(START)
+            watcher.execute(f"UPDATE t SET n = {ord(name)} WHERE n = 1")
+
+            assert watcher.asked() == ALL
+            assert watcher.tick() == "nothing changed in 1 table"
+
+
+def test_a_database_that_was_dropped_and_made_again_is_another(
+    watcher: Watcher, folder: Path
+) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+        assert watcher.asked() == ALL
+        administrator = server.dsn.replace("/shop", "/postgres")
+        with psycopg.connect(administrator, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE kept TEMPLATE shop")
+            connection.execute("DROP DATABASE shop")
+            connection.execute("CREATE DATABASE shop TEMPLATE kept")
+
+        assert watcher.asked() == ALL
+
+
+def test_a_standby_that_is_promoted_without_the_last_transactions_is_another(
+    watcher: Watcher, folder: Path
+) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+    standby = copied(folder / "a", folder / "b")
+    (standby / "pgdata" / "standby.signal").touch()
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute("UPDATE t SET n = 10 WHERE n = 1")
+        assert watcher.asked() == ALL
+    with serving(standby) as server:
+        watcher.connect(server)
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+        watcher.execute("UPDATE t SET n = 11 WHERE n = 1")
+        watcher.alone("SELECT pg_switch_wal()")
+
+        assert watcher.asked() == ALL
+        assert watcher.tick() == "nothing changed in 1 table"
+
+
+def test_a_server_that_crashed_has_lost_no_change(watcher: Watcher, folder: Path) -> None:
+    with serving(folder / "a") as server:
+        watcher.connect(server)
+        watcher.execute(START)
+        assert watcher.asked() == ALL
+        watcher.execute("UPDATE t SET n = 7 WHERE n = 1")
+        with psycopg.connect(server.dsn, autocommit=True) as connection:
+            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+            subprocess.run(["kill", "-9", str(pid)], check=True)
+        assert eventually(lambda: _answers(server))
+
+        assert watcher.asked() in ({"2025-03-02"}, ALL)
+
+
+def _answers(server: PostgresServer) -> bool:
+    try:
+        psycopg.connect(server.dsn).close()
+    except psycopg.OperationalError:
+        return False
+    return True
