@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,29 @@ event_log_storage:
 def state_dir() -> Path:
     """The folder of all local state; it may not exist yet."""
     return Path(os.environ.get("ECOMMERCE_HOME") or ROOT / ".ecommerce").absolute()
+
+
+def make_private(*folders: str) -> None:
+    """Make the folder of local state and these in it, for this user alone.
+
+    One that somebody made for it (ECOMMERCE_HOME) keeps its mode. When root starts PostgreSQL, that
+    runs as another user, who has to pass the outer folder: to pass is not to list.
+    """
+    outer = state_dir()
+    ours = outer == ROOT / ".ecommerce"
+    if ours or not outer.exists():
+        _make(outer, 0o711 if os.geteuid() == 0 else 0o700, tighten=True)
+    for name in folders:
+        _make(outer / name, 0o700, tighten=ours)
+
+
+def _make(folder: Path, mode: int, *, tighten: bool) -> None:
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_new or tighten:
+        # It may be another user's.
+        with suppress(PermissionError):
+            folder.chmod(mode)
 
 
 def postgres_data() -> Path:
@@ -88,6 +111,7 @@ def postgres() -> Iterator[str]:
         return
     from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 
+    make_private()
     with EmbeddedPostgres(postgres_data()) as server:
         variables = server.environment()
         os.environ.update(variables)
@@ -104,8 +128,8 @@ def dagster_home() -> Path:
         home = Path(os.environ["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
         return home
+    make_private("dagster", "reports")
     home = state_dir() / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
     # In one step: another process may read it just now.
     new = home / f"dagster.yaml.{os.getpid()}"
     text = (ROOT / "dagster.yaml").read_text()

@@ -28,7 +28,7 @@ class EmbeddedPostgresResource(dg.ConfigurableResource):  # type: ignore[type-ar
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
         """Hold the server for the length of a run."""
-        Path(self.data_dir).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.data_dir).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         with EmbeddedPostgres(Path(self.data_dir)) as server:
             self._server = server
             yield self

@@ -20,6 +20,7 @@ _SESSION = {
 }
 # No network, not even to find out what kind of file it is: extensions come from wheels.
 _CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
+PRIVATE = 0o600  # the mode of a new file that rows are in
 WAITING = "waiting for "  # how a line begins that says so
 _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
 _POLL = 0.05
@@ -57,11 +58,13 @@ def open_warehouse(
     if read_only and not Path(path).exists():
         raise MissingWarehouse(path)
     make_folder_of(path)
-    with (
-        turn(path, on_wait),
-        connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection,
-    ):
-        yield connection
+    with turn(path, on_wait):
+        is_new = not Path(path).exists()
+        with connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection:
+            if is_new:
+                # It is empty until now. Who has one that others may read keeps it so.
+                Path(path).chmod(PRIVATE)
+            yield connection
 
 
 def make_folder_of(path: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from ecommerce_dagster.warehouse.database import connected, is_file, open_warehouse
+from ecommerce_dagster.warehouse.database import PRIVATE, connected, is_file, open_warehouse
 
 OUTDATED = "the copy for readers "  # how a line begins that says so
 
@@ -54,7 +55,7 @@ def publish_copy(path: str, on_wait: Callable[[str], None] = lambda message: Non
         # One name: what a killed process left is overwritten by the next.
         new = copy.with_name(f"{copy.name}.new")
         try:
-            _copy_file(Path(path), new)
+            _copy_file(Path(path), new, _mode_of(copy))
             new.replace(copy)
         finally:
             new.unlink(missing_ok=True)
@@ -101,8 +102,19 @@ def _log_of(path: str) -> Path:
     return Path(f"{path}.wal")
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def _mode_of(copy: Path) -> int:
+    """Who may read the next copy: those who may read this one, or the user alone."""
+    try:
+        return stat.S_IMODE(copy.stat().st_mode)
+    except FileNotFoundError:
+        return PRIVATE
+
+
+def _copy_file(source: Path, target: Path, mode: int) -> None:
     """Copy, durably; file systems that can share blocks (Btrfs, XFS) do it in no time."""
+    # What a killed process left may have another mode.
+    target.unlink(missing_ok=True)
+    target.touch(PRIVATE, exist_ok=False)
     with source.open("rb") as reader, target.open("wb") as writer:
         try:
             while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
@@ -115,3 +127,4 @@ def _copy_file(source: Path, target: Path) -> None:
         writer.flush()
         os.fsync(writer.fileno())
     shutil.copystat(source, target)
+    target.chmod(mode)

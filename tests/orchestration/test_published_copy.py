@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 
 import dagster as dg
@@ -165,6 +166,29 @@ def test_a_copy_that_cannot_be_written_is_in_the_log_of_the_run(
         f"cannot be written ({os.strerror(number)}); until a run replaces it, they see" in message
     )
     assert re.search(r"the tables of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", message)
+
+
+def test_others_read_the_copy_only_when_its_owner_lets_them(
+    pipeline: Tiny, instance: dg.DagsterInstance
+) -> None:
+    def modes() -> tuple[str, str]:
+        files = (pipeline.warehouse, copy_of(pipeline))
+        mine, readers = (f"{stat.S_IMODE(file.stat().st_mode):o}" for file in files)
+        return mine, readers
+
+    pipeline.write("warehouse.published.duckdb.new", "left by a killed process")
+    assert run(pipeline, instance)
+    assert modes() == ("600", "600")
+
+    copy_of(pipeline).chmod(0o640)
+    pipeline.sql("main.b", "SELECT 2 AS n")
+    assert run(pipeline, instance)
+    assert modes() == ("600", "640")
+    assert query(copy_of(pipeline), "FROM main.b") == [(2,)]
+
+    pipeline.warehouse.chmod(0o664)
+    assert run(pipeline, instance)
+    assert modes()[0] == "664"
 
 
 def test_what_a_killed_copy_left_is_overwritten(

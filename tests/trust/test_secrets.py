@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from orchestration.helpers import Outcome, Tiny
+from orchestration.helpers import Outcome, Tiny, clean_environment, invoke
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from trust.helpers import connect, database, ingest
@@ -90,3 +91,31 @@ def test_they_are_in_no_output_no_file_and_no_command(
         assert not [outcome.text for outcome in outcomes if secret in outcome.text]
         assert not [path for path in files if secret.encode() in path.read_bytes()]
         assert not [command for command in commands if secret in command]
+
+
+def test_no_state_is_open_to_other_users(tiny: Tiny, tmp_path: Path) -> None:
+    """Of the folder that a command makes, as of one that was there and others may enter."""
+    tiny.sql("main.a", "SELECT 1 AS n")
+    for home in (tmp_path / "new" / "state", tmp_path / "there"):
+        if home.name == "there":
+            home.mkdir(mode=0o755)
+            home.chmod(0o755)
+        outcome = invoke(
+            clean_environment(ECOMMERCE_HOME=str(home)), "run", "--pipeline", str(tiny.directory)
+        )
+        assert outcome.succeeded, outcome.text
+        assert (home / "dagster").is_dir()
+        assert list(_open_to_others(home)) == []
+    for file in tiny.folder.glob("*.duckdb"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o755
+
+
+def _open_to_others(folder: Path) -> Iterator[str]:
+    """What another user can read, entering no folder that he may not; locks hold nothing."""
+    for path in folder.iterdir():
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.is_dir() and mode & 0o055:
+            yield from _open_to_others(path)
+        elif not path.is_dir() and mode & 0o044 and path.suffix != ".lock":
+            yield str(path)
