@@ -36,6 +36,7 @@ from ecommerce_dagster.warehouse.database import kind_of
 from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
+from ecommerce_dagster.warehouse.rules import RuleError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
 from ecommerce_dagster.warehouse.types import known_type
@@ -144,7 +145,10 @@ def _checks(
     def sql_of(check: Check) -> str:
         if isinstance(check.rule, CustomCheck):
             return _rendered(run, check.rule.query, check.rule.text_at("query"))
-        return bad_rows(run.asset, run.here(check)) or ""
+        try:
+            return bad_rows(run.asset, run.here(check)) or ""
+        except RuleError as error:
+            return f"-- {error}"
 
     return tuple((check, sql_of(check)) for check in checks_of(run.declared))
 

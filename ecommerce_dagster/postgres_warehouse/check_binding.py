@@ -10,7 +10,7 @@ from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_ref
 from ecommerce_dagster.warehouse.checks import Check, checks_of
 from ecommerce_dagster.warehouse.empty import Schema
 from ecommerce_dagster.warehouse.fit import place_of
-from ecommerce_dagster.warehouse.rules import RULES
+from ecommerce_dagster.warehouse.rules import RULES, RuleError
 
 # Any column can answer the one; the other asks another table.
 _ELSEWHERE = {"unique", "relationships"}
@@ -22,13 +22,16 @@ def lint_column_checks(
     """Report the checks that a table cannot answer that has `schema`; `rows` stands for it."""
     kinds = {name: kind for name, kind in schema.columns.items() if kind is not None}
     rules = ColumnRules(catalog, catalog.find(asset.name), kinds)
-    conditions = [
-        (check, condition)
-        for check in checks_of(asset)
-        if check.column is not None
-        and schema.type_of(check.column.name)
-        and (condition := _condition(rules, check))
-    ]
+    conditions: list[tuple[Check, str]] = []
+    for check in checks_of(asset):
+        if check.column is None or not schema.type_of(check.column.name):
+            continue
+        try:
+            condition = _condition(rules, check)
+        except RuleError as error:
+            _report(asset, check, str(error), log)
+            continue
+        conditions += [(check, condition)] if condition else []
 
     def refused(*broken: str) -> Refusal | None:
         cells = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in broken)
@@ -39,11 +42,17 @@ def lint_column_checks(
     if not conditions or not refused(*(condition for _, condition in conditions)):
         return
     for check, condition in conditions:
-        found, rule, column = refused(condition), check.rule, check.column
-        if found is not None and column is not None:
-            at = rule.at() if rule.path == asset.path else place_of(column, asset)
-            what = f"the check '{rule.name}' of '{column.name}' cannot be answered"
-            log.error(*at, "check-fits-column", f"{what}: {found.message}")
+        found = refused(condition)
+        if found is not None:
+            _report(asset, check, found.message, log)
+
+
+def _report(asset: Asset, check: Check, reason: str, log: ProblemLog) -> None:
+    rule, column = check.rule, check.column
+    if column is not None:
+        at = rule.at() if rule.path == asset.path else place_of(column, asset)
+        what = f"the check '{rule.name}' of '{column.name}' cannot be answered"
+        log.error(*at, "check-fits-column", f"{what}: {reason}")
 
 
 def _condition(rules: ColumnRules, check: Check) -> str | None:

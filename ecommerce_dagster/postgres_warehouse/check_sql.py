@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 
-from ecommerce_dagster.bruin.models import Column, ColumnCheck, Scalar
+from ecommerce_dagster.bruin.models import Column, ColumnCheck
 from ecommerce_dagster.postgres_warehouse.catalog import Names, Table
 from ecommerce_dagster.warehouse.checks import Check
-from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
+from ecommerce_dagster.warehouse.column_kinds import ColumnKind, Family
+from ecommerce_dagster.warehouse.identifiers import Scalar, actual, literal, quoted
 from ecommerce_dagster.warehouse.rules import RULES
 
 # Options stand at the very beginning of a regular expression.
 _OPTIONS = re.compile(r"\(\?[a-z]+\)")
+_LARGEST_REAL = 3e38
+_FAMILIES: tuple[tuple[str, Family], ...] = (
+    (r"smallint|integer|bigint", "integer"),
+    (r"numeric(\(.*\))?", "decimal"),
+    (r"real|double precision", "floating"),
+    (r"text|name|citext|character( varying)?(\(\d+\))?", "text"),
+    (r"boolean", "boolean"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,8 @@ class ColumnRules:
             return _mismatched(column, rule)
         if rule.name == "relationships":
             return self._orphaned(column)
-        kind = self.columns.get(column.name, "")
-        return RULES[rule.name].broken(column, _comparable(rule, kind))
+        kind = column_kind(self.columns.get(column.name, ""))
+        return RULES[rule.name].broken(column, rule, kind)
 
     def _orphaned(self, column: Column) -> str:
         """Not by NOT IN: PostgreSQL would go through a large parent again for every row."""
@@ -85,17 +96,39 @@ def _mismatched(column: Column, rule: ColumnCheck) -> str:
     return f"CAST({quoted(column.name)} AS text) !~ {literal(whole)}"
 
 
-def _comparable(rule: ColumnCheck, kind: str) -> ColumnCheck:
-    """The rule with bounds that PostgreSQL compares as what the column is.
+@lru_cache
+def column_kind(type_name: str) -> ColumnKind:
+    """The kind of values of a type of PostgreSQL. Texts are compared by their bytes, whatever the
+    collation, as in DuckDB; those of char(n) without the blanks that fill them up."""
+    family: Family = "other"
+    for pattern, found in _FAMILIES:
+        family = found if re.fullmatch(pattern, type_name) else family
+    is_text = family == "text"
+    return ColumnKind(
+        type_name,
+        family,
+        has_nan=family == "floating" or type_name.startswith("numeric"),
+        text=_text_by_bytes if is_text else _text,
+        ordered=_text_by_bytes if is_text else str,
+        constant=lambda value: _constant(value, type_name),
+    )
+
+
+def _text(name: str) -> str:
+    return f"CAST({name} AS text)"
+
+
+def _text_by_bytes(name: str) -> str:
+    return f'CAST({name} AS text) COLLATE "C"'
+
+
+def _constant(value: Scalar, type_name: str) -> str:
+    """A bound that PostgreSQL compares as what the column is.
 
     A number beside a `real` would make both of them doubles, and the 0.1 of a column less exact
-    than that of the rule. Quoted it takes the type of the column, as do 'inf' and 'nan'.
+    than that of the rule: quoted it takes the type of the column, as do infinities.
     """
-
-    def bound(value: Scalar | tuple[Scalar, ...] | None) -> Scalar | tuple[Scalar, ...] | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return value
-        return str(value) if kind == "real" or not isfinite(value) else value
-
-    bounds = {"value": bound(rule.value), "min": bound(rule.min), "max": bound(rule.max)}
-    return rule.model_copy(update=bounds)
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        return literal(value)
+    is_real = type_name == "real" and -_LARGEST_REAL < value < _LARGEST_REAL
+    return f"'{value}'" if is_real or not isfinite(value) else literal(value)

@@ -18,6 +18,7 @@ from ecommerce_dagster.postgres_warehouse.session import ask, said
 from ecommerce_dagster.warehouse.checks import Check
 from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.query import Answer
+from ecommerce_dagster.warehouse.rules import RuleError
 from ecommerce_dagster.warehouse.statements import only_query
 
 # Those that one scan of the table does not answer.
@@ -31,7 +32,7 @@ class PostgresTable:
     catalog: Catalog
     table: Table
     dialect = DIALECT
-    errors = (psycopg.Error, LoadError)
+    errors = (psycopg.Error, LoadError, RuleError)
 
     @cached_property
     def _rules(self) -> ColumnRules:

@@ -8,11 +8,12 @@ import duckdb
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.warehouse.column_kinds import ColumnKind, in_duckdb
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse
 from ecommerce_dagster.warehouse.fit import place_of
 from ecommerce_dagster.warehouse.identifiers import literal, relation
 from ecommerce_dagster.warehouse.refusals import Refusal
-from ecommerce_dagster.warehouse.rules import RULES
+from ecommerce_dagster.warehouse.rules import RULES, RuleError
 from ecommerce_dagster.warehouse.sql_text import SqlText
 from ecommerce_dagster.warehouse.trial import RefusedError, Trial
 from ecommerce_dagster.warehouse.used_tables import key_of
@@ -75,8 +76,13 @@ class CheckBinding:
             if schema.type_of(column.name) is None:
                 continue
             for check in column.checks:
-                self._check_bounds(column, check, schema.type_of(column.name) or "")
-                condition = _condition(column, check)
+                kind = schema.type_of(column.name) or ""
+                try:
+                    condition = _condition(column, check, in_duckdb(kind))
+                except RuleError as error:
+                    self._report_check(column, check, f"cannot be answered: {error}")
+                    continue
+                self._check_bounds(column, check, kind)
                 if condition:
                     found.append((column, check, condition))
         if found and self._refused([condition for _, _, condition in found]) is not None:
@@ -135,10 +141,10 @@ class CheckBinding:
         self._log.error(*at, _CHECK_RULE, message)
 
 
-def _condition(column: Column, check: ColumnCheck) -> str | None:
+def _condition(column: Column, check: ColumnCheck, kind: ColumnKind) -> str | None:
     """What a bad row is, unless the check is reported already, or counts in its own way."""
     rule = RULES.get(check.name)
     try:
-        return rule.broken(column, check) if rule is not None else None
+        return rule.broken(column, check, kind) if rule is not None else None
     except (AssertionError, AttributeError, TypeError, ValueError):
         return None

@@ -9,13 +9,14 @@ there, a statement costs more than the rows, and all is counted in one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse.checks import Check, broken_by
+from ecommerce_dagster.warehouse.column_kinds import ColumnKind, in_duckdb
 from ecommerce_dagster.warehouse.database import types_in
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.rules import RULES
@@ -28,37 +29,49 @@ _BITMAP_LIMIT = 1_000_000_000
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 
 Counts = dict[str, tuple[int, int]]
+Kinds = Mapping[str, str]
+
+
+def kind_in(kinds: Kinds, check: Check) -> ColumnKind:
+    """The kind of values that a check is about."""
+    return in_duckdb(kinds.get(check.column.name.lower(), "") if check.column else "")
 
 
 def counts_of(
-    connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check]
+    connection: duckdb.DuckDBPyConnection,
+    asset: Asset,
+    checks: Sequence[Check],
+    kinds: Kinds,
 ) -> Counts:
-    """Bad rows, and all rows that were looked at, by the id of the column check."""
+    """Bad rows, and all rows that were looked at, by the id of the column check. `kinds` are the
+    types of the columns, by their names in lower case. Raises RuleError."""
     table, found = relation(asset.name), Counts()
     for among in dict.fromkeys(check.among for check in checks):
         rows = f"(SELECT * FROM {table} WHERE {among.condition})" if among else table
         alike = [check for check in checks if check.among == among]
         is_view = asset.materialization.type == "view"
-        found |= _in_one(connection, rows, alike) if is_view else _counts(connection, rows, alike)
+        count = _in_one if is_view else _counts
+        found |= count(connection, rows, alike, kinds)
     return found
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[Check]) -> Counts:
+def _counts(
+    connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[Check], kinds: Kinds
+) -> Counts:
     (total,) = _row(connection, f"count(*) FROM {rows}")
     if total <= _ROW_GROUP:
-        return _in_one(connection, rows, checks)
+        return _in_one(connection, rows, checks, kinds)
     unique = [check for check in checks if check.rule.name == "unique"]
     keys = [check for check in checks if check.rule.name == "relationships"]
     pruned = [check for check in checks if RULES[check.rule.name].prunable]
     scanned = [check for check in checks if check not in (*unique, *keys, *pruned)]
     found: dict[str, int] = {}
     if pruned:
-        cells = [f"(SELECT count(*) FROM {rows} WHERE {broken_by(check)})" for check in pruned]
+        cells = [f"(SELECT count(*) FROM {rows} WHERE {_broken(check, kinds)})" for check in pruned]
         found |= _by_id(pruned, _row(connection, ", ".join(cells)))
     if scanned:
-        filters = [f"count(*) FILTER (WHERE {broken_by(check)})" for check in scanned]
+        filters = [f"count(*) FILTER (WHERE {_broken(check, kinds)})" for check in scanned]
         found |= _by_id(scanned, _row(connection, f"{', '.join(filters)} FROM {rows}"))
-    kinds = types_in(connection, rows) if unique or keys else {}
     for check in unique:
         found[check.id] = _surplus(connection, rows, check, kinds)
     for check in keys:
@@ -66,20 +79,20 @@ def _counts(connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[C
     return {id: (count, total) for id, count in found.items()}
 
 
-def _in_one(connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[Check]) -> Counts:
+def _in_one(
+    connection: duckdb.DuckDBPyConnection, rows: str, checks: Sequence[Check], kinds: Kinds
+) -> Counts:
     cells = [
         f"count({_name(check)}) - count(DISTINCT {_name(check)})"
         if check.rule.name == "unique"
-        else f"count(*) FILTER (WHERE {broken_by(check)})"
+        else f"count(*) FILTER (WHERE {_broken(check, kinds)})"
         for check in checks
     ]
     total, *found = _row(connection, f"{', '.join(['count(*)', *cells])} FROM {rows}")
     return {id: (count, total) for id, count in _by_id(checks, found).items()}
 
 
-def _surplus(
-    connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: dict[str, str]
-) -> int:
+def _surplus(connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds) -> int:
     """Rows beyond the first of each value. NULLs are not values."""
     name = _name(check)
     distinct = f"count(DISTINCT {name})"
@@ -92,13 +105,11 @@ def _surplus(
     return int(_row(connection, f"count({name}) - {distinct} FROM {rows}")[0])
 
 
-def _orphans(
-    connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: dict[str, str]
-) -> int:
+def _orphans(connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds) -> int:
     """Rows whose key no parent has: looked for unless bitmaps prove that there is none."""
     if _is_integer(check, kinds) and _all_have_parents(connection, rows, check):
         return 0
-    return int(_row(connection, f"count(*) FROM {rows} WHERE {broken_by(check)}")[0])
+    return int(_row(connection, f"count(*) FROM {rows} WHERE {_broken(check, kinds)}")[0])
 
 
 def _all_have_parents(connection: duckdb.DuckDBPyConnection, rows: str, check: Check) -> bool:
@@ -129,7 +140,11 @@ def _fits(low: int, high: int, count: int) -> bool:
     return high - low < min(_BITMAP_SPARSENESS * count, _BITMAP_LIMIT)
 
 
-def _is_integer(check: Check, kinds: dict[str, str]) -> bool:
+def _broken(check: Check, kinds: Kinds) -> str:
+    return broken_by(check, kind_in(kinds, check))
+
+
+def _is_integer(check: Check, kinds: Kinds) -> bool:
     return check.column is not None and kinds.get(check.column.name.lower()) in _INTEGERS
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.warehouse.column_kinds import ColumnKind, in_duckdb
 from ecommerce_dagster.warehouse.identifiers import quoted, relation
 from ecommerce_dagster.warehouse.rules import RULES
+from ecommerce_dagster.warehouse.types import known_type
 
 SAMPLE_ROWS = 10
 
@@ -129,8 +131,9 @@ def without_table(asset: Asset, checks: Sequence[Check]) -> tuple[CheckResult, .
     return tuple(failed_to_run(check, message) for check in checks)
 
 
-def bad_rows_sql(asset: Asset, check: Check) -> str | None:
-    """The query for the rows that break a column check."""
+def bad_rows_sql(asset: Asset, check: Check, kind: ColumnKind | None = None) -> str | None:
+    """The query for the rows that break a column check, of a column with values of this kind; if
+    none is given, of the type that the file declares. Raises RuleError."""
     if check.column is None or not isinstance(check.rule, ColumnCheck):
         return None
     table, name = relation(asset.name), quoted(check.column.name)
@@ -139,13 +142,15 @@ def bad_rows_sql(asset: Asset, check: Check) -> str | None:
             f"SELECT * FROM {table}\nWHERE {name} IN (\n"
             f"  SELECT {name} FROM {table} GROUP BY {name} HAVING count(*) > 1\n)\nORDER BY {name}"
         )
+    broken = broken_by(check, kind)
     if check.among:
-        return f"SELECT * FROM {table}\nWHERE {check.among.condition}\n  AND ({broken_by(check)})"
-    return f"SELECT * FROM {table}\nWHERE {broken_by(check)}"
+        return f"SELECT * FROM {table}\nWHERE {check.among.condition}\n  AND ({broken})"
+    return f"SELECT * FROM {table}\nWHERE {broken}"
 
 
-def broken_by(check: Check) -> str:
-    """The condition of a row that breaks a column check."""
+def broken_by(check: Check, kind: ColumnKind | None = None) -> str:
+    """The condition of a row that breaks a column check, as in `bad_rows_sql`."""
     assert check.column is not None
     assert isinstance(check.rule, ColumnCheck)
-    return RULES[check.rule.name].broken(check.column, check.rule)
+    declared = known_type(check.column.type) or ""
+    return RULES[check.rule.name].broken(check.column, check.rule, kind or in_duckdb(declared))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse import script
-from ecommerce_dagster.warehouse.check_counts import counts_of
+from ecommerce_dagster.warehouse.check_counts import counts_of, kind_in
 from ecommerce_dagster.warehouse.checks import Check, CheckCannotRun, bad_rows_sql
+from ecommerce_dagster.warehouse.database import types_in
+from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.query import Answer
+from ecommerce_dagster.warehouse.rules import RuleError
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,17 @@ class DuckDBTable:
     connection: duckdb.DuckDBPyConnection
     asset: Asset
     dialect = "duckdb"
-    errors = (duckdb.Error,)
+    errors = (duckdb.Error, RuleError)
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, str]:
+        return types_in(self.connection, relation(self.asset.name))
 
     def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
-        return counts_of(self.connection, self.asset, checks)
+        return counts_of(self.connection, self.asset, checks, self._kinds)
 
     def bad_rows(self, check: Check) -> str:
-        return bad_rows_sql(self.asset, check) or ""
+        return bad_rows_sql(self.asset, check, kind_in(self._kinds, check)) or ""
 
     def only_query(self, text: str) -> str:
         """As it is: what reads it gives it a name first."""

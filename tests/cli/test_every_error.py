@@ -519,15 +519,17 @@ RULES: dict[str, list[Broken]] = {
     ],
     "check-fits-column": [
         Broken(column("    checks:\n      - name: positive <<<\n", "SELECT 'a' AS n"),
-            "the check 'positive' of 'n' cannot be answered: Cannot compare values of type VARCHAR and type INTEGER_LITERAL - an explicit cast is required"),
+            "the check 'positive' of 'n' cannot be answered: it compares VARCHAR with 0; give the column the type of a number, or compare it with a text"),
         Broken(column("    checks:\n      - {name: min, value: few} <<<\n"),
-            "the check 'min' of 'n' compares INTEGER with 'few'; write a value of that type"),
+            "the check 'min' of 'n' cannot be answered: it compares INTEGER with 'few'; write a number"),
+        Broken(column("    checks:\n      - {name: min, value: few} <<<\n", "SELECT DATE '2024-01-01' AS n"),
+            "the check 'min' of 'n' compares DATE with 'few'; write a value of that type"),
         Broken(column(
             "    checks: [{name: relationships}]\n    foreign_key:\n      table: raw.people\n      column: idd <<<\n"
         ).replace("@bruin */", "depends: [raw.people]\n@bruin */"),
             "the table 'raw.people' has no column 'idd'; did you mean 'id'?", also={"assets/people.asset.yml": "name: raw.people\ntype: duckdb.seed\nparameters: {path: p.csv}", "assets/p.csv": "id\n1\n"}),
         on_server("columns:\n  - name: n\n    checks:\n      - name: positive <<<\n", "SELECT 'a'::text AS n",
-            "the check 'positive' of 'n' cannot be answered: operator does not exist: text <= integer"),
+            "the check 'positive' of 'n' cannot be answered: it compares text with 0; give the column the type of a number, or compare it with a text"),
     ],
     "time-interval-uses-interval": [
         warned(sql(
@@ -555,6 +557,10 @@ RULES: dict[str, list[Broken]] = {
             "the check 'min' of 'n' needs one value, not a list"),
         Broken(column("    checks:\n      - {name: accepted_values, value: []} <<<\n"),
             "the check 'accepted_values' of 'n' needs at least one value"),
+        Broken(column("    checks:\n      - {name: max, value: .nan} <<<\n"),
+            "the check 'max' of 'n' has the bound nan, which no value is beyond; write a number"),
+        Broken(column("    checks:\n      - {name: min, value: -.inf} <<<\n"),
+            "the check 'min' of 'n' has the bound -inf, which no value is beyond; remove it"),
         Broken(column("    checks:\n      - name: relationships <<<\n"),
             "the check 'relationships' of 'n' needs `foreign_key: {table, column}` on the column"),
     ],

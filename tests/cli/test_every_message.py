@@ -74,6 +74,7 @@ CAUGHT = {
     "this is not YAML",
     "this YAML cannot be written again",
     "in a transaction that is not its own",
+    "it compares \0 with \0; \0",
 }
 
 

@@ -271,7 +271,7 @@ custom_checks:
         assert not built.published
         messages = {result.check.label: result.message for result in built.results}
         assert 'could not be evaluated: column "gone" does not exist' in messages["gone: not_null"]
-        assert 'invalid input syntax for type integer: "abc"' in messages["y: min"]
+        assert "it compares integer with 'abc'; write a number" in messages["y: min"]
         assert "parentheses () not balanced" in messages["y: pattern"]
         assert "division by zero" in messages["fails"]
         assert w.kind() is None
