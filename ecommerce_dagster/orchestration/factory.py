@@ -13,6 +13,7 @@ from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.ingestion.parameters import incremental_key_of
+from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
 from ecommerce_dagster.orchestration.builders import in_time
@@ -114,7 +115,7 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     if key not in context.selected_asset_keys:
         with in_time(run):
             results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
-        yield from (check_result_of(result, run.project) for result in results)
+        yield from (check_result_of(result, run) for result in results)
         _fail_when_rejected(asset, results, "the table is as it was")
         return
     context.log.info(f"{asset.name}: started{f' for {run.interval}' if run.interval else ''}")
@@ -125,12 +126,17 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     for change in (*built.loaded.schema_changes, *built.loaded.warnings):
         context.log.warning(f"{asset.name}: {change}")
     if built.published:
-        record_partitions(context, key, _filled_partitions(run))
+        attempt(
+            context.log,
+            f"{asset.name}: the record of the partitions that have rows",
+            lambda: record_partitions(context, key, _filled_partitions(run)),
+            None,
+        )
         windowed = run.interval is not None and is_partitioned(asset)
         yield materialization_of(run, built, windowed=windowed)
     else:
         context.log_event(rejection_of(run, built.results))
-    yield from (check_result_of(result, run.project) for result in built.results)
+    yield from (check_result_of(result, run) for result in built.results)
     kept = "the bad rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,10 +13,11 @@ from dagster._core.events import (
 )
 
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.ingestion.column_lineage import asset_lineage, project_lineage
 from ecommerce_dagster.ingestion.parameters import primary_key_of
+from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.names import asset_key, check_name
 from ecommerce_dagster.orchestration.places import place
@@ -54,7 +55,7 @@ def materialization_of(
         "size_bytes": facts.size_bytes,
         "summary": dg.MetadataValue.md(built.summary) if built.summary else None,
         "schema_changes": _list(loaded.schema_changes) if loaded.schema_changes else None,
-        "preview": rows_shown(facts.preview, run.declared, run.project),
+        "preview": _shown(facts.preview, run.declared, run, "the preview"),
     }
     metadata = {key: value for key, value in found.items() if value is not None}
     return dg.MaterializeResult(asset_key=asset_key(run.declared.name), metadata=metadata)
@@ -85,13 +86,13 @@ def rejection_of(run: AssetRun, results: Sequence[CheckResult]) -> dg.AssetObser
     )
 
 
-def check_result_of(result: CheckResult, project: Project) -> dg.AssetCheckResult:
+def check_result_of(result: CheckResult, run: AssetRun) -> dg.AssetCheckResult:
     """The event of one check: its rule, and the rows that break it."""
     check, rule = result.check, result.check.rule
     metadata: dict[str, Any] = {
         "rule": check.words,
         "result": result.message,
-        "declared_in": place(rule.path, project, rule.line),
+        "declared_in": place(rule.path, run.project, rule.line),
     }
     if result.error is not None:
         metadata["error"] = result.error
@@ -105,7 +106,7 @@ def check_result_of(result: CheckResult, project: Project) -> dg.AssetCheckResul
         metadata["bad_share"] = round((result.failed_rows or 0) / result.total_rows, 6)
     if result.bad_rows_sql:
         metadata["bad_rows_sql"] = _code(result.bad_rows_sql)
-    if sample := rows_shown(result.sample, check.asset, project):
+    if sample := _shown(result.sample, check.asset, run, f"the bad rows of {check.label}"):
         metadata["bad_rows_sample"] = sample
     return dg.AssetCheckResult(
         asset_key=asset_key(check.asset.name),
@@ -117,19 +118,33 @@ def check_result_of(result: CheckResult, project: Project) -> dg.AssetCheckResul
     )
 
 
+def _shown(
+    rows: Sequence[Mapping[str, Any]], asset: Asset, run: AssetRun, what: str
+) -> dg.TableMetadataValue | None:
+    """Rows as metadata; None when there are none to be shown."""
+    name = f"{run.declared.name}: {what}"
+    return attempt(run.context.log, name, lambda: rows_shown(rows, asset, run.project), None)
+
+
 def _columns(run: AssetRun, built: Published) -> dict[str, Any]:
     """The columns, and where they come from."""
-    name = run.declared.name
-    try:
-        lineage = _lineage(run, built)
-    except Exception as error:  # a build that is published has succeeded, whatever this says
-        lineage = {name: Lineage({}, (f"{type(error).__name__}: {error}",))}
-    gaps = lineage[name].gaps
+    name, log = run.declared.name, run.context.log
+
+    def lineage() -> dict[str, Any]:
+        found = _lineage(run, built)
+        gaps = found[name].gaps
+        return {
+            "dagster/column_lineage": column_lineage(found[name], run.project),
+            "column_lineage": lineage_in_words(found, name),
+            **({"column_lineage_gaps": _list(gaps)} if gaps else {}),
+        }
+
+    def columns() -> dict[str, Any]:
+        return {"dagster/column_schema": built_schema(run.declared, built.columns)}
+
     return {
-        "dagster/column_schema": built_schema(run.declared, built.columns),
-        "dagster/column_lineage": column_lineage(lineage[name], run.project),
-        "column_lineage": lineage_in_words(lineage, name),
-        **({"column_lineage_gaps": _list(gaps)} if gaps else {}),
+        **attempt(log, f"{name}: the description of the columns", columns, {}),
+        **attempt(log, f"{name}: where the columns come from", lineage, {}),
     }
 
 

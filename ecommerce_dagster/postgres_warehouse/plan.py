@@ -13,6 +13,7 @@ from ecommerce_dagster.postgres_warehouse.catalog import Table
 from ecommerce_dagster.postgres_warehouse.types import (
     UNKNOWN,
     converted,
+    exact,
     is_time,
     target_type,
     widened,
@@ -116,7 +117,7 @@ class Job:
                 changes.append(f"added column {name} {wanted}")
                 added.append(f"ADD COLUMN {quoted(name)} {wanted}")
             replaced = on_merge(self.asset, name, self.how.update_all)
-            columns.append(TargetColumn(name, wanted, quoted(comes_as), replaced))
+            columns.append(TargetColumn(name, wanted, quoted(comes_as), replaced, exact(wanted)))
         changes += gone(kept or {}, incoming)
         load = self._load(columns)
         require_needed(load, self.needs, incoming)

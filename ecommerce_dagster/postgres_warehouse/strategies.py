@@ -99,7 +99,8 @@ def _delete_insert(load: Load) -> list[str]:
 def _merge(load: Load) -> list[str]:
     """Known keys are updated where the file says so, new ones inserted; one row for each key.
 
-    As in the original, a row of the table that the predicate leaves out is not known.
+    As in the original, a row of the table that the predicate leaves out is not known. A row that
+    would stay as it is is not written: it would cost a dead row, and triggers and replication too.
     """
     known = same(load.primary_key, "target", "source")
     if load.incremental_predicate:
@@ -110,7 +111,8 @@ def _merge(load: Load) -> list[str]:
     values = ", ".join(f"source.{quoted(column.name)}" for column in load.columns)
     return [
         f"MERGE INTO {load.table} AS target\nUSING {load.source} AS source\nON {known}\n"
-        f"WHEN MATCHED THEN {f'UPDATE SET {updates}' if updates else 'DO NOTHING'}\n"
+        f"WHEN MATCHED{f' AND ({load.merge_differs})' if updates else ''} THEN "
+        f"{f'UPDATE SET {updates}' if updates else 'DO NOTHING'}\n"
         f"WHEN NOT MATCHED THEN INSERT ({load.names}) VALUES ({values})"
     ]
 

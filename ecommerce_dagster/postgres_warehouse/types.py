@@ -7,7 +7,7 @@ Types are written as PostgreSQL's format_type() does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -52,6 +52,25 @@ _FLOATS = {"real", "double precision"}
 _TIMESTAMP = re.compile(r"timestamp(\(\d\))? with(out)? time zone")
 _NAIVE, _AWARE = "timestamp without time zone", "timestamp with time zone"
 _FLOAT_DIGITS = 15
+# Types whose values are equal only when they are the same, and those that are so byte by byte.
+_COMPARED = re.compile(
+    r"boolean|smallint|integer|bigint|real|double precision|numeric(\(.*\))?|date|uuid|bytea"
+    r"|time(stamp)?(\(\d\))? with(out)? time zone"
+)
+_TEXT = re.compile(r"text|character varying(\(\d+\))?")
+
+
+def exact(kind: str) -> Callable[[str], str]:
+    """What turns an expression for a value of this type into one that is equal for no other value.
+
+    PostgreSQL takes a month for 30 days, compares boxes by their area, texts as their collation
+    says, and JSON not at all; as texts of bytes all of them can be told apart.
+    """
+    if not kind or _COMPARED.fullmatch(kind):
+        return str
+    if _TEXT.fullmatch(kind):
+        return lambda sql: f'{sql} COLLATE "C"'
+    return lambda sql: f'CAST({sql} AS text) COLLATE "C"'
 
 
 def declared_types(session: Session, written: Iterable[str]) -> dict[str, str]:

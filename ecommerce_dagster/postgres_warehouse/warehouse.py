@@ -17,14 +17,24 @@ from ecommerce_dagster.postgres_warehouse.checks import PostgresTable
 from ecommerce_dagster.postgres_warehouse.dependents import Dependents
 from ecommerce_dagster.postgres_warehouse.session import ask, opened, said, take_turn
 from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
+from ecommerce_dagster.postgres_warehouse.types import is_time
 from ecommerce_dagster.warehouse.checks import Check, CheckResult, without_table
 from ecommerce_dagster.warehouse.evaluation import evaluate, sample
 from ecommerce_dagster.warehouse.identifiers import actual, literal, quoted
-from ecommerce_dagster.warehouse.interface import Cancellable, Fill, Published, Render, nothing
+from ecommerce_dagster.warehouse.interface import (
+    Cancellable,
+    Fill,
+    Published,
+    Render,
+    despite,
+    nothing,
+)
 from ecommerce_dagster.warehouse.loaded import LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouse.table_facts import TableFacts
 from ecommerce_dagster.warehouse.transactional import publish
+
+_TELLS_TIMES = 160000  # the version of pg_input_is_valid
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,16 @@ class PostgresWarehouse:
     ) -> Published:
         only_checked = fill is nothing
         cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
-        with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
-            if not only_checked:
-                take_turn(catalog.session, asset.name, self.on_wait)
-            transaction = _Transaction(catalog, asset, self._dependents(catalog))
-            return publish(transaction, asset, fill, checks, render)
+        done: list[Published] = []
+        try:
+            with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
+                if not only_checked:
+                    take_turn(catalog.session, asset.name, self.on_wait)
+                transaction = _Transaction(catalog, asset, self._dependents(catalog))
+                done += [publish(transaction, asset, fill, checks, render)]
+        except Exception as error:
+            return despite(error, done)
+        return done[0]
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
@@ -65,11 +80,18 @@ class PostgresWarehouse:
         with opened(self.connection, read_only=True) as session:
             catalog = Catalog.of(session, self.connection.schema)
             found = catalog.find(table)
-            name = quoted(actual(column, catalog.columns(found.sql)))
+            columns = catalog.columns(found.sql)
+            name = actual(column, columns)
+            moment = quoted(name)
+            if not is_time(columns[name]):
+                # A key may be text, and not every text is a time. Older servers cannot tell.
+                known = session.info.server_version >= _TELLS_TIMES
+                valid = f"pg_input_is_valid({moment}::text, 'timestamptz')" if known else "TRUE"
+                moment = f"CASE WHEN {valid} THEN CAST({moment} AS timestamptz) END"
             rows = ask(
                 session,
-                f"SELECT DISTINCT extract(epoch FROM date_trunc({literal(unit)}, {name}))"
-                f" FROM {found.sql} WHERE isfinite({name})",
+                f"SELECT DISTINCT extract(epoch FROM date_trunc({literal(unit)}, moment)) FROM"
+                f" (SELECT {moment} AS moment FROM {found.sql}) AS rows WHERE isfinite(moment)",
             )
         return [float(row[0]) for row in rows]
 
@@ -141,9 +163,16 @@ class _Transaction:
 
     def facts(self) -> TableFacts:
         table, session = self._table, self.catalog.session
-        preview = sample(PostgresTable(self.catalog, table), f"SELECT * FROM {table.sql}")
-        ((size,),) = ask(session, "SELECT pg_total_relation_size(to_regclass(%s))", table.sql)
-        return TableFacts(size, preview)
+        try:
+            with session.transaction():
+                preview = sample(PostgresTable(self.catalog, table), f"SELECT * FROM {table.sql}")
+                size = "SELECT pg_total_relation_size(to_regclass(%s))"
+                ((found,),) = ask(session, size, table.sql)
+                return TableFacts(found, preview)
+        except Exception:
+            if session.closed:
+                raise
+            return TableFacts()
 
     def number(self) -> object:
         # One that only reads has none: it is refused all else.

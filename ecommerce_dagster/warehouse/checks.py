@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +123,21 @@ def failed_to_run(check: Check, message: str) -> CheckResult:
     """The result of a check that could not be evaluated: not verified is not passed."""
     reason = message.strip().splitlines()[0] if message.strip() else "unknown error"
     return CheckResult(check, False, f"could not be evaluated: {reason}", error=message)
+
+
+def or_unanswered(
+    checks: Sequence[Check],
+    ask: Callable[[], tuple[CheckResult, ...]],
+    *others: type[Exception],
+) -> tuple[CheckResult, ...]:
+    """The results that `ask` gives, of a table that is published already: whatever goes wrong, but
+    for `others`, is the result of each check, so that the build is recorded."""
+    try:
+        return ask()
+    except others:
+        raise
+    except Exception as error:
+        return tuple(failed_to_run(check, str(error)) for check in checks)
 
 
 def without_table(asset: Asset, checks: Sequence[Check]) -> tuple[CheckResult, ...]:

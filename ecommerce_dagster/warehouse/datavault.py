@@ -7,7 +7,7 @@ their load dates make the same table in one run as in many. NULL is a key like a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.models import Asset
@@ -61,7 +61,7 @@ def add_to_satellite(load: Load) -> list[str]:
     one_date = f"PARTITION BY {_listed((*keys, date))} ORDER BY {load.row} DESC"
     repeated = " AND ".join(
         ["row_number() OVER times > 1"]
-        + [f"{quoted(n)} IS NOT DISTINCT FROM lag({quoted(n)}) OVER times" for n in said]
+        + [c.same(quoted(c.name), f"lag({quoted(c.name)}) OVER times") for c in load.called(said)]
     )
     return [
         f"DELETE FROM {load.source} AS source\n"
@@ -78,7 +78,7 @@ def add_to_satellite(load: Load) -> list[str]:
         f"  ) AS source JOIN (\n"
         f"    SELECT {_listed((*keys, *said))},\n"
         f"      row_number() OVER ({latest_first}) AS {_NTH}\n    FROM {load.table}\n"
-        f"  ) AS latest ON {same((*keys, *said), 'source', 'latest')}\n"
+        f"  ) AS latest ON {_same(load, (*keys, *said), 'source', 'latest')}\n"
         f"  WHERE source.{_NTH} = 1 AND latest.{_NTH} = 1\n)",
         f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {load.source}",
     ]
@@ -138,12 +138,25 @@ def _delete_incoming(load: Load, condition: str, times: str) -> str:
 def _insert_unknown(load: Load, identity: tuple[str, ...]) -> str:
     """Add the first of the rows that agree in these columns, unless the table has one."""
     date = f"{quoted(load.incremental_key)} NULLS LAST, " if load.incremental_key else ""
-    order = f"PARTITION BY {_listed(identity)} ORDER BY {date}{load.row}"
+    cells = ", ".join(column.exact(quoted(column.name)) for column in load.called(identity))
+    order = f"PARTITION BY {cells} ORDER BY {date}{load.row}"
     return (
         f"INSERT INTO {load.table} ({load.names})\n"
         f"SELECT {load.names} FROM (\n"
         f"  SELECT *, row_number() OVER ({order}) AS {_NTH} FROM {load.source}\n"
         f") AS source\n"
         f"WHERE {_NTH} = 1 AND NOT EXISTS (\n"
-        f"  SELECT 1 FROM {load.table} AS target WHERE {same(identity, 'target', 'source')}\n)"
+        f"  SELECT 1 FROM {load.table} AS target\n"
+        f"  WHERE {_same(load, identity, 'target', 'source')}\n)"
+    )
+
+
+def _same(load: Load, names: Sequence[str], one: str, other: str) -> str:
+    """The condition that two rows have the same values in these columns."""
+    keys = {key.lower() for key in load.primary_key}
+    return " AND ".join(
+        same([name], one, other)
+        if name.lower() in keys
+        else column.same(f"{one}.{quoted(name)}", f"{other}.{quoted(name)}")
+        for name, column in zip(names, load.called(names), strict=True)
     )

@@ -24,6 +24,7 @@ from ecommerce_dagster.warehouse.interface import (
     Published,
     Render,
     Watermark,
+    despite,
     not_after,
     nothing,
     untold,
@@ -165,19 +166,24 @@ class DuckDBWarehouse:
         timeout: float | None = None,
     ) -> Published:
         turns = at_any_time if fill is nothing else self.turns
-        with turns(asset) as turn, self.open() as connection:
-            if isinstance(fill, Attaching):
-                # What it attaches is let go with the connection.
-                fill.prepare(connection)
+        done: list[Published] = []
+        try:
+            with turns(asset) as turn, self.open() as connection:
+                if isinstance(fill, Attaching):
+                    # What it attaches is let go with the connection.
+                    fill.prepare(connection)
 
-            def interrupt() -> None:
-                connection.interrupt()
-                if isinstance(fill, Cancellable):
-                    fill.cancel()
+                def interrupt() -> None:
+                    connection.interrupt()
+                    if isinstance(fill, Cancellable):
+                        fill.cancel()
 
-            with time_limit(interrupt, timeout):
-                apart = on_duckdb(fill, apart=True)
-                return publish(connection, asset, on_duckdb(fill), checks, render, apart, turn)
+                with time_limit(interrupt, timeout):
+                    apart, fills = on_duckdb(fill, apart=True), on_duckdb(fill)
+                    done += [publish(connection, asset, fills, checks, render, apart, turn)]
+        except Exception as error:
+            return despite(error, done)
+        return done[0]
 
     def check(
         self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
@@ -189,9 +195,10 @@ class DuckDBWarehouse:
         width = _MICROSECONDS[unit]
         with self.open() as connection:
             kind = types_in(connection, relation(table)).get(column.lower())
-            # A key may be text. Of an instant no calendar is asked: 3M rows in 25 ms and not 400.
+            # A key may be text, with a time zone too. Of an instant no calendar is asked: 3M rows
+            # in 25 ms and not 400.
             name = quoted(column)
-            moment = name if kind in _TIMES else f"TRY_CAST({name} AS TIMESTAMP)"
+            moment = name if kind in _TIMES else f"TRY_CAST({name} AS TIMESTAMPTZ)"
             time = f"epoch_us({moment})"
             rows = connection.execute(
                 f"SELECT DISTINCT {time} - ({time} % {width} + {width}) % {width}"

@@ -58,7 +58,12 @@ def create(load: Load) -> list[str]:
 
 def by_column(load: Load) -> list[str]:
     """A row changes when any of its columns does."""
-    return _record(load, same([column.name for column in load.columns], "source", "target"))
+    known = same(load.primary_key, "source", "target")
+    cells = (
+        column.same(f"source.{quoted(column.name)}", f"target.{quoted(column.name)}")
+        for column in load.beside_key
+    )
+    return _record(load, " AND ".join([known, *cells]))
 
 
 def by_time(load: Load) -> list[str]:

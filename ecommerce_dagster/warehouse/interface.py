@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import duckdb
@@ -165,6 +165,15 @@ class Published:
     summary: str = ""
     rows_before: int | None = None
     facts: TableFacts = field(default_factory=TableFacts)
+
+
+def despite(error: Exception, done: Sequence[Published]) -> Published:
+    """The outcome of a build that was `done` when something went wrong, as when its connection was
+    closed. Raises the error when there is none."""
+    if not done:
+        raise error
+    loaded, text = done[0].loaded, f"what follows a build went wrong: {error}"
+    return replace(done[0], loaded=replace(loaded, warnings=(*loaded.warnings, text)))
 
 
 class Warehouse(Protocol):

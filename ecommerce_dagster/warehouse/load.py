@@ -32,7 +32,7 @@ from ecommerce_dagster.warehouse.strategies import (
     TargetColumn,
     in_window,
 )
-from ecommerce_dagster.warehouse.types import NULL, cast, known_type, widened
+from ecommerce_dagster.warehouse.types import NULL, cast, exact, known_type, widened
 
 
 @dataclass
@@ -233,7 +233,7 @@ def _target_column(
         replaced = rules.kept(name, f"CAST(({replaced}) AS {wanted})", wanted)
     alike = wanted == rules.target_type("", actual)
     expression = rules.kept(name, cast(name, actual, wanted, alike=alike), wanted)
-    return TargetColumn(name, wanted, expression, replaced)
+    return TargetColumn(name, wanted, expression, replaced, exact(wanted))
 
 
 def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy) -> None:

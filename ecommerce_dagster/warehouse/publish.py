@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 
 import duckdb
 
@@ -15,6 +15,7 @@ from ecommerce_dagster.warehouse.checks import (
     CheckCannotRun,
     CheckResult,
     failed_to_run,
+    or_unanswered,
     without_table,
 )
 from ecommerce_dagster.warehouse.database import described, kind_of
@@ -24,7 +25,7 @@ from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Published, Render
 from ecommerce_dagster.warehouse.loaded import Loaded
 from ecommerce_dagster.warehouse.script import outgrows_transaction
-from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, schema_changes
+from ecommerce_dagster.warehouse.table_facts import TableFacts, facts_of, with_changes
 from ecommerce_dagster.warehouse.transaction_rules import (
     may_commit_early,
     refused,
@@ -55,9 +56,9 @@ def publish(
     """
     always, turn = asset.is_always_published, turn or Turn()
     questions = _Questions(checks, render)
-    is_committed = False
+    is_committed = is_published = False
     loaded: Loaded | None = None
-    build_seconds = 0.0
+    build_seconds, rows, columns = 0.0, None, dict[str, str]()
     # Before the transaction: to look for a table in DuckDB's catalogue begins a transaction in each
     # attached database, and from then on nothing is seen of what others commit there.
     rows_before, before = _shape(connection, asset)
@@ -70,20 +71,22 @@ def publish(
                 loaded = fill(connection)
                 elapsed = time.perf_counter() - started
                 build_seconds = elapsed - (loaded.source_seconds or 0.0)
+                rows, columns = _shape(connection, asset)
                 if always:
                     turn.before_commit(connection)
                     connection.execute("COMMIT")
-                    is_committed = True
+                    is_committed = is_published = True
                     connection.execute("BEGIN")
-                    begun = _number_of_transaction(connection)
-            rows, columns = _shape(connection, asset)
             started = time.perf_counter()
-            results = questions.answers(connection, asset)
-            rejected = any(result.rejects for result in results) and not always
-            require_same_transaction(asset, begun, _number_of_transaction(connection))
-            if not (rejected or is_committed):
-                turn.before_commit(connection)
-            connection.execute("ROLLBACK" if rejected else "COMMIT")
+            ask = partial(questions.answers, connection, asset)
+            if is_published:
+                results, rejected = or_unanswered(checks, ask, CheckCannotRun), False
+                roll_back(connection)
+            else:
+                results = ask()
+                rejected = any(result.rejects for result in results)
+                require_same_transaction(asset, begun, _number_of_transaction(connection))
+                _end(connection, turn, rejected)
             check_seconds = time.perf_counter() - started
             # The rows of a view may take long.
             told = rows is not None and not rejected
@@ -91,7 +94,7 @@ def publish(
             return Published(
                 not rejected,
                 results,
-                _with_changes(loaded, before, columns),
+                with_changes(loaded, before, columns),
                 rows,
                 columns,
                 build_seconds,
@@ -189,10 +192,12 @@ def _of_view(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]
         return {}
 
 
-def _with_changes(loaded: Loaded, before: dict[str, str], after: dict[str, str]) -> Loaded:
-    """The load with all that it changed of the columns. A table that is new changed nothing."""
-    changes = schema_changes(before, after, loaded.schema_changes) if before and after else []
-    return replace(loaded, schema_changes=(*loaded.schema_changes, *changes))
+def _end(connection: duckdb.DuckDBPyConnection, turn: Turn, rejected: bool) -> None:
+    if rejected:
+        connection.execute("ROLLBACK")
+        return
+    turn.before_commit(connection)
+    connection.execute("COMMIT")
 
 
 def roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -7,7 +7,7 @@ To add a strategy: write the function, add it to STRATEGIES.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -24,12 +24,28 @@ _BATCH = f"temp.{quoted(BATCH)}"
 @dataclass(frozen=True)
 class TargetColumn:
     """A column to fill: its name, its type, the expression over the source, and, when a merge
-    finds the row, the expression that replaces it (None keeps what is there)."""
+    finds the row, the expression that replaces it (None keeps what is there).
+
+    `exact` turns an expression for a value of the column into one that is equal for no other value:
+    a month equals 30 days, and some types have no equality at all.
+    """
 
     name: str
     type: str
     expression: str
     on_merge: str | None = None
+    exact: Callable[[str], str] = str
+
+    @property
+    def merged(self) -> str:
+        """What a merge puts into the column, in its type."""
+        written = self.on_merge or ""
+        is_copied = written == f"source.{quoted(self.name)}" or not self.type
+        return written if is_copied else f"CAST({written} AS {self.type})"
+
+    def same(self, one: str, other: str) -> str:
+        """The condition that two expressions give the same value; NULL is one."""
+        return f"{self.exact(one)} IS NOT DISTINCT FROM {self.exact(other)}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,27 @@ class Load:
     @property
     def names(self) -> str:
         return ", ".join(quoted(column.name) for column in self.columns)
+
+    def called(self, names: Iterable[str]) -> list[TargetColumn]:
+        """The columns of these names, in their order. Case makes no difference."""
+        columns = {column.name.lower(): column for column in self.columns}
+        return [columns[name.lower()] for name in names]
+
+    @property
+    def beside_key(self) -> list[TargetColumn]:
+        """The columns that are not part of the primary key."""
+        keys = {name.lower() for name in self.primary_key}
+        return [column for column in self.columns if column.name.lower() not in keys]
+
+    @property
+    def merge_differs(self) -> str:
+        """The condition that a merge changes a row that it finds."""
+        cells = [
+            column.same(f"target.{quoted(column.name)}", column.merged)
+            for column in self.columns
+            if column.on_merge
+        ]
+        return " OR ".join(f"NOT ({condition})" for condition in cells)
 
 
 Statements = Callable[[Load], list[str]]
@@ -154,7 +191,7 @@ def _merge(load: Load) -> list[str]:
     values = ", ".join(f"source.{quoted(column.name)}" for column in load.columns)
     merge = (
         f"MERGE INTO {load.table} AS target\nUSING {_BATCH} AS source\nON {same}\n"
-        f"WHEN MATCHED{_and_differs(load)} THEN UPDATE SET {updates}\n"
+        f"WHEN MATCHED AND ({load.merge_differs}) THEN UPDATE SET {updates}\n"
         f"WHEN NOT MATCHED THEN INSERT ({load.names}) VALUES ({values})"
     )
     insert = (
@@ -167,17 +204,6 @@ def _merge(load: Load) -> list[str]:
         merge if updates else insert,
         f"DROP TABLE {_BATCH}",
     ]
-
-
-def _and_differs(load: Load) -> str:
-    """The condition that an update changes a row. What the file computes itself always counts."""
-    updated = [column for column in load.columns if column.on_merge]
-    if any(column.on_merge != f"source.{quoted(column.name)}" for column in updated):
-        return ""
-    cells = (
-        f"target.{quoted(column.name)} IS DISTINCT FROM {column.on_merge}" for column in updated
-    )
-    return f" AND (\n  {' OR '.join(cells)}\n)"
 
 
 def _time_interval(load: Load) -> list[str]:

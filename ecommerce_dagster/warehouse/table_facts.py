@@ -6,13 +6,14 @@ Nothing here may fail a build or slow it down: what DuckDB does not tell at once
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 
 from ecommerce_dagster.warehouse.database import is_lake
 from ecommerce_dagster.warehouse.identifiers import literal, relation
+from ecommerce_dagster.warehouse.loaded import Loaded
 
 PREVIEW_ROWS = 10
 _BLOCK = 262_144  # bytes, of every DuckDB file that says nothing else
@@ -51,7 +52,14 @@ def facts_of(connection: duckdb.DuckDBPyConnection, name: str) -> TableFacts:
         return TableFacts()
 
 
-def schema_changes(
+def with_changes(loaded: Loaded, before: Mapping[str, str], after: Mapping[str, str]) -> Loaded:
+    """The load with all that it changed of the columns, whose types these are by their names. A
+    table that is new changed nothing."""
+    changes = _schema_changes(before, after, loaded.schema_changes) if before and after else []
+    return replace(loaded, schema_changes=(*loaded.schema_changes, *changes))
+
+
+def _schema_changes(
     before: Mapping[str, str], after: Mapping[str, str], told: Sequence[str]
 ) -> list[str]:
     """How the columns of a table differ from those before, as far as it was not `told`."""
@@ -62,6 +70,8 @@ def schema_changes(
     }
     for lower in had.keys() & has.keys():
         old, new = before[had[lower]], after[has[lower]]
+        if had[lower] != has[lower]:
+            found[had[lower]] = f"renamed column {had[lower]} to {has[lower]}"
         if old != new:
             found[has[lower]] = f"changed column {has[lower]} from {old} to {new}"
     order = [*after, *before]

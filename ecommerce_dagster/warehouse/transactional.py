@@ -6,13 +6,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.warehouse.checks import Check, CheckResult
+from ecommerce_dagster.warehouse.checks import Check, CheckResult, or_unanswered
 from ecommerce_dagster.warehouse.interface import Fill, Published, Render, Target
 from ecommerce_dagster.warehouse.loaded import LoadError
-from ecommerce_dagster.warehouse.table_facts import TableFacts
+from ecommerce_dagster.warehouse.table_facts import TableFacts, with_changes
 from ecommerce_dagster.warehouse.transaction_rules import require_same_transaction
 
 
@@ -33,7 +34,8 @@ class Transaction(Protocol):
         ...
 
     def facts(self) -> TableFacts:
-        """What else is worth knowing of the table. Nothing here fails a build."""
+        """What else is worth knowing of the table. Raises nothing but what ends the
+        transaction."""
         ...
 
     def number(self) -> object:
@@ -54,39 +56,44 @@ def publish(
 ) -> Published:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
+    Nothing that follows the commit raises: a table that is published is recorded.
     With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
     Raises AssetError when a hook or the script ended the transaction.
     """
-    always, rows_before = asset.is_always_published, None
+    always, rows_before, before = asset.is_always_published, None, dict[str, str]()
     # A name that cannot be is told by the fill, with its line.
     with suppress(LoadError):
-        rows_before, _ = transaction.shape()
+        rows_before, before = transaction.shape()
     begun = transaction.number()
     started = time.perf_counter()
     loaded = fill(transaction.target)
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
-    if always:
-        transaction.commit()
-        begun = transaction.number()
     rows, columns = transaction.shape()
-    started = time.perf_counter()
-    results = transaction.results(checks, render)
-    rejected = any(result.rejects for result in results) and not always
     # The rows of a view may take long.
-    facts = transaction.facts() if rows is not None and not rejected else TableFacts()
-    require_same_transaction(asset, begun, transaction.number())
-    if rejected:
-        transaction.roll_back()
-    else:
+    facts = transaction.facts if rows is not None else TableFacts
+    started, found = time.perf_counter(), TableFacts()
+    ask = partial(transaction.results, checks, render)
+    if always:
+        found = facts()
         transaction.commit()
+        results, rejected = or_unanswered(checks, ask), False
+    else:
+        results = ask()
+        rejected = any(result.rejects for result in results)
+        require_same_transaction(asset, begun, transaction.number())
+        if rejected:
+            transaction.roll_back()
+        else:
+            found = facts()
+            transaction.commit()
     return Published(
         not rejected,
         results,
-        loaded,
+        with_changes(loaded, before, columns),
         rows,
         columns,
         build_seconds,
         time.perf_counter() - started,
         rows_before=rows_before,
-        facts=facts,
+        facts=found,
     )

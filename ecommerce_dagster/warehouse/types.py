@@ -10,6 +10,7 @@ is what such a type is declared for: anything to a float, and a float to a DECIM
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -81,6 +82,12 @@ def known_type(declared: str) -> str | None:
     except duckdb.Error:
         return None
     return None if found == NULL else _stored(found)
+
+
+def exact(kind: str) -> Callable[[str], str]:
+    """What turns an expression for a value of this type into one that is equal for no other value.
+    DuckDB takes a month for 30 days, and a day for 24 hours."""
+    return (lambda sql: f"CAST({sql} AS VARCHAR)") if "INTERVAL" in kind else str
 
 
 def normal(declared: str) -> str:

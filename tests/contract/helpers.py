@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from ecommerce_dagster.ingestion.seed import Seed
 from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
+from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse, on_duckdb
 from ecommerce_dagster.warehouse.ducklake import LAKE
 from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
@@ -116,6 +116,10 @@ class Warehouse(ABC):
         return {result.check.label: result for result in self.run(header, sql).results}
 
     @abstractmethod
+    def moments(self, key: str, unit: str) -> list[float]:
+        """The days or hours in which the table mart.t has rows, in seconds since 1970."""
+
+    @abstractmethod
     def sql(self, *statements: str) -> list[Row]:
         """Run statements; the rows of the last one."""
 
@@ -170,6 +174,9 @@ class DuckDB(Warehouse):
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
         return check_only(self.connection, asset, checks_of(asset), renderer(asset))
+
+    def moments(self, key: str, unit: str) -> list[float]:
+        return DuckDBWarehouse(lambda: nullcontext(self.connection)).moments("mart.t", key, unit)
 
     def sql(self, *statements: str) -> list[Row]:
         for statement in statements:
@@ -248,6 +255,9 @@ class Postgres(Warehouse):
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
         return PostgresWarehouse(self.connection).check(asset, checks_of(asset), renderer(asset))
+
+    def moments(self, key: str, unit: str) -> list[float]:
+        return PostgresWarehouse(self.connection).moments("mart.t", key, unit)
 
     def sql(self, *statements: str) -> list[Row]:
         for statement in statements:

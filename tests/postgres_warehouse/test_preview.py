@@ -9,7 +9,7 @@ import pytest
 from warehouse.helpers import day
 from warehouse.test_datavault import HUB, SATELLITE
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.templates import RunContext, render
 from ecommerce_dagster.postgres_warehouse import preview
 from ecommerce_dagster.warehouse.checks import checks_of
@@ -114,10 +114,12 @@ class TestFiles:
     def test_where_the_file_says_everything_they_say_what_the_server_says(
         self, src: Warehouse, header: str
     ) -> None:
-        columns = "columns: [{name: id, type: int8}, {name: v, type: text, update_on_merge: true}]"
-        header = header if "columns" in header else f"{header}\n{columns}"
+        columns = "columns: [{name: id, type: int8}, {name: v, update_on_merge: true}]"
         query = "SELECT id, v::text AS v, d, d AS ts, id AS hk, 1 AS ld FROM public.src"
-        build = built(asset_of(header, query))
+        asset = asset_of(header if "columns" in header else f"{header}\n{columns}", query)
+        said = {column.name: column for column in (*asset.columns, Column(name="v"))}
+        said["v"] = said["v"].model_copy(update={"type": "text"})
+        build = built(asset.model_copy(update={"columns": tuple(said.values())}))
         files = preview.runs_of(build, preview.Files("public"))
         with preview.asked(src.connection) as server:
             assert files == preview.runs_of(build, server)
