@@ -19,7 +19,7 @@ _EXPLAIN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 # Functions that write although they are read from, in words of a query: those of a DuckLake, of the
-# database that its catalogue is in, of DuckDB's log. `query` runs a text that has no such words.
+# database that its catalogue is in, of DuckDB's log; and `query`, which runs a text put together of words.
 _CHANGING = re.compile(
     r"\b(ducklake_(add|cleanup|delete|expire|flush|merge|rewrite|set)\w*|enable_logging|query"
     r"|(postgres|mysql|sqlite)_(attach|execute|query))\b\"?\s*\(",
