@@ -18,8 +18,8 @@ _EXPLAIN = re.compile(
     r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b((\s|--[^\n]*\n|/\*.*?\*/)*(ANALYZE|VERBOSE|\([^)]*\)))*",
     re.IGNORECASE | re.DOTALL,
 )
-# Functions that write although they are read from, in words of a query: those of a DuckLake, of the
-# database that its catalogue is in, of DuckDB's log; and `query`, which runs a text put together of words.
+# Functions that write although they are read from: those of a DuckLake, of the database that its
+# catalogue is in, of DuckDB's log; and `query`, which runs any text that is put together.
 _CHANGING = re.compile(
     r"\b(ducklake_(add|cleanup|delete|expire|flush|merge|rewrite|set)\w*|enable_logging|query"
     r"|(postgres|mysql|sqlite)_(attach|execute|query))\b\"?\s*\(",
