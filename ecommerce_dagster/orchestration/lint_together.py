@@ -8,7 +8,7 @@ from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
 from ecommerce_dagster.bruin.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, from_here
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import connections_of, unsupported
+from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.lint import lint_keys
 from ecommerce_dagster.orchestration.names import resource_key, slug
@@ -29,7 +29,7 @@ def used_databases(project: Project) -> Iterator[Connection]:
     names = {
         name
         for asset in project.assets
-        if unsupported(project, asset) is None
+        if asset.type in ASSET_TYPES and unsupported(project, asset) is None
         for name in connections_of(project, asset)
     }
     for name, connection in project.connections.by_name.items():
