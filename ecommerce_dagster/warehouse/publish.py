@@ -193,11 +193,10 @@ def _of_view(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]
 
 
 def _end(connection: duckdb.DuckDBPyConnection, turn: Turn, rejected: bool) -> None:
-    if rejected:
-        connection.execute("ROLLBACK")
-        return
-    turn.before_commit(connection)
-    connection.execute("COMMIT")
+    """End the transaction of a build: undo it, or let others see it."""
+    if not rejected:
+        turn.before_commit(connection)
+    connection.execute("ROLLBACK" if rejected else "COMMIT")
 
 
 def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
