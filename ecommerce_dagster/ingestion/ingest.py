@@ -148,13 +148,14 @@ class Ingestion(Request):
         """Make the table agree with the whole source in all keys, and report it with `loaded`."""
         keys = whole.only((*primary_key_of(self.asset), incremental_key_of(self.asset) or ""))
         types = types_of(connection, keys, _wanted(self.asset, keys, existing))
-        if agree(connection, keys, types, self.asset.name):
+        among = self.compared_rows(target.columns(self.asset.name))
+        if agree(connection, keys, types, self.asset.name, among):
             return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
         if self.strategy == "append":
             lacking = stage_short(connection, keys, types, self.asset.name)
             return self._with_late(target, connection, whole, existing, loaded, keys, lacking)
         stage_keys(connection, keys, types, self.asset.name, primary_key_of(self.asset))
-        return self._reconciled(target, connection, whole, existing, loaded)
+        return self._reconciled(target, connection, whole, existing, loaded, among)
 
     def _reconciled(
         self,
@@ -163,6 +164,7 @@ class Ingestion(Request):
         whole: Source,
         existing: Mapping[str, str],
         loaded: Loaded,
+        among: str | None,
     ) -> Loaded:
         """The rows that were missed, and those that are gone, by the keys that are staged."""
         table = self.asset.name
@@ -173,7 +175,7 @@ class Ingestion(Request):
                 loaded = warned(loaded, still_other(table, still))
         if not is_reconcilable(self.asset):
             return loaded
-        deleted, statement = delete_gone(connection, table, primary_key_of(self.asset))
+        deleted, statement = delete_gone(connection, table, primary_key_of(self.asset), among)
         return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
 
     def _with_late(

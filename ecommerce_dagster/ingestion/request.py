@@ -22,6 +22,7 @@ from ecommerce_dagster.ingestion.parameters import (
     strategy_of,
 )
 from ecommerce_dagster.ingestion.selection import Key, after_largest, from_largest, since, within
+from ecommerce_dagster.warehouse.identifiers import actual
 from ecommerce_dagster.warehouse.interface import Filling, Target
 from ecommerce_dagster.warehouse.loaded import Loaded, LoadError
 from ecommerce_dagster.warehouse.sql_asset import AssetError
@@ -82,6 +83,16 @@ class Request:
         """Whether all keys are compared after the rows: what was missed comes, and what is gone
         from the source goes, unless the table keeps it."""
         return self.reconciles or (self.one_source and compares_keys(self.asset))
+
+    def compared_rows(self, kinds: Mapping[str, str]) -> str | None:
+        """The condition of the rows of the table, with columns of these types, that are compared;
+        None for all. Unless somebody asks to reconcile, nothing is said of what is before the
+        `start_date`: the first run may have loaded it."""
+        name, first = incremental_key_of(self.asset), start_of(self.asset)
+        if self.reconciles or name is None or first is None:
+            return None
+        kind = next(kind for column, kind in kinds.items() if column.lower() == name.lower())
+        return since(Key.of_duckdb(actual(name, kinds), kind.upper()), first)
 
     @property
     def excluded(self) -> tuple[str, ...]:

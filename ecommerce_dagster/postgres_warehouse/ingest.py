@@ -82,7 +82,8 @@ class CopyIngestion(Request):
     ) -> Loaded:
         """Make the table agree with the whole source in all keys, and report it with `loaded`."""
         keys = Keys.of(self.asset, whole, target.catalog)
-        if keys.agree(session):
+        among = self.compared_rows(target.columns(self.asset.name))
+        if keys.agree(session, among):
             return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
         keys.stage(session)
         if self.strategy == "append":
@@ -94,7 +95,7 @@ class CopyIngestion(Request):
                 loaded = warned(loaded, still_other(self.asset.name, still))
         if not is_reconcilable(self.asset):
             return loaded
-        deleted, statement = keys.delete_gone()
+        deleted, statement = keys.delete_gone(among)
         return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
 
     def _with_late(

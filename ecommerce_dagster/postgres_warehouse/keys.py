@@ -47,8 +47,9 @@ class Keys:
     def primary(self) -> list[str]:
         return [actual(name, self.kinds) for name in primary_key_of(self.asset)]
 
-    def agree(self, session: Session) -> bool:
-        """Whether the table has the keys that the source has, by the session of that.
+    def agree(self, session: Session, among: str | None) -> bool:
+        """Whether the table has the keys that the source has, by the session of that, in its rows
+        that meet the condition `among`.
 
         Compared are the number of rows and the sum of a hash of each, of the texts in which both
         servers write them: 0.6 s for a million rows.
@@ -60,7 +61,8 @@ class Keys:
         }
         theirs = ask(session, self.source.select(_mark(cells)))
         ours = ask(
-            self.catalog.session, f"SELECT {_mark(dict.fromkeys(self.kinds))} FROM {self.table}"
+            self.catalog.session,
+            f"SELECT {_mark(dict.fromkeys(self.kinds))} FROM {self.table} WHERE {among or 'TRUE'}",
         )
         return theirs == ours
 
@@ -89,10 +91,12 @@ class Keys:
         )
         return int(count)
 
-    def delete_gone(self) -> tuple[int, str]:
-        """Delete the rows whose primary key the source has no more: how many, and how."""
+    def delete_gone(self, among: str | None) -> tuple[int, str]:
+        """Delete the rows that meet the condition `among` and whose primary key the source has no
+        more: how many, and how."""
         statement = (
-            f"DELETE FROM {self.table} AS target\nWHERE NOT EXISTS (\n"
+            f"DELETE FROM {self.table} AS target\nWHERE {f'{among} AND ' if among else ''}"
+            "NOT EXISTS (\n"
             f"  SELECT 1 FROM {_KEYS} AS source\n"
             f"  WHERE {same(self.primary, 'source', 'target')}\n)"
         )

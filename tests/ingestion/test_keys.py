@@ -278,12 +278,22 @@ def test_a_table_that_keeps_its_history_gets_what_was_missed_and_keeps_what_is_g
     assert [row[0] for row in p.rows()] == [0, 1, 2, 3, 4, 5]
 
 
-def test_what_is_before_the_start_of_the_asset_is_not_missed(p: World) -> None:
+def test_what_is_before_the_start_of_the_asset_is_neither_missed_nor_gone(p: World) -> None:
     source(p)
-    for parameters in (MERGE, EVENTS):
-        p.load(parameters, "start_date: '2024-01-04'", full_refresh=True)
+    start = "start_date: '2024-01-04'"
+    for parameters, deleted in ((MERGE, 0), (EVENTS, None)):
+        p.load(parameters, start, full_refresh=True)
         assert [row[0] for row in p.rows()] == [3, 4, 5]
-        assert counts(p, parameters, "start_date: '2024-01-04'")[0] is None
+        assert counts(p, parameters, start) == (None, deleted)
+        p.load(parameters, full_refresh=True)
+        assert counts(p, parameters, start) == (None, deleted)
+        assert [row[0] for row in p.rows()] == [1, 2, 3, 4, 5]
+    p.load(MERGE, full_refresh=True)
+    p.sql("DELETE FROM t WHERE id IN (1, 4)")
+    assert counts(p, MERGE, start) == (None, 1)
+    assert [row[0] for row in p.rows()] == [1, 2, 3, 5]
+    assert counts(p, MERGE, start, reconcile=True) == (None, 2)
+    assert [row[0] for row in p.rows()] == [3, 5]
 
 
 @pytest.mark.parametrize("strategy", ["merge", "append"])
