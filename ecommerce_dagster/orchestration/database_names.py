@@ -13,6 +13,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.postgres_warehouse.name_lengths import lint_lengths
 from ecommerce_dagster.warehouse.database import database_name, is_file
 
 # Types that make a table as their materialization says, and those that always make one.
@@ -38,8 +39,11 @@ def database_names(connections: Connections) -> dict[str, str]:
 def lint_database(
     project: Project, asset: Asset, names: Mapping[str, str], log: ProblemLog
 ) -> None:
-    """Report a database, or a schema, in the name of the asset that cannot be; `names` are those of
-    the databases by connection."""
+    """Report a database, or a schema, in the name of the asset that cannot be, and names that the
+    database would cut; `names` are those of the databases by connection."""
+    if project.platform(asset) == "postgres" and not asset.type.startswith("pg.sensor."):
+        table = prefixed_name(asset.name, project.connections.schema_prefix)
+        lint_lengths(asset, table, log)
     file = names.get(project.connection_name(asset))
     makes_table = asset.type in _QUERIED and asset.materialization.type != "none"
     if file is None or not (makes_table or asset.type in _LOADED):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ecommerce_dagster.postgres_warehouse.name_lengths import require_uncut
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, configure, run
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.loaded import LoadError
@@ -101,7 +102,10 @@ class Catalog:
         return bool(found)
 
     def ensure_schema(self, table: Table) -> None:
-        """Create the schema of a table. Who may not create one can use one that is there."""
+        """Create the schema of a table. Who may not create one can use one that is there. Raises
+        LoadError for a name that would be cut."""
+        require_uncut("schema", [table.schema])
+        require_uncut("table", [table.name])
         if not self.has_schema(table.schema):
             run(self.session, f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
 

@@ -133,6 +133,10 @@ def policy(text: str, said: str) -> Broken:
     return Broken(text, said, "../policy.yml")
 
 
+def pg_named(name: str, more: str = "") -> str:
+    return f"/* @bruin\nname: {name}\ntype: pg.sql\nconnection: pg\nmaterialization: {{type: table}}\n{more}@bruin */\nSELECT 1 AS n\n"
+
+
 def on_server(header: str, query: str, said: str, severity: str = "error") -> Broken:
     text = f"/* @bruin\nname: mart.t\ntype: pg.sql\nconnection: pg\nmaterialization: {{type: table}}\n{header}@bruin */\n{query}\n"
     return Broken(text, said, severity=severity, needs_server=True)
@@ -631,6 +635,12 @@ RULES: dict[str, list[Broken]] = {
             "unknown key 'colour' in the lakehouse of the connection 'duckdb-default' is ignored; known: auth, endpoint, path, region, type, url_style", "warning"),
     ],
     "valid-database": [
+        Broken(pg_named("mart." + "u" * 64 + " <<<"),
+            "the table '" + "u" * 64 + "' has a name of 64 bytes, and PostgreSQL keeps 63; give it a shorter one"),
+        Broken(pg_named("s" * 64 + ".t <<<"),
+            "the schema '" + "s" * 64 + "' has a name of 64 bytes, and PostgreSQL keeps 63; give it a shorter one"),
+        Broken(pg_named("mart.t", "columns:\n  - name: " + "c" * 64 + " <<<\n"),
+            "the column '" + "c" * 64 + "' has a name of 64 bytes, and PostgreSQL keeps 63; give it a shorter one"),
         Broken(sql().replace("mart.t", "lake.mart.t <<<"),
             "the name 'lake.mart.t' says the database 'lake', and the connection's is called 'warehouse'; write 'mart.t', or attach 'lake' in a `pre` hook"),
         Broken(sql().replace("mart.t", "Warehouse.t <<<"),

@@ -1,0 +1,59 @@
+"""PostgreSQL cuts names at 63 bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.ingestion.seed import Seed
+from ecommerce_dagster.postgres_warehouse.name_lengths import lint_lengths
+from ecommerce_dagster.warehouse.sql_asset import AssetError
+from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of
+
+KEY = "columns: [{name: id, primary_key: true}, {name: v, update_on_merge: true}]\n"
+STRATEGIES = [
+    TABLE,
+    VIEW,
+    "materialization: {type: table, strategy: append}",
+    "materialization: {type: table, strategy: delete+insert, incremental_key: id}",
+    KEY + "materialization: {type: table, strategy: merge}",
+    KEY + "materialization: {type: table, strategy: scd2_by_column}",
+]
+
+
+@pytest.mark.parametrize("how", STRATEGIES)
+@pytest.mark.parametrize("name", ["t" * 63, "ü" * 31 + "t"])
+def test_names_of_63_bytes_are_built_again_and_again(w: Warehouse, how: str, name: str) -> None:
+    for schema in ("s" * 63, "mart"):
+        for _ in range(2):
+            w.run(f"name: {schema}.{name}\n{how}", "SELECT 1 AS id, 2 AS v")
+        assert w.kind(f"{schema}.{name}") in {"table", "view"}
+        assert {row[:2] for row in w.rows(f"{schema}.{name}")} == {(1, 2)}
+
+
+@pytest.mark.parametrize("how", STRATEGIES)
+@pytest.mark.parametrize("name", ["mart." + "t" * 64, "mart." + "ü" * 32, "s" * 64 + ".t"])
+def test_longer_ones_are_refused_before_anything_is_made(w: Warehouse, how: str, name: str) -> None:
+    with pytest.raises(AssetError, match=r"t\.sql:10: .* of 64 bytes, and PostgreSQL keeps 63"):
+        w.run(f"name: {name}\n{how}", "SELECT 1 AS id, 2 AS v")
+    assert w.sql("SELECT relname FROM pg_class WHERE relname ~ '^(t|ü)+$'") == []
+
+
+def test_columns_that_arrive_with_a_longer_name_are_refused(w: Warehouse, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"id,{'c' * 64}\n1,2\n")
+    asset = asset_of(f"type: pg.seed\nparameters: {{path: '{path}'}}")
+    with pytest.raises(Exception, match="the column 'c+' has a name of 64 bytes"):
+        w.publish(asset, Seed(asset, tmp_path))
+
+
+def test_bytes_are_counted_and_not_letters() -> None:
+    log = ProblemLog()
+    lint_lengths(asset_of(f"columns: [{{name: {'ü' * 31}}}, {{name: {'ü' * 32}}}]"), "dev_a.b", log)
+    lint_lengths(asset_of(""), f"{'dev_' + 's' * 60}.t", log)
+    assert [problem.message.partition(",")[0] for problem in log.problems] == [
+        f"the column '{'ü' * 32}' has a name of 64 bytes",
+        f"the schema '{'dev_' + 's' * 60}' has a name of 64 bytes",
+    ]
