@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
-from warehouse import test_strategies as in_duckdb
 from warehouse.helpers import day
 
 from ecommerce_dagster.bruin.interval import Interval
@@ -160,78 +159,7 @@ class TestCreateReplace:
         assert w.rows() == [(1,)]
 
 
-class TestDeleteInsert:
-    def test_keys_that_come_again_are_replaced_and_others_stay(self, w: Warehouse) -> None:
-        w.run(DELETE, values("d, v", "1, 'a'", "1, 'b'", "2, 'c'"))
-        w.run(DELETE, values("d, v", "1, 'z'", "3, 'd'"))
-        w.run(DELETE, values("d, v", "3, 'e'", "3, 'f'"))
-        assert w.rows() == [(1, "z"), (2, "c"), (3, "e"), (3, "f")]
-
-    def test_the_null_key_is_replaced_too(self, w: Warehouse) -> None:
-        for text in ("a", "b", "c"):
-            w.run(DELETE, values("d, v", f"NULL, '{text}'", "1, 'x'"))
-        assert w.rows() == [(None, "c"), (1, "x")]
-
-    def test_a_rerun_changes_nothing(self, w: Warehouse) -> None:
-        query = values("d, v", "1, 'a'", "1, 'a'", "2, NULL")
-        for _ in range(3):
-            assert w.run(DELETE, query).loaded.rows_written == 3
-        assert w.rows() == [(1, "a"), (1, "a"), (2, None)]
-
-    def test_its_key_must_come(self, w: Warehouse) -> None:
-        with pytest.raises(AssetError, match="does not return d, which the strategy needs; it ret"):
-            w.run(DELETE, "SELECT 1 AS id")
-
-    def test_the_source_is_read_once(self, w: Warehouse) -> None:
-        w.sql("CREATE SEQUENCE s")
-        w.run(DELETE, "SELECT 1 AS d, nextval('s') AS v")
-        w.run(DELETE, "SELECT 1 AS d, nextval('s') AS v")
-        assert w.rows() == [(1, 2)]
-
-
 class TestMerge:
-    def test_known_keys_are_updated_and_new_ones_inserted(self, w: Warehouse) -> None:
-        w.run(MERGE, values("id, v", "1, 'a'", "2, 'b'"))
-        assert w.run(MERGE, values("id, v", "2, 'B'", "3, 'c'")).loaded.rows_written == 2
-        w.run(MERGE, values("id, v", "1, 'A'"))
-        assert w.rows() == [(1, "A"), (2, "B"), (3, "c")]
-
-    def test_only_columns_that_say_so_are_updated(self, w: Warehouse) -> None:
-        header = MERGE + "  - {name: total, merge_sql: target.total + source.total}\n"
-        w.run(header, values("id, v, total, kept", "1, 'a', 10, 'first'"))
-        w.run(header, values("id, v, total, kept", "1, 'b', 5, 'second'"))
-        assert w.rows() == [(1, "b", 15, "first")]
-
-    def test_a_table_of_keys_takes_new_ones(self, w: Warehouse) -> None:
-        header = """
-        materialization: {type: table, strategy: merge}
-        columns: [{name: a, primary_key: true}, {name: b, primary_key: true}]
-        """
-        w.run(header, values("a, b", "1, 1", "1, 2"))
-        w.run(header, values("a, b", "1, 2", "2, 1"))
-        assert w.rows() == [(1, 1), (1, 2), (2, 1)]
-
-    def test_null_is_a_key_like_any_other(self, w: Warehouse) -> None:
-        for text in ("a", "b", "c"):
-            w.run(MERGE, values("id, v", f"NULL, '{text}'", "1, 'x'"))
-        assert w.rows() == [(None, "c"), (1, "x")]
-
-    def test_of_rows_with_one_key_the_last_stays(self, w: Warehouse) -> None:
-        first = w.run(
-            MERGE, values("id, v", "1, 'a'", "1, 'b'", "2, 'c'", "NULL, 'd'", "NULL, 'e'")
-        )
-        assert w.rows() == [(None, "e"), (1, "b"), (2, "c")]
-        assert first.loaded.rows_written == 3
-        w.run(MERGE, values("id, v", "1, 'x'", "1, 'y'", "3, 'm'", "3, 'n'"))
-        assert w.rows() == [(None, "e"), (1, "y"), (2, "c"), (3, "n")]
-
-    def test_of_rows_with_one_key_the_newest_stays(self, w: Warehouse) -> None:
-        header = MERGE.replace("merge}", "merge, incremental_key: ts}")
-        w.run(header, values("id, v, ts", "1, 'new', 9", "1, 'old', 3", "1, 'unknown', NULL"))
-        assert w.rows() == [(1, "new", 9)]
-        w.run(header, values("id, v, ts", "1, 'new2', 20", "1, 'old2', 10"))
-        assert w.rows() == [(1, "new2", 9)]
-
     @pytest.mark.parametrize(("strategy", "names"), [(MERGE, "id, v"), (DELETE, "d, v")])
     def test_many_rows_are_joined_by_hash(self, w: Warehouse, strategy: str, names: str) -> None:
         key = names[: names.index(",")]
@@ -247,10 +175,6 @@ HOURLY = (
 )
 FILTERED = """SELECT * FROM events
 WHERE ts >= '{{ start_timestamp }}' AND ts <= '{{ end_timestamp }}'"""
-
-
-class TestWhatAMergeKnows(in_duckdb.TestWhatAMergeKnows):
-    """The same in PostgreSQL."""
 
 
 class TestTimeInterval:
