@@ -266,13 +266,6 @@ MUTATIONS = [
         "orchestration/test_sensor.py",
     ),
     Mutation(
-        "the sensor looks for no rows that are gone from a merged table",
-        "orchestration/source_changes.py",
-        'tags={RECONCILE_TAG: "true"}',
-        "tags={}",
-        "orchestration/test_sensor.py",
-    ),
-    Mutation(
         "the sensor takes a server that was put back to a backup for the same",
         "ingestion/source_history.py",
         "if control.stopped_at < before.position:",

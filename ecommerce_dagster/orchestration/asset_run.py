@@ -19,11 +19,12 @@ from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
 from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.ingestion.sensor import Mode
-from ecommerce_dagster.orchestration.names import resource_key
+from ecommerce_dagster.orchestration.names import asset_key, resource_key
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
     RECONCILE_TAG,
+    RELATIONSHIPS_TAG,
     SENSOR_MODE_TAG,
     Partitions,
     has_partition,
@@ -253,12 +254,24 @@ class AssetRun:
         column = check.column
         if column is None:
             return check
-        by_row = check.rule.name != "unique"
+        whole = check.rule.name == "unique" or self._may_lack_parents(check)
         return replace(
             check,
             column=columns.get(column.name, column),
-            among=self.written_rows if by_row else None,
+            among=None if whole else self.written_rows,
         )
+
+    def _may_lack_parents(self, check: Check) -> bool:
+        """Whether rows that the run does not write may have lost what they refer to: the table that
+        they refer to is built in the same run, and rows of it may be gone."""
+        key = check.column.foreign_key if check.column else None
+        if check.rule.name != "relationships" or key is None:
+            return False
+        wanted = self.tags.get(RELATIONSHIPS_TAG)
+        if wanted in {"all", "written"}:
+            return wanted == "all"
+        built = self.context.job_def.asset_layer.selected_asset_keys
+        return asset_key(key.table) in built
 
     @property
     def written_rows(self) -> Rows | None:

@@ -20,6 +20,10 @@ END_TAG = "bruin/end"
 FULL_REFRESH_TAG = "bruin/full_refresh"
 # "true" makes merges drop what is gone from the source, and take what a watermark missed.
 RECONCILE_TAG = "bruin/reconcile"
+# Which rows `relationships` checks of a run over partitions look at: `written` (what the run can
+# have written) while other runs of the same change follow, `all` in the last of them. Without this
+# tag all, when the table that they refer to is built in the run.
+RELATIONSHIPS_TAG = "bruin/relationships"
 # `once`, `wait` or `skip`: what assets do that wait for something. Dagster's own runs wait.
 SENSOR_MODE_TAG = "bruin/sensor_mode"
 # "false" keeps `interval_modifiers` of the files from widening windows.

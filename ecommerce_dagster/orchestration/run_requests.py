@@ -11,9 +11,14 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.names import asset_key
-from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
+from ecommerce_dagster.orchestration.names import asset_key, check_name
+from ecommerce_dagster.orchestration.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    RELATIONSHIPS_TAG,
+)
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
+from ecommerce_dagster.warehouse.checks import Check, checks_of
 
 
 @dataclass
@@ -22,14 +27,12 @@ class Work:
 
     whole: set[str] = field(default_factory=set)
     by_partition: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    tags: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.by_partition)
 
     def add(self, other: Work) -> None:
         self.whole |= other.whole
-        self.tags |= other.tags
         for partition, names in other.by_partition.items():
             self.by_partition[partition] |= names
 
@@ -37,20 +40,22 @@ class Work:
     def read(cls, data: Mapping[str, Any]) -> Work:
         """From what `as_json` made."""
         partitions = {key: set(names) for key, names in data["by_partition"].items()}
-        return cls(set(data["whole"]), defaultdict(set, partitions), dict(data["tags"]))
+        return cls(set(data["whole"]), defaultdict(set, partitions))
 
     def as_json(self) -> dict[str, Any]:
         partitions = {key: sorted(names) for key, names in self.by_partition.items()}
-        return {"whole": sorted(self.whole), "by_partition": partitions, "tags": self.tags}
+        return {"whole": sorted(self.whole), "by_partition": partitions}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its share of the work, the assets that it builds, and its tags."""
+    """One run: its share of the work, the assets that it builds, and its tags. `checks` are asked
+    of tables that it does not build."""
 
     share: Work
     assets: frozenset[str]
     tags: Mapping[str, str]
+    checks: tuple[Check, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,32 +63,64 @@ class Run:
         ends = (RANGE_START_TAG, RANGE_END_TAG)
         return ":".join(self.tags[tag] for tag in ends if tag in self.tags)
 
-    def request(self, run_key: str) -> dg.RunRequest:
-        keys = [asset_key(name) for name in sorted(self.assets)]
-        return dg.RunRequest(run_key=run_key, asset_selection=keys, tags=dict(self.tags))
+    def request(
+        self, project: Project, run_key: str, instance: dg.DagsterInstance
+    ) -> dg.RunRequest:
+        """The request to Dagster. Tables that were never built are not checked."""
+        built = [project.by_name[name] for name in sorted(self.assets)]
+        checks = [check for asset in built for check in checks_of(asset)]
+        checks += [
+            check
+            for check in self.checks
+            if instance.get_latest_materialization_event(asset_key(check.asset.name))
+        ]
+        return dg.RunRequest(
+            run_key=run_key,
+            asset_selection=[asset_key(asset.name) for asset in built],
+            asset_check_keys=[
+                dg.AssetCheckKey(asset_key(check.asset.name), check_name(check)) for check in checks
+            ],
+            tags=dict(self.tags),
+        )
 
 
 def runs_for(project: Project, shared: SharedPartitions, work: Work) -> list[Run]:
     """The runs that do some work, in order: one for each stretch of neighbouring partitions.
 
     Assets without partitions are in the last one, and in every one when partitioned assets read
-    them: an order may belong to a customer who is as new.
+    them: an order may belong to a customer who is as new. The last one asks of all partitions
+    whether their rows still have what they refer to: it may be gone.
     """
     partitioned = shared.assets
     changed = work.whole.union(*work.by_partition.values())
     others = below(project, changed) - partitioned
+    relations = _relations(project, below(project, changed))
     shares = _shares(shared.windows, work)
     if not shares:
         # Assets with partitions cannot take part in a run without; their rows did not change.
-        return [Run(work, frozenset(others), work.tags)] if others else []
+        checks = tuple(check for check in relations if check.asset.name in partitioned)
+        return [Run(work, frozenset(others), {}, checks)] if others else []
     read = {name for name in others if below(project, {name}) & partitioned}
     runs = []
     for first, last, share in shares:
         assets = below(project, set().union(*share.by_partition.values())) & partitioned
-        assets |= others if share is shares[-1][2] else read
-        tags = {**work.tags, RANGE_START_TAG: first, RANGE_END_TAG: last}
-        runs.append(Run(share, frozenset(assets), tags))
+        is_last = share is shares[-1][2]
+        assets |= others if is_last else read
+        tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
+        tags[RELATIONSHIPS_TAG] = "all" if is_last else "written"
+        checks = tuple(c for c in relations if is_last and c.asset.name not in assets)
+        runs.append(Run(share, frozenset(assets), tags, checks))
     return runs
+
+
+def _relations(project: Project, names: Iterable[str]) -> list[Check]:
+    """The checks of some assets that refer to another table."""
+    return [
+        check
+        for name in sorted(names)
+        for check in checks_of(project.by_name[name])
+        if check.column is not None and check.rule.name == "relationships"
+    ]
 
 
 def below(project: Project, names: Iterable[str]) -> set[str]:
@@ -113,6 +150,6 @@ def _shares(
             share.by_partition |= names
             shares[-1] = (first, key, share)
         else:
-            shares.append((key, key, Work(by_partition=defaultdict(set, names), tags=work.tags)))
+            shares.append((key, key, Work(by_partition=defaultdict(set, names))))
     shares[-1][2].whole |= work.whole
     return shares

@@ -147,7 +147,7 @@ class Tick:
             parts = [cursor.id, _digest(cursor), run.name, str(failures or "")]
             key = ":".join(filter(None, parts))
             cursor.asked[key] = Asked(run.share, failures)
-            requests.append(run.request(key))
+            requests.append(run.request(self.project, key, self.context.instance))
         text = cursor.write(self.context.instance)
         if not requests:
             return dg.SensorResult(skip_reason=self._said(look, "no row changed"), cursor=text)

@@ -28,7 +28,6 @@ from ecommerce_dagster.ingestion.source import Source
 from ecommerce_dagster.ingestion.source_history import Session, broken_by, read_history
 from ecommerce_dagster.orchestration.names import asset_key
 from ecommerce_dagster.orchestration.partitions import (
-    RECONCILE_TAG,
     unit_of,
     whole_range,
 )
@@ -162,8 +161,7 @@ class Look:
         changed = changed_periods(old, now.fingerprints)
         if each.key is None:
             if changed:
-                # A merge sees rows that come and change; of those that are gone it has to be told.
-                self.work.add(Work(whole={each.name}, tags={RECONCILE_TAG: "true"}))
+                self.work.whole.add(each.name)
             return
         partitions = self.windows
         assert partitions is not None

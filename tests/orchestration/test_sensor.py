@@ -303,25 +303,6 @@ def test_a_preview_changes_nothing(watcher: Watcher) -> None:
     assert ranges(watcher.tick()) == [("2025-03-07", "2025-03-07")]
 
 
-def test_rows_of_a_merged_table_that_may_be_gone_are_looked_for_by_their_keys(
-    watcher: Watcher,
-) -> None:
-    watcher.tick()
-    watcher.execute("UPDATE customers SET country = 'Malta', updated_at = now() WHERE id = 1")
-    (changed,) = watcher.tick()
-    watcher.execute(
-        "DELETE FROM customers WHERE id = (SELECT max(id) FROM customers c WHERE NOT EXISTS"
-        " (SELECT FROM orders o WHERE o.customer_id = c.id))"
-    )
-    (deleted,) = watcher.tick()
-
-    assert isinstance(changed, dg.RunRequest)
-    assert isinstance(deleted, dg.RunRequest)
-    # No counter tells whether a key was changed, which leaves a row behind as a delete does.
-    assert changed.tags["bruin/reconcile"] == "true"
-    assert deleted.tags["bruin/reconcile"] == "true"
-
-
 def test_new_customers_are_loaded_before_their_orders_in_every_run(watcher: Watcher) -> None:
     watcher.tick()
     watcher.execute(

@@ -259,7 +259,7 @@ def test_a_database_that_stays_unreachable_makes_the_tick_fail(watcher: Watcher)
     assert watcher.asked() == {"2025-03-02"}
 
 
-def test_a_row_whose_key_is_changed_makes_a_merge_compare_all_keys(watcher: Watcher) -> None:
+def test_a_row_whose_key_is_changed_leaves_none_behind(watcher: Watcher) -> None:
     watcher.execute("ALTER TABLE t ADD PRIMARY KEY (n)")
     watcher.load("t", incremental_strategy="merge", incremental_key="at", primary_key="n")
     watcher.build()
