@@ -80,7 +80,7 @@ def play_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
         if played.differences:
             kinds[kind_of(played.differences[0])] += 1
             print(f"seed {seed}: {played.differences[0][:600]}\n    {shorter}", flush=True)
-        if histories % 50 == 0:
+        if histories % 20 == 0:
             so_far = f"{histories} histories, {kinds.total()} with differences"
             print(f"{so_far}, {time.monotonic() - began:.0f} s", flush=True)
     print(" ".join(f"{kind} {count}" for kind, count in actions.most_common()))
@@ -131,7 +131,7 @@ def played_by(
         if played.differences and not as_they_are:
             history = place.shortened(history, kind_of(played.differences[0]))
     except Exception:
-        played = Played(["the model itself raises: " + traceback.format_exc()[-1500:]])
+        played = Played(["the model itself raises: " + traceback.format_exc()[-500:]])
     return played, str(history)
 
 

@@ -216,9 +216,9 @@ class Plan:
 
 
 def floor(moment: datetime, period: timedelta) -> datetime:
-    """The beginning of the hour, or of the day, of a moment."""
-    hour = moment.hour if period < timedelta(days=1) else 0
-    return moment.replace(hour=hour, minute=0, second=0, microsecond=0)
+    """The latest tick of a schedule that ticks on the hour, so that a seed gives the same rows the
+    same periods whenever it is played."""
+    return _SUNDAY + (moment - _SUNDAY) // period * period
 
 
 def drawn(rng: random.Random, *, tables_only: bool = False) -> Plan:

@@ -36,7 +36,7 @@ def prepare(dsn: str, password: str) -> None:
 class Shared:
     """A server that many histories use one after the other, each with an empty database."""
 
-    is_own = False
+    reads_standby = False
 
     def __init__(self, server: PostgresServer) -> None:
         self.admin = server
@@ -75,8 +75,6 @@ class Own:
 
     With `by_standby` the pipeline reads from a standby of it, which follows.
     """
-
-    is_own = True
 
     def __init__(self, folder: Path, *, by_standby: bool = False) -> None:
         self._folder, self._made = folder, 0

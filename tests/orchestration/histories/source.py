@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -36,7 +36,8 @@ class Source:
         self.locks: list[Session] = []  # transactions that lock tables
         self.forbidden: set[str] = set()
         self.added: dict[str, int] = {}
-        self.moment = plan.start
+        self.start, self.period = plan.start, plan.period
+        self.moment = plan.span()[0]
         self._writer: Session | None = None
 
     # What there is.
@@ -48,8 +49,11 @@ class Source:
             session.execute("CREATE SEQUENCE ids START 100")
             for table in self.plan.tables.values():
                 self._create(session, table)
-                for id in range(1, 6):
+                at = self._now(session, table)
+                self._put(session, table, rng, id=1, ref=2, at=at)
+                for id in range(2, 6):
                     self._put(session, table, rng, id=id, ref=1 + id % 3)
+        self._refresh()
 
     def rows(self, table: Table) -> list[Row]:
         """The rows of a table as whoever loads it sees them."""
@@ -94,9 +98,8 @@ class Source:
 
     def act(self, kind: str, rng: random.Random) -> bool:
         """Let one kind of thing happen. False when it could not just now."""
-        self.moment = min(
-            self.moment + rng.random() * self.plan.period, datetime.now(UTC) - timedelta(minutes=1)
-        )
+        latest = self.start + PERIODS * self.period - timedelta(seconds=1)
+        self.moment = min(self.moment + rng.random() * self.period, latest)
         action: Callable[[random.Random, Table], bool | None] = getattr(self, f"_{kind}")
         table = rng.choice(self._suited(kind))
         try:
@@ -374,7 +377,7 @@ class Source:
         server = self._own()
         self.disconnect()
         server.replace_by_new_cluster()
-        self.moment = self.plan.start
+        self.moment = self.start + self.period
         self.forbidden.clear()
         self.added.clear()
         self.create()
@@ -483,14 +486,12 @@ class Source:
         """A time of any period since one before the first, but for none that is to come."""
         if table.kind == "bigint":
             return str(rng.randrange(1, 120))
-        at = self.plan.start + PERIODS * self.plan.period * rng.uniform(-0.1, 0.999)
+        at = self.start + PERIODS * self.period * rng.uniform(-0.1, 0.999)
         edge = rng.random()
         if edge < 0.2:
-            at = self.plan.start + self.plan.period * rng.randrange(5)
+            at = self.start + self.period * rng.randrange(5)
         elif edge < 0.3:
-            at = (
-                self.plan.start + self.plan.period * rng.randrange(1, 5) - timedelta(microseconds=1)
-            )
+            at = self.start + self.period * rng.randrange(1, 5) - timedelta(microseconds=1)
         return f"'{at.isoformat()}'"
 
     def _any(self, session: Session, rng: random.Random, table: Table) -> int | None:
