@@ -60,14 +60,14 @@ MUTATIONS = [
         "warehouse/strategies.py",
         "{moment} < {literal(window.end)}",
         "{moment} <= {literal(window.end)}",
-        "warehouse/test_strategies.py",
+        "contract/test_time_interval.py",
     ),
     Mutation(
         "a window by date loses its last day",
         "warehouse/strategies.py",
         "last_day = window.last.date() + timedelta(days=1)",
         "last_day = window.last.date()",
-        "warehouse/test_strategies.py",
+        "contract/test_time_interval.py",
     ),
     Mutation(
         "a rejected build is published",
@@ -107,8 +107,8 @@ MUTATIONS = [
     Mutation(
         "range forgets its upper bound",
         "warehouse/rules.py",
-        'conditions += [f"{name} > {literal(check.max)}"] if check.max is not None else []',
-        'conditions += [] if conditions else [f"{name} > {literal(check.max)}"]',
+        'conditions += [_outside(column, kind, ">", check.max)] if check.max is not None else []',
+        'conditions += [] if conditions else [_outside(column, kind, ">", check.max)]',
         "warehouse/test_checks.py",
     ),
     Mutation(
@@ -219,8 +219,8 @@ MUTATIONS = [
     Mutation(
         "a rejected build is published in PostgreSQL",
         "warehouse/transactional.py",
-        "    if rejected:\n        transaction.roll_back()",
-        "    if rejected and False:\n        transaction.roll_back()",
+        "        if rejected:\n            transaction.roll_back()",
+        "        if rejected and False:\n            transaction.roll_back()",
         "postgres_warehouse/test_publish.py",
     ),
     Mutation(
@@ -310,8 +310,8 @@ MUTATIONS = [
     Mutation(
         "nights that were missed stay missed",
         "orchestration/schedules.py",
-        "missed = [key for key in ended if key > done]",
-        "missed = [key for key in ended[-1:] if key > done]",
+        "missed = ended[ended.index(done) + 1 :]",
+        "missed = ended[ended.index(done) + 1 :][-1:]",
         "orchestration/test_schedule.py",
     ),
     Mutation(

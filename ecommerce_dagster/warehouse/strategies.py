@@ -132,10 +132,6 @@ def _append(load: Load) -> list[str]:
     return [f"INSERT INTO {load.table} BY NAME\n{load.select}"]
 
 
-def _truncate_insert(load: Load) -> list[str]:
-    return [f"DELETE FROM {load.table}", *_append(load)]
-
-
 def _batch(load: Load, select: str) -> str:
     """The incoming rows are read once: the source may be slow, and may change in between."""
     return f"CREATE OR REPLACE TEMP TABLE {quoted(BATCH)} AS\n{select}"
@@ -143,6 +139,16 @@ def _batch(load: Load, select: str) -> str:
 
 def _insert_batch(load: Load) -> str:
     return f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH}"
+
+
+def _truncate_insert(load: Load) -> list[str]:
+    """The incoming rows are read before the table is emptied: the query may read the table."""
+    return [
+        _batch(load, load.select),
+        f"DELETE FROM {load.table}",
+        _insert_batch(load),
+        f"DROP TABLE {_BATCH}",
+    ]
 
 
 def _delete_insert(load: Load) -> list[str]:

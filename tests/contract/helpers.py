@@ -23,10 +23,14 @@ import yaml
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.templates import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.ingestion.seed import Seed
-from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
+from ecommerce_dagster.postgres_warehouse import (
+    PostgresWarehouse,
+    lint_postgres_materialization,
+)
 from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse, on_duckdb
@@ -35,6 +39,7 @@ from ecommerce_dagster.warehouse.identifiers import relation
 from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
 from ecommerce_dagster.warehouse.publish import check_only, publish
 from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+from ecommerce_dagster.warehouse.strategies import lint_materialization
 
 FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10
@@ -71,6 +76,29 @@ def day(text: str, days: int = 1) -> Interval:
     """The interval of whole days that starts at this date."""
     start = datetime.fromisoformat(text).replace(tzinfo=UTC)
     return Interval(start, start + timedelta(days=days))
+
+
+Complaints = Callable[..., list[str]]
+
+
+def _complaints(lint: Callable[[Asset, ProblemLog], None], kind: str) -> Complaints:
+    def complaints(header: str, sql: str = "") -> list[str]:
+        log = ProblemLog()
+        lint(asset_of(header, sql, kind), log)
+        return [problem.message for problem in log.errors]
+
+    return complaints
+
+
+# What `validate` says against the materialization of a file, by its header and its SQL.
+every_lint = pytest.mark.parametrize(
+    "complaints",
+    [
+        _complaints(lint_materialization, "duckdb.sql"),
+        _complaints(lint_postgres_materialization, "pg.sql"),
+    ],
+    ids=["duckdb", "postgres"],
+)
 
 
 def renderer(asset: Asset, interval: Interval | None = None) -> Callable[[str], str]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from contract.helpers import TABLE, Warehouse, only, values
+from contract.helpers import TABLE, VIEW, Complaints, Warehouse, every_lint, only, values
+from ecommerce_dagster.postgres_warehouse.strategies import STRATEGIES as IN_POSTGRES
 from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouse.strategies import STRATEGIES
 
+REPLACE = "materialization: {type: table, strategy: create+replace}"
+APPEND = "materialization: {type: table, strategy: append}"
+TRUNCATE = "materialization: {type: table, strategy: truncate+insert}"
 DELETE = "materialization: {type: table, strategy: delete+insert, incremental_key: d}"
 MERGE = """
 materialization: {type: table, strategy: merge}
@@ -14,13 +19,140 @@ columns:
   - {name: id, primary_key: true}
   - {name: v, update_on_merge: true}
 """
+TIME_INTERVAL = """
+materialization:
+  {type: table, strategy: time_interval, incremental_key: ts, time_granularity: timestamp}
+"""
+# Each strategy with a query whose columns it can work with.
+ALL = {
+    "none": (TABLE, "id, v"),
+    "create+replace": (REPLACE, "id, v"),
+    "append": (APPEND, "id, v"),
+    "truncate+insert": (TRUNCATE, "id, v"),
+    "delete+insert": (DELETE, "d, v"),
+    "merge": (MERGE, "id, v"),
+}
+every_strategy = pytest.mark.parametrize(("header", "names"), ALL.values(), ids=list(ALL))
+incremental = pytest.mark.parametrize(
+    ("header", "names"), [ALL[name] for name in list(ALL)[2:]], ids=list(ALL)[2:]
+)
 
 
-def test_a_table_is_made_and_told(w: Warehouse) -> None:
-    built = w.run(TABLE, values("id, v", "1, 'a'", "2, NULL"))
-    assert w.rows() == [(1, "a"), (2, None)]
-    assert (built.published, built.rows, built.loaded.rows_written) == (True, 2, 2)
-    assert w.columns() == {"id": "integer", "v": "text"}
+class TestEveryStrategy:
+    @every_strategy
+    def test_creates_schema_and_table_on_its_first_run(
+        self, w: Warehouse, header: str, names: str
+    ) -> None:
+        built = w.run(header, values(names, "1, 'a'", "2, 'b'"))
+        assert w.rows() == [(1, "a"), (2, "b")]
+        assert (built.published, built.rows, built.loaded.rows_written) == (True, 2, 2)
+        assert list(w.columns().values()) == ["integer", "text"]
+
+    @every_strategy
+    def test_takes_an_empty_result(self, w: Warehouse, header: str, names: str) -> None:
+        for _ in range(2):
+            assert w.run(header, values(names)).loaded.rows_written == 0
+            assert w.rows() == []
+
+    @every_strategy
+    def test_full_refresh_starts_from_nothing(self, w: Warehouse, header: str, names: str) -> None:
+        w.run(header, values(names, "1, 'a'"))
+        w.run(header, values(names, "'x', 2"), full_refresh=True)
+        assert w.rows() == [("x", 2)]
+
+    @incremental
+    @pytest.mark.parametrize("word", ["refresh_restricted", "full_refresh_restricted"])
+    def test_full_refresh_leaves_a_restricted_asset_its_history(
+        self, w: Warehouse, header: str, names: str, word: str
+    ) -> None:
+        restricted = f"{header}\n{word}: true"
+        w.run(restricted, values(names, "1, 'a'"))
+        w.run(restricted, values(names, "2, 'b'"), full_refresh=True)
+        assert w.rows() == [(1, "a"), (2, "b")][header == TRUNCATE :]
+
+    @every_strategy
+    def test_replaces_a_view_of_its_name(self, w: Warehouse, header: str, names: str) -> None:
+        w.run(VIEW, "SELECT 7 AS seven")
+        w.run(header, values(names, "1, 'a'"))
+        assert (w.kind(), w.rows()) == ("table", [(1, "a")])
+
+    @every_strategy
+    def test_a_failing_query_leaves_the_old_table(
+        self, w: Warehouse, header: str, names: str
+    ) -> None:
+        w.run(header, values(names, "1, 'a'"))
+        with pytest.raises(AssetError, match="oops"):
+            w.run(header, values(names, "2, 'oops'") + " WHERE v::integer > 0")
+        assert w.rows() == [(1, "a")]
+
+    @incremental
+    def test_inserts_by_name(self, w: Warehouse, header: str, names: str) -> None:
+        w.run(header, values(names, "1, 'a'"))
+        key, value = names.split(", ")
+        w.run(header, f"SELECT 'b' AS {value}, 2 AS {key}")
+        assert (2, "b") in w.rows()
+
+    @incremental
+    def test_tells_names_apart_without_case(self, w: Warehouse, header: str, names: str) -> None:
+        w.run(header, values(names, "1, 'a'"))
+        upper = ", ".join(f'"{name}"' for name in names.upper().split(", "))
+        assert w.run(header, values(upper, "2, 'b'")).loaded.schema_changes == ()
+        assert list(w.columns().items()) == list(
+            zip(names.split(", "), ["integer", "text"], strict=True)
+        )
+        assert (2, "b") in w.rows()
+
+    @every_strategy
+    def test_a_query_may_read_the_table_it_fills(
+        self, w: Warehouse, header: str, names: str
+    ) -> None:
+        key = names[: names.index(",")]
+        w.run(header, values(names, "1, 'a'"))
+        w.run(header, f"SELECT max({key}) + 1 AS {key}, 'b' AS v FROM mart.t")
+        assert w.rows()[-1] == (2, "b")
+
+    @every_strategy
+    def test_nothing_after_a_query_harms_it(self, w: Warehouse, header: str, names: str) -> None:
+        for tail in ("; -- end", ";;", "\n/* ; */ ;\n-- a\n-- b"):
+            w.run(header, f"-- first; second\n{values(names, '1, $$a;$$')}{tail}")
+            assert set(w.rows()) == {(1, "a;")}
+
+    @only("postgres")  # DuckDB itself calls the second column V_1.
+    @every_strategy
+    def test_names_that_differ_in_case_alone_are_refused(
+        self, w: Warehouse, header: str, names: str
+    ) -> None:
+        with pytest.raises(AssetError, match=r"same name but for case \(V, v\)"):
+            w.run(header, f"""SELECT 1 AS {names[: names.index(",")]}, 'a' AS v, 'b' AS "V" """)
+        assert w.kind() is None
+
+
+class TestCreateReplace:
+    @pytest.mark.parametrize("header", [TABLE, REPLACE])
+    def test_the_last_run_is_all_there_is(self, w: Warehouse, header: str) -> None:
+        for rows in (["1, 'a'"], ["2, 'b'", "3, 'c'"], ["4, NULL::text", "4, NULL"]):
+            w.run(header, values("id, v", *rows))
+        assert w.rows() == [(4, None), (4, None)]
+
+    def test_columns_and_types_follow_the_query(self, w: Warehouse) -> None:
+        w.run(REPLACE, "SELECT 1 AS a, 2 AS b")
+        w.run(REPLACE, "SELECT 'x' AS b, 1.5::numeric(4, 2) AS c")
+        assert w.columns() == {"b": "text", "c": "numeric(4,2)"}
+
+
+class TestAppend:
+    def test_every_run_adds_its_rows(self, w: Warehouse) -> None:
+        for _ in range(3):
+            assert w.run(APPEND, values("id, v", "1, 'a'", "NULL, NULL")).loaded.rows_written == 2
+        assert w.rows() == [(None, None)] * 3 + [(1, "a")] * 3
+
+
+class TestTruncateInsert:
+    def test_the_last_rows_in_the_first_shape(self, w: Warehouse) -> None:
+        w.run(TRUNCATE, "SELECT 1 AS a, 'x' AS b")
+        w.run(TRUNCATE, "SELECT 'y' AS b, 2 AS a UNION ALL SELECT NULL, NULL")
+        assert w.rows() == [(None, None), (2, "y")]
+        assert list(w.types()) == ["a", "b"]
 
 
 class TestDeleteInsert:
@@ -141,3 +273,87 @@ class TestWhatAMergeKnows:
         header = MERGE.replace("merge}", "merge, incremental_key: ts}")
         with pytest.raises(AssetError, match=f"does not return {missing}, which the strategy"):
             w.run(header, values(names, ", ".join("1" for _ in names.split(","))))
+
+
+class TestView:
+    def test_it_follows_its_tables(self, w: Warehouse) -> None:
+        w.sql("CREATE TABLE n AS SELECT 1 AS i")
+        built = w.run(VIEW, "SELECT i * 2 AS twice FROM n; -- doubled")
+        w.sql("INSERT INTO n VALUES (2)")
+        assert (w.kind(), w.rows()) == ("view", [(2,), (4,)])
+        assert (built.rows, built.loaded.rows_written) == (None, None)
+        assert w.columns() == {"twice": "integer"}
+        assert built.columns == w.types()
+
+    def test_it_is_replaced_and_replaces_a_table(self, w: Warehouse) -> None:
+        w.run(TABLE, "SELECT 1 AS a")
+        for text in ("SELECT 2 AS b", "SELECT 3 AS c", "SELECT 4 AS c", "SELECT 5 AS c, 6 AS d"):
+            w.run(VIEW, text)
+            assert w.kind() == "view"
+        assert w.rows() == [(5, 6)]
+
+    def test_a_broken_query_leaves_the_old_view(self, w: Warehouse) -> None:
+        w.run(VIEW, "SELECT 1 AS a")
+        with pytest.raises(AssetError, match="nope"):
+            w.run(VIEW, "SELECT nope")
+        assert w.rows() == [(1,)]
+
+
+class TestNone:
+    def test_the_script_runs_as_it_is_and_builds_nothing_else(self, w: Warehouse) -> None:
+        script = "CREATE TABLE a AS SELECT 1 AS n;\nINSERT INTO a VALUES (2); -- done"
+        built = w.run("{}", script)
+        assert w.rows("a") == [(1,), (2,)]
+        assert (w.kind(), built.rows, built.columns) == (None, None, {})
+        assert [statement.partition(";")[0] for statement in built.loaded.statements] == [
+            "CREATE TABLE a AS SELECT 1 AS n",
+            "INSERT INTO a VALUES (2)",
+        ]
+
+    @pytest.mark.parametrize("end", ["COMMIT", "END", "/* c */ Commit Work"])
+    def test_it_is_all_or_nothing_whatever_it_says_about_transactions(
+        self, w: Warehouse, end: str
+    ) -> None:
+        with pytest.raises(AssetError, match="missing"):
+            w.run("{}", f"BEGIN; CREATE TABLE a AS SELECT 1 AS n; {end}; SELECT * FROM missing")
+        assert w.kind("a") is None
+        w.run("{}", f"BEGIN; CREATE TABLE a AS SELECT 1 AS n; {end}")
+        assert w.rows("a") == [(1,)]
+
+
+@every_lint
+class TestLint:
+    @pytest.mark.parametrize(
+        ("header", "complaint"),
+        [
+            ("materialization: {type: view, strategy: merge}",
+             "needs `type: table`, this is 'view'"),
+            ("materialization: {strategy: append}", "needs `type: table`, this is 'none'"),
+            ("materialization: {type: table, strategy: apend}", "did you mean 'append'?"),
+            ("materialization: {type: table, strategy: delete+insert}", "an 'incremental_key'"),
+            ("materialization: {type: table, strategy: merge}", "`primary_key: true`"),
+            (TIME_INTERVAL.replace(", time_granularity: timestamp", ""),
+             "`time_granularity: date`"),
+        ],
+    )  # fmt: skip
+    def test_a_materialization_that_cannot_work_is_reported(
+        self, complaints: Complaints, header: str, complaint: str
+    ) -> None:
+        (message,) = complaints(header)
+        assert complaint in message
+
+    @pytest.mark.parametrize(
+        "header",
+        [*(h for h, _ in ALL.values()), TIME_INTERVAL, VIEW,
+         TIME_INTERVAL.replace("granularity: timestamp", "granularity: date")],
+    )  # fmt: skip
+    def test_the_others_are_not(self, complaints: Complaints, header: str) -> None:
+        assert complaints(header) == []
+
+
+def test_there_is_a_test_for_every_strategy() -> None:
+    elsewhere = {"time_interval", "ddl"} | {
+        name for name in STRATEGIES if name.startswith(("scd2_", "datavault_"))
+    }
+    assert set(STRATEGIES) == set(ALL) - {"none"} | elsewhere
+    assert set(STRATEGIES) == set(IN_POSTGRES)
