@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse, read_lakehouse
 from ecommerce_dagster.bruin.models import as_text
-from ecommerce_dagster.bruin.platforms import PLATFORMS
+from ecommerce_dagster.bruin.platforms import LONGEST_NAME, PLATFORMS
 from ecommerce_dagster.bruin.problems import did_you_mean, printable
 
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
@@ -94,11 +94,14 @@ class Connection:
 
     @property
     def lacks(self) -> str | None:
-        """What must be written and is not, as a sentence; None when nothing is missing."""
+        """What must be written and is not, or is too long, as a sentence; None when nothing."""
         known = None if self.is_lakehouse else PLATFORMS.get(self.platform)
         required = known.required if known is not None else ()
         missing = [f"'{key}'" for key in required if self.settings.get(key) in (None, "")]
-        return f"the connection '{self.name}' needs {', '.join(missing)}" if missing else None
+        if missing:
+            return f"the connection '{self.name}' needs {', '.join(missing)}"
+        too_long = _too_long(self.settings.get("schema")) if self.platform == "postgres" else None
+        return f"the connection '{self.name}' {too_long}" if too_long else None
 
     def expanded(self, variables: Mapping[str, str] | None) -> dict[str, Any]:
         """The settings with every `${VAR}` filled in; None when they are already. Raises
@@ -128,13 +131,16 @@ class Connection:
         if ssl_mode not in _SSL_MODES:
             hint = did_you_mean(ssl_mode, _SSL_MODES)
             raise self._unusable(f"has the ssl_mode '{ssl_mode}'; {hint}")
+        schema = values.get("schema") or "public"
+        if too_long := _too_long(schema):
+            raise self._unusable(too_long)
         return PostgresConnection(
             host=values["host"],
             port=int(port),
             database=values["database"],
             user=values["username"],
             password=values.get("password") or "",
-            schema=values.get("schema") or "public",
+            schema=schema,
             ssl_mode=ssl_mode,
         )
 
@@ -216,3 +222,14 @@ class _Expansion:
         if name not in self.variables:
             self.missing.append(name)
         return self.variables.get(name, "")
+
+
+def _too_long(schema: object) -> str | None:
+    """What is wrong with a schema of which PostgreSQL would cut the name."""
+    size = len(str(schema or "").encode())
+    if size <= LONGEST_NAME:
+        return None
+    return (
+        f"has the schema '{schema}' of {size} bytes, and PostgreSQL keeps {LONGEST_NAME}; "
+        "give it a shorter one"
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LONGEST_NAME = 63  # bytes that PostgreSQL keeps of one
+
 
 @dataclass(frozen=True)
 class Platform:

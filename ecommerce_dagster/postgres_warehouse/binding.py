@@ -20,6 +20,7 @@ from ecommerce_dagster.ingestion.databases import Ask
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog
 from ecommerce_dagster.postgres_warehouse.check_binding import lint_column_checks
 from ecommerce_dagster.postgres_warehouse.expected import ExpectedTables, filled, loaded
+from ecommerce_dagster.postgres_warehouse.name_lengths import cut_names
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.script import DIALECT
 from ecommerce_dagster.postgres_warehouse.session import Session
@@ -131,7 +132,7 @@ class _Trial:
         for rendered in text.texts:
             try:
                 for statement in statements(rendered, DIALECT):
-                    found = columns_or_refusal(self.catalog.session, statement.text)
+                    found = self._described(text, rendered, statement, statement.text)
                     if isinstance(found, Refusal) and found.is_syntax:
                         asked = Asked(statement.text, statement.skipped, ())
                         self.verdicts.judge(text, rendered, asked, found)
@@ -162,7 +163,9 @@ class _Trial:
             return None
         asked = self._asked(query)
         plain = Asked(query.text, query.skipped, ())
-        found = columns_or_refusal(self.catalog.session, (asked or plain).text)
+        found = self._described(text, rendered, query, (asked or plain).text)
+        if found is None:
+            return None
         if asked is None or (isinstance(found, Refusal) and found.is_syntax):
             # Not of what stands in for a table.
             if asked is not None:
@@ -177,6 +180,19 @@ class _Trial:
         kinds = {name: kind if certain else None for name, kind in found}
         complete = all(schema.complete for _, schema in asked.reads)
         return _Bound(Schema(kinds, complete), len(found))
+
+    def _described(
+        self, text: SqlText, rendered: str, written: Statement, asked: str
+    ) -> list[tuple[str, str]] | Refusal | None:
+        """What the server says of a statement that is asked about in these words; None when it
+        would cut a name in it, which is reported."""
+        with cut_names(self.catalog.session, written.text) as found:
+            answer = columns_or_refusal(self.catalog.session, asked)
+        cuts = [cut for cut in found if cut.offset is not None]
+        for cut in cuts:
+            line = written.skipped + written.text.count("\n", 0, cut.offset) + 1
+            self.verdicts.report(text, rendered, line, str(cut), is_syntax=False)
+        return None if cuts else answer
 
     def _asked(self, query: Statement) -> Asked | None:
         """The query over the tables as they will be; None where they cannot be put into it."""

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.postgres_warehouse.name_lengths import require_uncut
 from ecommerce_dagster.postgres_warehouse.plan import STAGE, STAGED
 from ecommerce_dagster.postgres_warehouse.session import Session, run
 from ecommerce_dagster.warehouse.identifiers import literal, quoted
@@ -36,7 +35,6 @@ def stage(session: Session, duck: duckdb.DuckDBPyConnection, asset: Asset, rows:
     with TemporaryDirectory(prefix="carried-") as folder:
         path = Path(folder, "rows.csv")
         with as_declared(duck, asset, rows) as (table, columns):
-            require_uncut("column", columns)
             nothing, texts = [], []
             for name, kind in columns.items():
                 as_array = name.lower() in arrays and _LIST.fullmatch(kind) is not None

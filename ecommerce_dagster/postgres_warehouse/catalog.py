@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ecommerce_dagster.postgres_warehouse.name_lengths import require_uncut
 from ecommerce_dagster.postgres_warehouse.session import Session, ask, configure, run
 from ecommerce_dagster.warehouse.identifiers import quoted
 from ecommerce_dagster.warehouse.loaded import LoadError
@@ -60,6 +59,8 @@ class Catalog:
         catalog = cls(session, schema)
         ((path,),) = ask(session, "SHOW search_path")
         configure(session, "search_path", f"{quoted(catalog.actual_schema(schema))}, {path}")
+        # That a name is cut is said by a notice.
+        configure(session, "client_min_messages", "notice")
         return catalog
 
     def find(self, name: str) -> Table:
@@ -102,10 +103,7 @@ class Catalog:
         return bool(found)
 
     def ensure_schema(self, table: Table) -> None:
-        """Create the schema of a table. Who may not create one can use one that is there. Raises
-        LoadError for a name that would be cut."""
-        require_uncut("schema", [table.schema])
-        require_uncut("table", [table.name])
+        """Create the schema of a table. Who may not create one can use one that is there."""
         if not self.has_schema(table.schema):
             run(self.session, f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}")
 

@@ -13,6 +13,7 @@ import psycopg
 
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
 from ecommerce_dagster.postgres_warehouse.check_sql import ColumnRules
+from ecommerce_dagster.postgres_warehouse.name_lengths import uncut
 from ecommerce_dagster.postgres_warehouse.script import DIALECT
 from ecommerce_dagster.postgres_warehouse.session import ask, said
 from ecommerce_dagster.warehouse.checks import Check
@@ -63,8 +64,9 @@ class PostgresTable:
 
     def answer(self, query: str, limit: int) -> Answer:
         rows = f"SELECT * FROM (\n{query}\n) AS rows LIMIT {limit}"
-        with self.catalog.session.transaction():
-            cursor = self.catalog.session.execute(rows.encode())
+        session = self.catalog.session
+        with session.transaction(), uncut(session, query):
+            cursor = session.execute(rows.encode())
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
     def survived(self, check: Check | None, error: Exception) -> str:

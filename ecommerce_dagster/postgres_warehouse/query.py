@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import psycopg
 
+from ecommerce_dagster.postgres_warehouse.name_lengths import CutNameError, uncut
 from ecommerce_dagster.postgres_warehouse.opinion import Refusal, columns_or_refusal
 from ecommerce_dagster.postgres_warehouse.session import Session, ask
 from ecommerce_dagster.warehouse.query import Answer, QueryError, explained
@@ -35,7 +36,8 @@ def answer_of(session: Session, sql: str, limit: int | None) -> Answer:
     rolled back; no more rows than are needed leave the server.
     """
     try:
-        columns = columns_or_refusal(session, sql)
+        with uncut(session, sql):
+            columns = columns_or_refusal(session, sql)
         if isinstance(columns, Refusal):
             several = columns.is_syntax and "multiple commands" in columns.message
             raise QueryError("one statement is needed here" if several else columns.message)
@@ -46,6 +48,8 @@ def answer_of(session: Session, sql: str, limit: int | None) -> Answer:
         stream = cast(Generator[tuple[Any, ...]], session.cursor().stream(sql.encode()))
         with closing(stream) as rows:
             return [name for name, _ in columns], list(islice(rows, limit))
+    except CutNameError as error:
+        raise QueryError(str(error)) from None
     except psycopg.Error as error:
         raise QueryError(error.diag.message_primary or str(error)) from None
     finally:

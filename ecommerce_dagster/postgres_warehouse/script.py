@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from ecommerce_dagster.postgres_warehouse import session
+from ecommerce_dagster.postgres_warehouse.name_lengths import CutNameError
 from ecommerce_dagster.postgres_warehouse.session import Session, said
 from ecommerce_dagster.warehouse.script import ScriptError
 from ecommerce_dagster.warehouse.statements import Statement, only_query, runnable
@@ -31,7 +32,16 @@ def _run(connection: Session, beginning: str, statement: Statement) -> str:
         raise
     except psycopg.Error as error:
         position = int(error.diag.statement_position or 0) - 1
-        before = text[len(beginning) : max(position, 0)]
-        line = statement.skipped + before.count("\n") + 1 if position >= 0 else None
+        line = _line(position, beginning, statement) if position >= 0 else None
         raise ScriptError(said(error), line) from error
+    except CutNameError as error:
+        offset = error.cut.offset
+        line = _line(offset, beginning, statement) if offset is not None else None
+        raise ScriptError(str(error), line) from error
     return text
+
+
+def _line(offset: int, beginning: str, statement: Statement) -> int:
+    """The line of a character of what was run in the text that the statement is from."""
+    before = (beginning + statement.text)[len(beginning) : offset]
+    return statement.skipped + before.count("\n") + 1

@@ -11,6 +11,7 @@ import psycopg
 from ecommerce_dagster.bruin.connections import PostgresConnection
 from ecommerce_dagster.ingestion.postgres import end
 from ecommerce_dagster.ingestion.postgres import session as connected
+from ecommerce_dagster.postgres_warehouse.name_lengths import uncut
 from ecommerce_dagster.warehouse.time_limit import time_limit
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -72,14 +73,17 @@ def take_turn(session: Session, name: str, on_wait: Callable[[str], None]) -> No
 
 
 def run(session: Session, statement: str) -> int:
-    """Run one statement, never more, and return the number of rows that it wrote."""
-    # Only statements that ask for binary answers are sent in a way that does not take a script.
-    return max(session.execute(statement.encode(), binary=True).rowcount, 0)
+    """Run one statement, never more, and return the number of rows that it wrote. Raises
+    CutNameError."""
+    with uncut(session, statement):
+        # Only statements that ask for binary answers are sent in a way that takes no script.
+        return max(session.execute(statement.encode(), binary=True).rowcount, 0)
 
 
 def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
-    """The rows of a query; `values` are for its %s."""
-    return session.execute(query.encode(), values or None).fetchall()
+    """The rows of a query; `values` are for its %s. Raises CutNameError."""
+    with uncut(session, query):
+        return session.execute(query.encode(), values or None).fetchall()
 
 
 def said(error: psycopg.Error) -> str:

@@ -26,7 +26,14 @@ from ecommerce_dagster.warehouse import usage
 from ecommerce_dagster.warehouse.asset_binding import AssetBinding
 from ecommerce_dagster.warehouse.elsewhere import Elsewhere, other_names
 from ecommerce_dagster.warehouse.empty import EmptyWarehouse, Schema
-from ecommerce_dagster.warehouse.fit import declared_schema, lint_columns, lint_types, loaded_schema
+from ecommerce_dagster.warehouse.fit import (
+    declared_schema,
+    lint_columns,
+    lint_stored,
+    lint_types,
+    loaded_schema,
+)
+from ecommerce_dagster.warehouse.lake_types import LAKE_RULES
 from ecommerce_dagster.warehouse.sql_text import SqlText, lint_parameters, texts_of
 from ecommerce_dagster.warehouse.transaction_rules import lint_transactions
 from ecommerce_dagster.warehouse.used_tables import Use, key_of
@@ -39,6 +46,8 @@ Proof = Callable[[Asset, Sequence[SqlText], Mapping[str, str] | None], Collectio
 
 # The types of assets whose connection says where they are.
 _ANYWHERE = {"empty", "ingestr", "python"}
+# The types of assets, without their prefixes, that can store rows.
+_STORED = {"sql", "seed", "ingestr", "python"}
 
 
 def bind_project(
@@ -142,6 +151,9 @@ class _Binder:
             returned = self._bind_loaded(binding, asset, texts)
         if returned is not None:
             self.returned[asset.name] = returned
+        found = empty.schema(key_of(asset.name))
+        if found is not None and _is_stored_in_lake(self._project, asset):
+            lint_stored(asset, found, LAKE_RULES, self._log)
         self._suspicions += binding.verdicts.suspicions
 
     def _bind_loaded(
@@ -235,6 +247,13 @@ def _makes_anything(asset: Asset) -> bool:
 def _is_ours(asset: Asset) -> bool:
     """Whether anything of this asset runs here; the types of other platforms are left out."""
     return has_prefix(asset.type) or asset.type.split(".")[0] in _ANYWHERE
+
+
+def _is_stored_in_lake(project: Project, asset: Asset) -> bool:
+    """Whether the table of an asset has rows of its own in a DuckLake."""
+    connection = project.connections.by_name.get(project.connection_name(asset))
+    is_stored = asset.type.split(".")[-1] in _STORED and asset.materialization.type != "view"
+    return is_stored and connection is not None and connection.is_lakehouse
 
 
 def _is_in_duckdb(project: Project, asset: Asset) -> bool:

@@ -9,6 +9,7 @@ from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.problems import ProblemLog, listed, nearest
 from ecommerce_dagster.warehouse.empty import Schema
+from ecommerce_dagster.warehouse.lake_types import TypeRules
 from ecommerce_dagster.warehouse.strategies import STRATEGIES, strategy_name
 from ecommerce_dagster.warehouse.types import known_type, target_type
 
@@ -94,6 +95,26 @@ def lint_types(
                 f"it as {found}; {effect}, so cast it, or declare another type"
             )
             log.warning(*at, _MATCHES, message)
+
+
+def lint_stored(asset: Asset, schema: Schema, rules: TypeRules, log: ProblemLog) -> None:
+    """Report columns of the table, which will have `schema`, that its database cannot store. A
+    source may have other types when the asset runs."""
+    declared = {column.name.lower(): column for column in asset.columns}
+    is_filled_by_scripts = strategy_name(asset) == "ddl"
+    for name, kind in schema.columns.items():
+        reason = rules.refusal(kind) if kind else None
+        if kind and reason is None and is_filled_by_scripts:
+            reason = rules.doubt(kind)
+        if reason is None:
+            continue
+        column = declared.get(name.lower())
+        at = place_of(column, asset) if column else Position(asset.body_path, asset.body_line)
+        if column and column.type and column.at("type").path == asset.path:
+            at = column.at("type")
+        is_sure = asset.type != "ingestr" or (column is not None and bool(column.type))
+        report = log.error if is_sure else log.warning
+        report(*at, "type-is-stored", f"the column {name} is {kind}: {reason}")
 
 
 def _becomes(actual: str, declared: str) -> bool:

@@ -98,9 +98,7 @@ class TypeRules:
 def rules_of(connection: duckdb.DuckDBPyConnection) -> TypeRules:
     """The rules of the database that a connection writes to."""
     if is_lake(connection):
-        return TypeRules(
-            _target_type, _refusal, _doubt, _kept, constrains_later=False, has_keys=False
-        )
+        return LAKE_RULES
     return TypeRules()
 
 
@@ -166,6 +164,7 @@ def _stored(kind: DuckDBPyType) -> str:
 
 
 def _refusal(kind: str) -> str | None:
+    """Why a DuckLake can have no column of a type, whatever its values are."""
     parsed = _parsed(kind)
     if parsed is None:
         nameless = "STRUCT(" in kind
@@ -256,3 +255,8 @@ def _parsed(kind: str) -> DuckDBPyType | None:
         return duckdb.sqltype(kind)
     except duckdb.Error:
         return None
+
+
+LAKE_RULES = TypeRules(
+    _target_type, _refusal, _doubt, _kept, constrains_later=False, has_keys=False
+)

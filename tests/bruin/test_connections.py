@@ -119,6 +119,12 @@ class TestPostgres:
             ".bruin.yml:6: the connection 'x' has the ssl_mode 'required'; did you mean 'require'?"
         )
 
+    def test_a_schema_that_would_be_cut_is_refused(self, files: Files) -> None:
+        assert refusal(files, postgres(schema="ü" * 32)) == (
+            f".bruin.yml:6: the connection 'x' has the schema '{'ü' * 32}' of 64 bytes, and "
+            "PostgreSQL keeps 63; give it a shorter one"
+        )
+
     def test_a_setting_that_is_a_list_is_refused(self, files: Files) -> None:
         assert refusal(files, postgres(host="[a, b]")) == (
             ".bruin.yml:6: the connection 'x' has a host that is no plain value"

@@ -143,6 +143,7 @@ def on_server(header: str, query: str, said: str, severity: str = "error") -> Br
 
 
 PEOPLE = "SELECT name\nFROM raw.people"
+LAKE = {"../.bruin.yml": lake(" {type: duckdb, path: c}", " {path: rows}", "").text}
 EXECUTOR = {"../.env": "ECOMMERCE_EXECUTOR=celery\n"}
 # Rules of Bruin by their names there, then those that it has not.
 # What templates and conditions cannot do, each said by what it calls.
@@ -520,6 +521,12 @@ RULES: dict[str, list[Broken]] = {
             "the column 'n' is declared as date, and the query returns it as INTEGER; a value that is no date stops the load, so cast it, or declare another type"),
         warned(column("    type: intger <<<\n"),
             "DuckDB has no type 'intger'; the column 'n' gets the type that its values have"),
+    ],
+    "type-is-stored": [
+        Broken(column("    type: bit <<<\n", "SELECT '101' AS n"),
+            "the column n is BIT: a DuckLake has no BIT; cast it to VARCHAR", also=LAKE),
+        Broken(sql("", "SELECT TIME_NS '12:00:00' AS n <<<"),
+            "the column n is TIME_NS: a DuckLake has no TIME_NS; cast it to TIME", also=LAKE),
     ],
     "check-fits-column": [
         Broken(column("    checks:\n      - name: positive <<<\n", "SELECT 'a' AS n"),

@@ -516,3 +516,64 @@ def test_declared_columns_are_believed_as_far_as_they_go(files: Files) -> None:
     files.sql("SELECT status, other FROM raw.orders")
     assert files.found(sources={}) == []
     assert SOURCES["raw.orders"]["status"] == "VARCHAR"
+
+
+class TestADuckLake:
+    """What it cannot store is known before a run, where the type alone decides."""
+
+    @pytest.fixture
+    def lake(self, files: Files) -> Files:
+        files.write(
+            ".bruin.yml",
+            "environments: {default: {connections: {duckdb: [{name: duckdb-default, lakehouse:"
+            " {format: ducklake, catalog: {type: duckdb, path: c}, storage: {path: d}}}]}}}\n",
+        )
+        return files
+
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            ("'101'::BIT", "n is BIT: a DuckLake has no BIT; cast it to VARCHAR"),
+            ("TIME_NS '12:00:00'", "n is TIME_NS: a DuckLake has no TIME_NS; cast it to TIME"),
+            ("1::BIGNUM", "n is BIGNUM: a DuckLake has no BIGNUM"),
+            ("1::VARIANT", "n is VARIANT: a DuckLake has no VARIANT; cast it to JSON"),
+            ("union_value(a := 1)", "n is UNION(a INTEGER): a DuckLake has no UNION"),
+            ("[{'a': '1'::BIT}]", 'n is STRUCT(a BIT)[]: a DuckLake has no BIT'),
+        ],
+    )  # fmt: skip
+    def test_types_that_it_has_not(self, lake: Files, value: str, said: str) -> None:
+        lake.sql(f"SELECT {value} AS n", depends="[]")
+        lake.sql("SELECT n FROM mart.t", name="mart.v", kind="view", depends="[mart.t]")
+        [found] = lake.findings()
+        assert (found.file, found.line, found.severity) == ("mart.t.sql", BODY_LINE, REFUSED)
+        assert said in found.message
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "INTERVAL '1 day'", "1::HUGEINT", "'12:00:00+01'::TIMETZ", "'a'::ENUM ('a')", "[1, 2]",
+            "1.5::DECIMAL(38, 38)", "NULL", "{'a': INTERVAL '1 day'}", "[1::UHUGEINT]::UHUGEINT[1]",
+        ],
+    )  # fmt: skip
+    def test_what_depends_on_values_is_left_to_the_run(self, lake: Files, value: str) -> None:
+        lake.sql(f"SELECT {value} AS n", depends="[]")
+        assert lake.findings() == []
+
+    def test_a_declared_type_counts_and_not_that_of_the_query(self, lake: Files) -> None:
+        lake.sql("SELECT '101'::BIT AS n", "columns: [{name: n, type: varchar}]\n", depends="[]")
+        assert lake.findings() == []
+        lake.sql("SELECT '101' AS n", "columns:\n  - name: n\n    type: bit\n", depends="[]")
+        [(line, severity)] = [
+            (f.line, f.severity) for f in lake.findings() if f.rule == "type-is-stored"
+        ]
+        assert (line, severity) == (8, REFUSED)
+
+    def test_tables_that_scripts_fill_hold_nothing_doubtful(self, lake: Files) -> None:
+        ddl = "columns:\n  - name: n\n    type: interval\n"
+        lake.sql("", f"materialization: {{type: table, strategy: ddl}}\n{ddl}", depends="[]")
+        [found] = lake.findings()
+        assert "what a script writes is not looked at" in found.message
+
+    def test_a_file_holds_all_of_them(self, files: Files) -> None:
+        files.sql("SELECT TIME_NS '12:00:00' AS n, '1'::BIT AS b", depends="[]")
+        assert files.findings() == []
