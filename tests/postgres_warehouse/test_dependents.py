@@ -37,7 +37,8 @@ class TestViews:
         assert (viewed.rows("near"), viewed.rows("far")) == ([(11,)], [(21,)])
 
     def test_they_are_no_reason_to_say_anything(self, viewed: Warehouse) -> None:
-        assert viewed.run(TABLE, "SELECT 2 AS a").loaded.schema_changes == ()
+        changes = viewed.run(TABLE, "SELECT 2 AS a").loaded.schema_changes
+        assert [change for change in changes if "view" in change] == []
 
     def test_one_that_no_longer_fits_is_named_and_all_stays(self, viewed: Warehouse) -> None:
         with pytest.raises(AssetError) as error:
@@ -60,7 +61,8 @@ class TestViews:
         built = viewed.run(TABLE, "SELECT 2 AS z", views=["near", "public.Far"])
         assert viewed.rows() == [(2,)]
         assert (viewed.kind("near"), viewed.kind("far")) == (None, None)
-        assert [change.split(" (")[0] for change in built.loaded.schema_changes] == [
+        changes = [change.split(" (")[0] for change in built.loaded.schema_changes]
+        assert [change for change in changes if "view" in change] == [
             "the view public.near does not fit any more",
             "the view public.far does not fit any more",
         ]
