@@ -19,9 +19,10 @@ from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections
 from ecommerce_dagster.orchestration.builders import in_time
 from ecommerce_dagster.orchestration.names import asset_key, check_name, op_name, resource_key
 from ecommerce_dagster.orchestration.partitions import (
+    PARTITION_ROWS,
     Partitions,
     is_partitioned,
-    keys_of_moments,
+    rows_by_partition,
     time_windows,
     unit_of,
 )
@@ -126,14 +127,15 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     for change in (*built.loaded.schema_changes, *built.loaded.warnings):
         context.log.warning(f"{asset.name}: {change}")
     if built.published:
-        attempt(
+        windowed = run.interval is not None and is_partitioned(asset)
+        written = built.loaded.rows_written if windowed else None
+        rows = attempt(
             context.log,
             f"{asset.name}: the record of the partitions that have rows",
-            lambda: record_partitions(context, key, _filled_partitions(run)),
-            None,
+            lambda: _record_partitions(run, key, written),
+            written,
         )
-        windowed = run.interval is not None and is_partitioned(asset)
-        yield materialization_of(run, built, windowed=windowed)
+        yield materialization_of(run, built, partition_rows=rows)
     else:
         context.log_event(rejection_of(run, built.results))
     yield from (check_result_of(result, run) for result in built.results)
@@ -141,17 +143,29 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     _fail_when_rejected(asset, built.results, kept)
 
 
-def _filled_partitions(run: AssetRun) -> list[str]:
-    """The partitions to record for a run without dates, which rebuilt them all: those with rows.
+def _record_partitions(run: AssetRun, key: dg.AssetKey, written: int | None) -> int | None:
+    """Record how many rows the partitions have that a run has filled: by this number the sensor
+    knows whether a load saw other rows than it did. What is true of those that are not recorded
+    here; `written` is the number of rows that the run wrote in all of them.
 
-    Recording each of a thousand empty days would take longer than the run.
+    A run without dates has rebuilt all partitions, and those with rows are recorded: recording each
+    of a thousand empty days would take longer than the run.
     """
     column, partitions = incremental_key_of(run.asset), run.partitions
     windows = time_windows(partitions)
-    if run.interval or not (is_partitioned(run.asset) and partitions and windows and column):
-        return []
-    moments = run.warehouse.moments(run.asset.name, column, unit_of(windows))
-    return keys_of_moments(moments, partitions, run.context.instance)
+    if not (is_partitioned(run.asset) and partitions and windows and column):
+        return written
+    is_loaded = run.asset.type == "ingestr" and partitions is windows
+    if run.interval and not (is_loaded and run.fills_partitions):
+        return written
+    moments = run.warehouse.moments(run.asset.name, column, unit_of(windows), run.interval)
+    rows = rows_by_partition(moments, partitions, run.context.instance)
+    if not run.interval:
+        record_partitions(run.context, key, rows)
+        return None
+    for name, number in rows.items():
+        run.context.add_asset_metadata({PARTITION_ROWS: number}, key, partition_key=name)
+    return 0
 
 
 def _summary(asset: Asset, built: Published) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -32,6 +33,8 @@ MODIFIERS_TAG = "bruin/interval_modifiers"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 _PARTITION = "dagster/partition"
+# Metadata of the event that a partition was filled: how many rows its table then has of it.
+PARTITION_ROWS = "dagster/partition_row_count"
 
 _CRONS = {
     "hourly": "0 * * * *",
@@ -216,25 +219,29 @@ def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
     return Interval(first.start.astimezone(UTC), last.end.astimezone(UTC))
 
 
-def keys_of_moments(
-    moments: Iterable[float], partitions: Partitions, store: dg.DagsterInstance
-) -> list[str]:
-    """The keys of the partitions that these moments (seconds since 1970) belong to.
+def rows_by_partition(
+    moments: Mapping[float, int], partitions: Partitions, store: dg.DagsterInstance
+) -> dict[str, int | None]:
+    """The keys of the partitions that these moments (seconds since 1970) belong to, and the number
+    of rows in each, given that of each moment.
 
-    Those of a second dimension, which `store` may have to tell, are all of it.
+    Those of a second dimension, which `store` may have to tell, are all of it, with an unknown
+    number of rows.
     """
     windows = time_windows(partitions)
     if windows is None:
-        return []
-    keys = {windows.get_partition_key_for_timestamp(moment) for moment in moments}
-    found = sorted(key for key in keys if windows.has_partition_key(key))
+        return {}
+    rows: Counter[str] = Counter()
+    for moment, number in moments.items():
+        rows[windows.get_partition_key_for_timestamp(moment)] += number
+    found = sorted(key for key in rows if windows.has_partition_key(key))
     if not isinstance(partitions, dg.MultiPartitionsDefinition):
-        return found
+        return {key: rows[key] for key in found}
     [(name, _)] = _time_dimensions(partitions)
     [other] = [d for d in partitions.partitions_defs if d.name != name]
     others = other.partitions_def.get_partition_keys(dynamic_partitions_store=store)
     pairs = product(found, others)
-    return [dg.MultiPartitionKey({name: key, other.name: value}) for key, value in pairs]
+    return {dg.MultiPartitionKey({name: key, other.name: value}): None for key, value in pairs}
 
 
 def tags_for(

@@ -20,6 +20,7 @@ from ecommerce_dagster.ingestion.parameters import primary_key_of
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.names import asset_key, check_name
+from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS
 from ecommerce_dagster.orchestration.places import place
 from ecommerce_dagster.orchestration.rows import rows_shown
 from ecommerce_dagster.orchestration.table_columns import (
@@ -35,9 +36,10 @@ from ecommerce_dagster.warehouse.query_lineage import Lineage
 
 
 def materialization_of(
-    run: AssetRun, built: Published, *, windowed: bool
+    run: AssetRun, built: Published, *, partition_rows: int | None
 ) -> dg.MaterializeResult[Any]:
-    """The event of a published build."""
+    """The event of a published build. `partition_rows` are in each of its partitions of which
+    nothing else was said."""
     loaded, facts = built.loaded, built.facts
     found: dict[str, Any] = {
         "build_seconds": round(built.build_seconds, 3),
@@ -47,7 +49,7 @@ def materialization_of(
         **(_columns(run, built) if built.columns else {}),
         "dagster/row_count": built.rows,
         "rows_written": loaded.rows_written,
-        "dagster/partition_row_count": loaded.rows_written if windowed else None,
+        PARTITION_ROWS: partition_rows,
         "rows_moved": loaded.rows_moved or None,
         "rows_deleted": loaded.rows_deleted,
         "rows_missed": loaded.rows_missed or None,
@@ -62,15 +64,17 @@ def materialization_of(
 
 
 def record_partitions(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, names: list[str]
+    context: dg.AssetExecutionContext, key: dg.AssetKey, rows: Mapping[str, int | None]
 ) -> None:
-    """Record these partitions as filled. One by one, each of a year's days would take 6 ms."""
+    """Record these partitions as filled with so many rows. One by one, each of a year's days would
+    take 6 ms."""
     batch, step = generate_event_batch_id(), context.get_step_execution_context()
-    for number, name in enumerate(names, start=1):
+    for number, (name, count) in enumerate(rows.items(), start=1):
+        metadata = {} if count is None else {PARTITION_ROWS: count}
         DagsterEvent.asset_materialization(
             step,
-            dg.AssetMaterialization(key, partition=name),
-            DagsterEventBatchMetadata(batch, is_end=number == len(names)),
+            dg.AssetMaterialization(key, partition=name, metadata=metadata),
+            DagsterEventBatchMetadata(batch, is_end=number == len(rows)),
         )
 
 

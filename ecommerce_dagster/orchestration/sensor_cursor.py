@@ -36,14 +36,17 @@ class Seen:
     """What a look at a source found: the fingerprints of its rows, by period.
 
     `made_for` tells what of the files that depends on. `outside` is the number of rows in no
-    partition, and `due` when the first of them gets one. Times are in seconds since 1970: `at` is
-    when the look began, `took` how long it was.
+    partition, and `due` when the first of them gets one. `unlike` are partitions that were asked
+    for since a load left another number of rows in them, and that number: reloading them once more
+    would not change it. Times are in seconds since 1970: `at` is when the look began, `took` how
+    long it was.
     """
 
     made_for: str
     fingerprints: Fingerprints
     outside: int = 0
     due: int | None = None
+    unlike: dict[str, int] = field(default_factory=dict)
     at: float = 0.0
     took: float = 0.0
 
@@ -59,11 +62,13 @@ class Seen:
 
 @dataclass
 class Cursor:
-    """`counters` and `seen` are by asset. `troubles` counts the ticks in a row in which a source
-    could not be read; `number` the ticks that wrote something down."""
+    """`counters`, `loads` and `seen` are by asset. `loads` tells the last event of a load that was
+    compared with what was seen; `troubles` counts the ticks in a row in which a source could not be
+    read; `number` the ticks that wrote something down."""
 
     history: History | None = None
     counters: dict[str, Counters] = field(default_factory=dict)
+    loads: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     asked: dict[str, Asked] = field(default_factory=dict)
     troubles: dict[str, int] = field(default_factory=dict)
@@ -79,6 +84,7 @@ class Cursor:
             cursor = cls(
                 History(*data["history"]) if data["history"] else None,
                 {name: Counters(*numbers) for name, numbers in data["counters"].items()},
+                data["loads"],
                 {},
                 {
                     key: Asked(Work.read(asked["work"]), asked["failures"])
@@ -108,6 +114,7 @@ class Cursor:
         data = {
             "history": self.history,
             "counters": self.counters,
+            "loads": self.loads,
             "asked": {
                 key: {"work": asked.work.as_json(), "failures": asked.failures}
                 for key, asked in self.asked.items()
@@ -134,7 +141,7 @@ class Cursor:
                     "of its rows count as changed"
                 )
                 self.forget(name)
-        for name in {*self.counters, *self.troubles} - {*made_for, CONNECTION}:
+        for name in {*self.counters, *self.loads, *self.troubles} - {*made_for, CONNECTION}:
             self.forget(name)
         lost = sum(_fitted(asked.work, project, shared) for asked in self.asked.values())
         if lost:
@@ -144,7 +151,7 @@ class Cursor:
 
     def forget(self, name: str) -> None:
         """Forget what was seen of the source of an asset."""
-        for kept in (self.seen, self.counters, self.troubles):
+        for kept in (self.seen, self.counters, self.loads, self.troubles):
             kept.pop(name, None)
 
     @property

@@ -6,6 +6,7 @@ A source that cannot be read keeps no other one from being followed.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,7 @@ from ecommerce_dagster.ingestion.changes import (
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.ingestion.source import Source
 from ecommerce_dagster.ingestion.source_history import Session, broken_by, read_history
+from ecommerce_dagster.orchestration.loads import Loads, loads_since
 from ecommerce_dagster.orchestration.names import asset_key
 from ecommerce_dagster.orchestration.partitions import (
     unit_of,
@@ -63,6 +65,7 @@ class Look:
     late: list[str] = field(default_factory=list)
     resting: list[str] = field(default_factory=list)
     broken: str | None = None
+    loads: Mapping[str, Loads] = field(default_factory=dict)
 
     def follow(self) -> None:
         """Only see whether the database is still the same. Raises SourceError."""
@@ -87,12 +90,16 @@ class Look:
             if self.broken:
                 self.cursor = Cursor()
             self.cursor.history = now
+            self.loads = loads_since(self.instance, watched, self.cursor.loads)
             for each in self._to_be_read(watched, tables):
                 left = end - time.monotonic()
                 if left < 1:
                     self.late.append(each.name)
                 else:
                     self._read(postgres, each, tables.get(each.name), left)
+            # Those of the others are compared when their rows are read.
+            for name in {*self.loads} - {*self.errors, *self.late, *self.resting}:
+                self.cursor.loads[name] = self.loads[name].last
 
     def _to_be_read(self, watched: Sequence[Watched], tables: Mapping[str, Table]) -> list[Watched]:
         """The sources whose rows are to be read, those first that were not for the longest."""
@@ -109,6 +116,8 @@ class Look:
         cursor, now = self.cursor, time.time()
         seen = cursor.seen.get(name)
         if seen is None or table is None or name in cursor.troubles:
+            return True
+        if table.counters is not None and self._unlike(name, seen):
             return True
         is_due = seen.due is not None and now >= seen.due
         if is_due or table.counters != cursor.counters.get(name):
@@ -158,6 +167,9 @@ class Look:
         """Add to the work what of an asset is out of date. Of a source that was not seen before
         these are all periods that have rows in it, and all that were filled from it."""
         old = before.fingerprints if before else {}
+        loads = self.loads[each.name].rows if each.name in self.loads else {}
+        if before:
+            now.unlike = {k: n for k, n in before.unlike.items() if loads.get(k, n) == n}
         changed = changed_periods(old, now.fingerprints)
         if each.key is None:
             if changed:
@@ -173,6 +185,31 @@ class Look:
             keys |= {key for key in filled if partitions.has_partition_key(key)}
         for key in keys:
             self.work.by_partition[key].add(each.name)
+        # What a load saw beside rows that stayed as they are came and went between two looks.
+        for key, rows in self._unlike(each.name, now).items():
+            self.work.by_partition[key].add(each.name)
+            now.unlike[key] = rows
+
+    def _unlike(self, name: str, seen: Seen) -> dict[str, int]:
+        """The partitions in which loads since the last look have left another number of rows than
+        the source has, and that number.
+
+        Rows that are in the source at two looks were there all the time between, so that a load
+        saw them, and any others are in its number.
+        """
+        loads, partitions = self.loads.get(name), self.windows
+        if loads is None or partitions is None:
+            return {}
+        known = {key: n for key, n in loads.rows.items() if partitions.has_partition_key(key)}
+        if not known:
+            return {}
+        wanted: Counter[str] = Counter()
+        for at, mark in seen.fingerprints.items():
+            if at is not None:
+                wanted[partitions.get_partition_key_for_timestamp(at)] += rows_in(mark)
+        return {
+            key: n for key, n in known.items() if n != wanted[key] and n != seen.unlike.get(key)
+        }
 
     def _has(self, each: Watched, at: int) -> bool:
         """Whether a period of a source is of a partition."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.postgres_warehouse.catalog import Catalog, Table
@@ -76,7 +77,9 @@ class PostgresWarehouse:
                 return without_table(asset, checks)
             return _Transaction(catalog, asset, Dependents(catalog)).results(checks, render)
 
-    def moments(self, table: str, column: str, unit: str) -> list[float]:
+    def moments(
+        self, table: str, column: str, unit: str, window: Interval | None = None
+    ) -> dict[float, int]:
         with opened(self.connection, read_only=True) as session:
             catalog = Catalog.of(session, self.connection.schema)
             found = catalog.find(table)
@@ -88,12 +91,17 @@ class PostgresWarehouse:
                 known = session.info.server_version >= _TELLS_TIMES
                 valid = f"pg_input_is_valid({moment}::text, 'timestamptz')" if known else "TRUE"
                 moment = f"CASE WHEN {valid} THEN CAST({moment} AS timestamptz) END"
+            start = f"extract(epoch FROM date_trunc({literal(unit)}, moment))"
+            inside = ""
+            if window:
+                first, end = window.start.timestamp(), window.end.timestamp()
+                inside = f" AND {start} >= {first} AND {start} < {end}"
             rows = ask(
                 session,
-                f"SELECT DISTINCT extract(epoch FROM date_trunc({literal(unit)}, moment)) FROM"
-                f" (SELECT {moment} AS moment FROM {found.sql}) AS rows WHERE isfinite(moment)",
+                f"SELECT {start}, count(*) FROM (SELECT {moment} AS moment FROM {found.sql}) AS"
+                f" rows WHERE isfinite(moment){inside} GROUP BY 1",
             )
-        return [float(row[0]) for row in rows]
+        return {float(row[0]): int(row[1]) for row in rows}
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with opened(self.connection, read_only=True) as session:

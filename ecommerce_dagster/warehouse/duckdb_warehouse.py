@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import duckdb
 
+from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.bruin.models import Asset
 from ecommerce_dagster.warehouse import script
 from ecommerce_dagster.warehouse.checks import Check, CheckResult
@@ -191,7 +192,9 @@ class DuckDBWarehouse:
         with self.open() as connection, time_limit(connection.interrupt, timeout):
             return check_only(connection, asset, checks, render)
 
-    def moments(self, table: str, column: str, unit: str) -> list[float]:
+    def moments(
+        self, table: str, column: str, unit: str, window: Interval | None = None
+    ) -> dict[float, int]:
         width = _MICROSECONDS[unit]
         with self.open() as connection:
             kind = types_in(connection, relation(table)).get(column.lower())
@@ -200,11 +203,12 @@ class DuckDBWarehouse:
             name = quoted(column)
             moment = name if kind in _TIMES else f"TRY_CAST({name} AS TIMESTAMPTZ)"
             time = f"epoch_us({moment})"
+            inside = f" AND {_within(time, window)}" if window else ""
             rows = connection.execute(
-                f"SELECT DISTINCT {time} - ({time} % {width} + {width}) % {width}"
-                f" FROM {relation(table)} WHERE isfinite({moment})"
+                f"SELECT {time} - ({time} % {width} + {width}) % {width}, count(*)"
+                f" FROM {relation(table)} WHERE isfinite({moment}){inside} GROUP BY 1"
             ).fetchall()
-        return [row[0] / 1e6 for row in rows]
+        return {start / 1e6: number for start, number in rows}
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with self.open() as connection:
@@ -218,3 +222,9 @@ class DuckDBWarehouse:
 def on_duckdb(fill: Fill, *, apart: bool = False) -> Callable[[duckdb.DuckDBPyConnection], Loaded]:
     """The fill of a table in the database of a connection."""
     return lambda connection: fill(DuckDBTarget(connection, apart))
+
+
+def _within(time: str, window: Interval) -> str:
+    """Whether a time, in microseconds since 1970, is in a window."""
+    first, end = (round(at.timestamp() * 1e6) for at in (window.start, window.end))
+    return f"{time} >= {first} AND {time} < {end}"

@@ -205,9 +205,11 @@ class Warehouse(Protocol):
         """Run checks on the table as it stands (`without_table` when there is none)."""
         ...
 
-    def moments(self, table: str, column: str, unit: str) -> list[float]:
+    def moments(
+        self, table: str, column: str, unit: str, window: Interval | None = None
+    ) -> dict[float, int]:
         """The minutes, hours or days (`unit`; in seconds since 1970) in which a table has rows, by
-        a column of time: the partitions that a run without dates has filled."""
+        a column of time, and how many: all, or those of a window."""
         ...
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:

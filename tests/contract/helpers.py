@@ -144,7 +144,7 @@ class Warehouse(ABC):
         return {result.check.label: result for result in self.run(header, sql).results}
 
     @abstractmethod
-    def moments(self, key: str, unit: str) -> list[float]:
+    def moments(self, key: str, unit: str) -> dict[float, int]:
         """The days or hours in which the table mart.t has rows, in seconds since 1970."""
 
     @abstractmethod
@@ -203,7 +203,7 @@ class DuckDB(Warehouse):
         asset = self.asset(header)
         return check_only(self.connection, asset, checks_of(asset), renderer(asset))
 
-    def moments(self, key: str, unit: str) -> list[float]:
+    def moments(self, key: str, unit: str) -> dict[float, int]:
         return DuckDBWarehouse(lambda: nullcontext(self.connection)).moments("mart.t", key, unit)
 
     def sql(self, *statements: str) -> list[Row]:
@@ -284,7 +284,7 @@ class Postgres(Warehouse):
         asset = self.asset(header)
         return PostgresWarehouse(self.connection).check(asset, checks_of(asset), renderer(asset))
 
-    def moments(self, key: str, unit: str) -> list[float]:
+    def moments(self, key: str, unit: str) -> dict[float, int]:
         return PostgresWarehouse(self.connection).moments("mart.t", key, unit)
 
     def sql(self, *statements: str) -> list[Row]:

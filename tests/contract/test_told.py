@@ -127,7 +127,7 @@ def test_a_key_of_text_is_a_time_too(w: Warehouse, granularity: str) -> None:
     w.run(header, second, interval=day("2024-01-02"), strict_window=True)
     assert [v for _, v in w.rows()] == [1, 20, 3]
     noon = 1704067200.0
-    assert sorted(w.moments("ts", "day")) == [noon, noon + 86400, noon + 2 * 86400]
+    assert w.moments("ts", "day") == {noon + n * 86400: 1 for n in range(3)}
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_a_key_of_text_is_a_time_too(w: Warehouse, granularity: str) -> None:
 )
 def test_the_days_that_have_rows(w: Warehouse, key: str, moments: list[float]) -> None:
     w.run(TABLE, f"SELECT {key} AS ts")
-    assert w.moments("ts", "day") == moments
+    assert list(w.moments("ts", "day")) == moments

@@ -71,7 +71,7 @@ def test_a_table_with_a_key_of_text_is_recorded_with_its_days(
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("orchestration.factory.keys_of_moments", "the record of the partitions that have rows"),
+        ("orchestration.factory.rows_by_partition", "the record of the partitions that have rows"),
         ("orchestration.factory.record_partitions", "the record of the partitions that have rows"),
         ("warehouse.duckdb_warehouse.DuckDBWarehouse.moments", "the record of the partitions"),
         ("postgres_warehouse.PostgresWarehouse.moments", "the record of the partitions"),

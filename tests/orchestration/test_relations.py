@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from orchestration.helpers import QUIET, Tiny, failures
+from orchestration.helpers import Tiny, failures
 from orchestration.watcher import Watcher
 
 CHILD = """
@@ -66,18 +65,6 @@ def built(watcher: Watcher) -> Watcher:
     return watcher
 
 
-def run(watcher: Watcher, request: dg.RunRequest, **more: Any) -> dg.ExecuteInProcessResult:
-    """What Dagster makes of a run request."""
-    job = watcher.tiny.definitions().resolve_implicit_global_asset_job_def()
-    subset = job.get_subset(
-        asset_selection=set(request.asset_selection or ()),
-        asset_check_selection=set(request.asset_check_keys or ()),
-    )
-    return subset.execute_in_process(
-        instance=watcher.instance, tags=dict(request.tags), run_config=QUIET, raise_on_error=False
-    )
-
-
 def requests(watcher: Watcher) -> Sequence[dg.RunRequest]:
     found = watcher.tick()
     assert not isinstance(found, str), found
@@ -89,7 +76,7 @@ def test_orphans_of_a_table_without_partitions_are_found_in_a_run_of_that_table(
 ) -> None:
     built.execute("DELETE FROM people WHERE id = 2")
     (request,) = requests(built)
-    result = run(built, request)
+    result = built.run(request)
 
     assert {key.to_user_string() for key in request.asset_selection or ()} == {"raw/people"}
     assert "parent: relationships" in str(failures(result))
@@ -102,15 +89,15 @@ def test_orphans_in_other_partitions_are_found_by_the_last_run_of_a_change(
     built.execute("DELETE FROM days WHERE id = 2")
     (request,) = requests(built)
 
-    assert "parent: relationships" in str(failures(run(built, request)))
+    assert "parent: relationships" in str(failures(built.run(request)))
 
 
 def test_parents_and_children_that_go_together_pass_in_whichever_order(built: Watcher) -> None:
     built.execute("DELETE FROM days WHERE id = 2", "DELETE FROM items WHERE parent = 2")
     first, last = requests(built)
 
-    assert run(built, first).success
-    assert run(built, last).success
+    assert built.run(first).success
+    assert built.run(last).success
 
 
 def test_a_run_over_partitions_that_builds_the_parent_looks_at_all_children(
@@ -126,4 +113,4 @@ def test_a_table_that_was_never_built_is_not_checked(watcher: Watcher) -> None:
     watcher.execute("TRUNCATE items, days")
     (request,) = requests(watcher)
 
-    assert run(watcher, request).success
+    assert watcher.run(request).success

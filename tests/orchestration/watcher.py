@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from orchestration.helpers import COUNT_AT_ONCE, Tiny, config_with_source, run_all
+from orchestration.helpers import COUNT_AT_ONCE, QUIET, Tiny, config_with_source, run_all
 
 PIPELINE = "name: tiny\nschedule: daily\nstart_date: '2025-03-01'\n"
 
@@ -112,6 +112,20 @@ class Watcher:
     def partitioned(self) -> set[str]:
         specs = self.tiny.definitions().resolve_all_asset_specs()
         return {spec.key.to_user_string() for spec in specs if spec.partitions_def is not None}
+
+    def run(self, request: dg.RunRequest, **tags: str) -> dg.ExecuteInProcessResult:
+        """What Dagster makes of a run request."""
+        job = self.tiny.definitions().resolve_implicit_global_asset_job_def()
+        subset = job.get_subset(
+            asset_selection=set(request.asset_selection or ()),
+            asset_check_selection=set(request.asset_check_keys or ()),
+        )
+        return subset.execute_in_process(
+            instance=self.instance,
+            tags={**request.tags, **tags},
+            run_config=QUIET,
+            raise_on_error=False,
+        )
 
     def build(self, **options: Any) -> dg.ExecuteInProcessResult:
         """Load everything."""
