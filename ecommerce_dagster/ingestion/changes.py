@@ -17,10 +17,11 @@ fingerprinted by their values.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -33,6 +34,8 @@ from ecommerce_dagster.warehouse.identifiers import literal, quoted
 # The fingerprint of a table's rows by their period, which is its start in seconds since 1970. It
 # begins with their number. None is the period of rows without a time that can be told.
 Fingerprints = Mapping[int | None, str]
+# By their number: name, type, and whether they have a default.
+Columns = Mapping[str, tuple[Any, ...]]
 WHOLE = 0  # the period of a table that has none
 
 # No question waits longer for a lock (another session may rewrite a table), in seconds.
@@ -42,8 +45,8 @@ _LOCK_SECONDS = 2.0
 class Counters(NamedTuple):
     """What Postgres counted of a table, and what changes when that starts anew.
 
-    `files` changes with a TRUNCATE, which counts as nothing; `since` after a restart, a crash or a
-    reset, when counters begin at 0.
+    `files` changes with a TRUNCATE, and with the table's columns, which count as nothing; `since`
+    after a restart, a crash or a reset, when counters begin at 0.
     """
 
     inserted: int
@@ -58,11 +61,13 @@ class Table:
     """A table, view or query as Postgres sees it.
 
     Without `counters` nothing tells that it changed. Without `has_numbers` its rows carry no
-    number of the transaction that wrote them.
+    number of the transaction that wrote them. `columns` are by their number in it, which they keep
+    for ever: name, type, and whether rows may have a value in it that nobody wrote.
     """
 
     counters: Counters | None
     has_numbers: bool
+    columns: Columns = field(default_factory=dict)
 
 
 @contextmanager
@@ -105,24 +110,26 @@ def read_tables(postgres: Session, sources: Mapping[str, Source]) -> dict[str, T
     if not names:
         return found
     rows = postgres.execute(_COUNTERS, [names, list(schemas), list(tables)]).fetchall()
-    for name, kinds, is_counted, new, updated, gone, files, since in rows:
+    for name, kinds, is_counted, new, updated, gone, files, since, columns in rows:
         counters = Counters(_int(new), _int(updated), _int(gone), _int(files), str(since))
         kind = set(str(kinds))
         found[str(name)] = Table(
-            counters if is_counted and kind <= {"r", "p", "m"} else None, kind <= {"r", "p"}
+            counters if is_counted and kind <= {"r", "p", "m"} else None,
+            kind <= {"r", "p"},
+            {number: tuple(facts) for number, facts in json.loads(str(columns or "{}")).items()},
         )
     return found
 
 
 _COUNTERS = """
 WITH RECURSIVE tree AS (
-    SELECT asked.name, class.oid, class.relkind
+    SELECT asked.name, class.oid, class.relkind, true AS is_root
     FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked (name, schema, relation)
     JOIN pg_namespace AS space ON space.nspname = asked.schema
     JOIN pg_class AS class ON class.relnamespace = space.oid AND class.relname = asked.relation
     WHERE class.relkind IN ('r', 'p', 'm', 'v', 'f')
     UNION ALL
-    SELECT tree.name, child.inhrelid, class.relkind
+    SELECT tree.name, child.inhrelid, class.relkind, false
     FROM tree
     JOIN pg_inherits AS child ON child.inhparent = tree.oid
     JOIN pg_class AS class ON class.oid = child.inhrelid
@@ -134,15 +141,27 @@ SELECT
     sum(pg_stat_get_tuples_inserted(oid)),
     sum(pg_stat_get_tuples_updated(oid)),
     sum(pg_stat_get_tuples_deleted(oid)),
-    sum(hashtextextended(concat(oid, ' ', pg_relation_filenode(oid)), 0)),
+    sum(hashtextextended(concat(oid, ' ', pg_relation_filenode(oid), ' ', columns), 0)),
     concat_ws(
         ' ',
         extract(epoch FROM pg_postmaster_start_time()),
         (SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter),
         (SELECT extract(epoch FROM stats_reset) FROM pg_stat_database
          WHERE datname = current_database())
-    )
+    ),
+    (array_agg(columns) FILTER (WHERE is_root))[1]
 FROM tree
+CROSS JOIN LATERAL (
+    SELECT json_object_agg(
+        attnum,
+        json_build_array(
+            attname, format_type(atttypid, atttypmod), atthasdef OR atthasmissing
+        )
+        ORDER BY attnum
+    )::text AS columns
+    FROM pg_attribute
+    WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped
+) AS described
 GROUP BY name
 """
 
@@ -167,6 +186,18 @@ def fingerprints(
     query = f"{described.select(f'{period}, {cells}')}\nGROUP BY 1"
     found = postgres.execute(query.encode()).fetchall()
     return {None if start is None else _int(start): str(mark) for start, mark in found}
+
+
+def is_altered(old: Columns, new: Columns) -> bool:
+    """Whether rows have other values than they had by their columns, although nobody wrote them: a
+    column has another name or type, or came with a value.
+
+    A column that came without is NULL in all of them, and of one that was dropped the values stay.
+    """
+    return any(
+        tuple(old[number][:2]) != facts[:2] if number in old else facts[2]
+        for number, facts in new.items()
+    )
 
 
 def changed_periods(old: Fingerprints, new: Fingerprints) -> set[int]:

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.changes import Counters, Fingerprints
+from ecommerce_dagster.ingestion.changes import Columns, Counters, Fingerprints
 from ecommerce_dagster.ingestion.source_history import History
 from ecommerce_dagster.orchestration.run_requests import Work
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
@@ -47,6 +47,7 @@ class Seen:
     outside: int = 0
     due: int | None = None
     unlike: dict[str, int] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
     at: float = 0.0
     took: float = 0.0
 

@@ -19,6 +19,7 @@ from ecommerce_dagster.ingestion.changes import (
     Table,
     changed_periods,
     fingerprints,
+    is_altered,
     question,
     read_tables,
     rows_in,
@@ -141,6 +142,7 @@ class Look:
             return
         seen = self._seen(each, found)
         seen.at, seen.took = at, time.monotonic() - began
+        seen.columns = table.columns if table.has_numbers else {}
         self._note_changes(each, cursor.seen.get(name), seen)
         cursor.seen[name] = seen
         cursor.troubles.pop(name, None)
@@ -164,13 +166,18 @@ class Look:
         )
 
     def _note_changes(self, each: Watched, before: Seen | None, now: Seen) -> None:
-        """Add to the work what of an asset is out of date. Of a source that was not seen before
-        these are all periods that have rows in it, and all that were filled from it."""
+        """Add to the work what of an asset is out of date.
+
+        Of a source that was not seen before these are all periods that have rows in it; when some
+        were filled from it, all there are, since they may have been others then.
+        """
         old = before.fingerprints if before else {}
         loads = self.loads[each.name].rows if each.name in self.loads else {}
         if before:
             now.unlike = {k: n for k, n in before.unlike.items() if loads.get(k, n) == n}
         changed = changed_periods(old, now.fingerprints)
+        if before and before.columns and is_altered(before.columns, now.columns):
+            changed |= {at for at in now.fingerprints if at is not None}
         if each.key is None:
             if changed:
                 self.work.whole.add(each.name)
@@ -180,15 +187,15 @@ class Look:
         # Partitions may begin later than they did.
         inside = [at for at in changed if self._has(each, at)]
         keys = {partitions.get_partition_key_for_timestamp(at) for at in inside}
-        if before is None:
-            filled = self.instance.get_materialized_partitions(asset_key(each.name))
-            keys |= {key for key in filled if partitions.has_partition_key(key)}
-        for key in keys:
-            self.work.by_partition[key].add(each.name)
+        key = asset_key(each.name)
+        if before is None and self.instance.get_materialized_partitions(key):
+            keys |= {*partitions.get_partition_keys()}
+        for partition in keys:
+            self.work.by_partition[partition].add(each.name)
         # What a load saw beside rows that stayed as they are came and went between two looks.
-        for key, rows in self._unlike(each.name, now).items():
-            self.work.by_partition[key].add(each.name)
-            now.unlike[key] = rows
+        for partition, rows in self._unlike(each.name, now).items():
+            self.work.by_partition[partition].add(each.name)
+            now.unlike[partition] = rows
 
     def _unlike(self, name: str, seen: Seen) -> dict[str, int]:
         """The partitions in which loads since the last look have left another number of rows than

@@ -286,3 +286,60 @@ def test_rows_whose_counters_come_later_are_noticed_once(watcher: Watcher) -> No
 
     assert first | watcher.asked() == {"2025-03-02"}
     assert "in 1 table" in str(watcher.tick())
+
+
+ALTERED = {
+    "a new column with a default": ("ADD c int DEFAULT 5", ALL),
+    "a new column with a default that differs by row": ("ADD c float DEFAULT random()", ALL),
+    "a new column with a default that is no default any more": (
+        "ADD c int DEFAULT 5, ALTER m DROP DEFAULT",
+        ALL,
+    ),
+    "a generated column": ("ADD c int GENERATED ALWAYS AS (n + 1) STORED", ALL),
+    "a column with another name": ("RENAME n TO number", ALL),
+    "another type, and the rows rewritten": ("ALTER n TYPE text", ALL),
+    "another type of the same rows": ("ALTER label TYPE text", ALL),
+    "a new column without a default": ("ADD c int", set()),
+    "a default for rows to come": ("ALTER n SET DEFAULT 5", set()),
+    "one column less": ("DROP COLUMN m", set()),
+}
+
+
+@pytest.mark.parametrize("kind", ["a table", "a partitioned table", "without days"])
+@pytest.mark.parametrize("altered", ALTERED)
+def test_columns_that_change_are_noticed(watcher: Watcher, altered: str, kind: str) -> None:
+    how, asked = ALTERED[altered]
+    columns = "(n int, at timestamptz, m int DEFAULT 1, label varchar(9))"
+    if kind == "a partitioned table":
+        watcher.execute(
+            f"CREATE TABLE x {columns} PARTITION BY RANGE (at)",
+            "CREATE TABLE x1 PARTITION OF x DEFAULT",
+        )
+    else:
+        watcher.execute(f"CREATE TABLE x {columns}")
+    watcher.execute(f"INSERT INTO x {DAYS}")
+    if kind == "without days":
+        watcher.load("x")
+        asked = {"raw/x"} if asked else set()
+    else:
+        watcher.by_day("x")
+    assert watcher.asked()
+    watcher.execute(f"ALTER TABLE x {how}")
+
+    assert watcher.asked() == asked
+    assert watcher.tick() == "nothing changed in 1 table"
+    watcher.alone("VACUUM FULL x")
+    assert watcher.tick() == "no row changed in 1 table"
+
+
+def test_a_column_that_comes_with_a_value_has_it_in_all_days(watcher: Watcher) -> None:
+    watcher.by_day("t")
+    (request,) = watcher.tick()
+    assert isinstance(request, dg.RunRequest)
+    watcher.run(request)
+    watcher.execute("ALTER TABLE t ADD c int DEFAULT 5")
+    (request,) = watcher.tick()
+    assert isinstance(request, dg.RunRequest)
+    watcher.run(request)
+
+    assert watcher.tiny.query("SELECT c FROM raw.t") == [(5,)] * 3
