@@ -9,9 +9,9 @@ import os
 import dagster as dg
 
 from ecommerce_dagster import local
+from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
-from ecommerce_dagster.orchestration.executor_choice import SETTING, chosen
 
 
 @dg.definitions

@@ -11,7 +11,7 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
-from ecommerce_dagster.orchestration.executor_choice import chosen, partitions_per_run
+from ecommerce_dagster.deploy.choice import chosen, partitions_per_run
 from ecommerce_dagster.orchestration.run_launcher import sign_of_life
 
 
@@ -20,15 +20,16 @@ def executor_for(variables: Mapping[str, str]) -> dg.ExecutorDefinition:
     match chosen(variables):
         case "multiprocess":
             return _living(dg.multiprocess_executor)
-        case "celery":
-            from ecommerce_dagster.orchestration.celery_executor import celery_executor
+        case "celery_steps":
+            from ecommerce_dagster.deploy.celery_app import celery_steps
 
-            return _living(celery_executor)
+            return celery_steps
         case "k8s":
             from dagster_k8s import k8s_job_executor
 
             return k8s_job_executor
-    # A process for each step costs 1.4 s a step, and one DuckDB file has one writer.
+    # A process for each step costs 1.4 s a step, and one DuckDB file has one writer. With celery
+    # a worker executes the run; its steps are in the worker's process.
     return dg.in_process_executor
 
 

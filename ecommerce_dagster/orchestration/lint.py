@@ -20,7 +20,7 @@ from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.database_names import database_names, lint_database
-from ecommerce_dagster.orchestration.executor_choice import lint_executor
+from ecommerce_dagster.orchestration.executor_lint import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts, resource_key
 from ecommerce_dagster.orchestration.watched import lint_watched

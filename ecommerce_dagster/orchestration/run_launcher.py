@@ -5,8 +5,7 @@ or whose code server died with it: such a run counts as running for ever, and th
 So each run holds a file of its own as long as it lives. The system lets go of it when the process
 ends, and Dagster's run monitoring asks `LocalRunLauncher` (see dagster.yaml) about it.
 
-Where the daemon is on another machine than the runs, `ServedRunLauncher` (see deploy/dagster.yaml)
-asks the code server that started the run.
+Where the daemon is on another machine than the runs, deploy/launcher.py knows.
 """
 
 from __future__ import annotations
@@ -18,10 +17,7 @@ from pathlib import Path
 from typing import IO
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import deserialize_value
 
 
 @contextmanager
@@ -87,27 +83,3 @@ class LocalRunLauncher(DefaultRunLauncher):
         if not remove_if_dead(self._instance, run.run_id):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "the process of the run is gone")
-
-
-class ServedRunLauncher(DefaultRunLauncher):
-    """Dagster's own launcher, which also asks the code server of a run whether it is alive.
-
-    A code server that started anew has none of the runs that it had before; one that does not
-    answer may be busy, so that its runs count as alive.
-    """
-
-    @property
-    def supports_check_run_worker_health(self) -> bool:
-        return True
-
-    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # of Dagster's
-        if client is None:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        try:
-            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
-        except DagsterUserCodeUnreachableError:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
-            return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "the code server of the run has ended")

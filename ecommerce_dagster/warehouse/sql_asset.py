@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import duckdb
+
 from ecommerce_dagster.bruin.interval import Interval, yesterday
 from ecommerce_dagster.bruin.located import Position
 from ecommerce_dagster.bruin.models import Asset, Hook
@@ -97,4 +99,6 @@ class SqlBuild:
         except LoadError as error:
             raise AssetError(f"{at.path}:{line}: {error}") from error
         except target.errors as error:
-            raise AssetError(f"{at.path}:{line}: {target.said(error)}") from error
+            # A store of objects that answers 503 is not a mistake in the query.
+            kind = OutsideError if isinstance(error, duckdb.HTTPException) else AssetError
+            raise kind(f"{at.path}:{line}: {target.said(error)}") from error

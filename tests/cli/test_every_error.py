@@ -144,7 +144,7 @@ def on_server(header: str, query: str, said: str, severity: str = "error") -> Br
 
 PEOPLE = "SELECT name\nFROM raw.people"
 LAKE = {"../.bruin.yml": lake(" {type: duckdb, path: c}", " {path: rows}", "").text}
-EXECUTOR = {"../.env": "ECOMMERCE_EXECUTOR=celery\n"}
+EXECUTOR = {"../.env": "ECOMMERCE_EXECUTOR=celery\nECOMMERCE_CELERY_BROKER=amqp://broker\n"}
 # Rules of Bruin by their names there, then those that it has not.
 # What templates and conditions cannot do, each said by what it calls.
 TEMPLATES = {
@@ -663,7 +663,7 @@ RULES: dict[str, list[Broken]] = {
         Broken("name: shop <<<",
             "ECOMMERCE_EXECUTOR is 'selery'; did you mean 'celery'?", "pipeline.yml", also={"../.env": "ECOMMERCE_EXECUTOR=selery\n"}),
         Broken("name: shop <<<",
-            "ECOMMERCE_PARTITIONS_PER_RUN is 'few'; expected a number from 1 on", "pipeline.yml", also={"../.env": "ECOMMERCE_EXECUTOR=celery\nECOMMERCE_PARTITIONS_PER_RUN=few\n"}),
+            "ECOMMERCE_PARTITIONS_PER_RUN is 'few'; expected a number from 1 on", "pipeline.yml", also={"../.env": EXECUTOR["../.env"] + "ECOMMERCE_PARTITIONS_PER_RUN=few\n"}),
         Broken(CONFIG.replace("duckdb}]", "duckdb}] <<<"),
             "the tables of the connection 'duckdb-default' are in a file, which workers on other machines cannot share; make it a lakehouse whose catalogue is in postgres, or set ECOMMERCE_EXECUTOR to in_process", "../.bruin.yml", also=EXECUTOR),
         Broken(CONFIG.replace("duckdb}]", "duckdb}] <<<"),

@@ -5,7 +5,6 @@ What differs from Docker is what its network and its volumes would give: hosts, 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,9 @@ import psycopg
 from orchestration.helpers import ROOT, Shop, eventually, free_port, tables_of
 from orchestration.object_store import object_store
 
-from deploy.stack import Stack
+from deploy.broker import Broker
+from deploy.stack import Outage, Stack
+from ecommerce_dagster.bruin.lakehouse import Lakehouse
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.orchestration.resources import declared_connection
 from ecommerce_dagster.warehouse.ducklake import open_lake
@@ -28,14 +29,21 @@ BUCKET = "lake"
 def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
     """Everything that the services need on this machine. At the end nothing is left of them."""
     (folder / "dagster").mkdir(parents=True)
-    shutil.copy(ROOT / "deploy" / "dagster.yaml", folder / "dagster")
+    settings = (ROOT / "deploy" / "dagster.yaml").read_text()
+    slow, quick = "poll_interval_seconds: 30", "poll_interval_seconds: 3"
+    assert slow in settings
+    (folder / "dagster" / "dagster.yaml").write_text(settings.replace(slow, quick))
     with ExitStack() as undo:
-        server = undo.enter_context(EmbeddedPostgres(folder / "postgres"))
+        database = EmbeddedPostgres(folder / "postgres")
+        undo.push(database)
+        server = database.__enter__()
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE dagster LOGIN PASSWORD '{PASSWORD}'")
             connection.execute("CREATE DATABASE dagster OWNER dagster")
         dagster = PostgresServer(server.host, server.port, "dagster", PASSWORD, "dagster")
-        endpoint = undo.enter_context(object_store(BUCKET))
+        outage = Outage()
+        endpoint = undo.enter_context(object_store(BUCKET, outage.refuses))
+        broker = undo.enter_context(Broker(folder / "broker", PASSWORD))
         shop = {name: source.environment[f"POSTGRES_{name}"] for name in ("USER", "PASSWORD", "DB")}
         code = free_port()
         started = Stack(
@@ -59,38 +67,53 @@ def stack(folder: Path, source: Shop, **variables: str) -> Iterator[Stack]:
                 "DAGSTER_POSTGRES_PORT": str(server.port),
                 "LAKE_POSTGRES_HOST": server.host,
                 "LAKE_POSTGRES_PORT": str(server.port),
+                "ECOMMERCE_CELERY_BROKER": broker.url,
                 "DAGSTER_CODE_HOST": "127.0.0.1",
                 "DAGSTER_CODE_PORT": str(code),
                 "ECOMMERCE_HOME": str(folder / "home"),
             },
             ports={"4000": str(code), "3000": str(free_port())},
             dagster=dagster,
+            broker=broker,
+            database=database,
+            outage=outage,
         )
         undo.callback(started.stop)
         yield started
 
 
-def ended(stack: Stack, run_id: str, seconds: float) -> dg.DagsterRunStatus:
-    """How a run ends."""
-    status = dg.DagsterRunStatus.NOT_STARTED
+def ended(stack: Stack, run_id: str, seconds: float) -> list[dg.DagsterRun]:
+    """A run and those that Dagster started after it because it had died, when the last has ended."""
+    runs: list[dg.DagsterRun] = []
 
-    def is_finished() -> bool:
-        nonlocal status
-        run = instance.get_run_by_id(run_id)
-        assert run is not None
-        status = run.status
-        return run.is_finished
+    def are_finished() -> bool:
+        nonlocal runs
+        group = instance.get_run_group(run_id)
+        assert group is not None
+        runs = sorted(group[1], key=lambda run: int(run.tags.get("dagster/retry_number", "0")))
+        will_retry = runs[-1].tags.get("dagster/will_retry") == "true"
+        return runs[-1].is_finished and not will_retry
 
     with stack.instance() as instance:
-        eventually(is_finished, seconds, pause=1)
-    return status
+        eventually(are_finished, seconds, pause=0.5)
+    return runs
 
 
 def lake_tables(stack: Stack) -> dict[str, tuple[int, int]]:
     """Each table of the lake with its number of rows and a hash of what they hold."""
-    variables = stack.environment_of("worker")
-    declared = declared_connection(str(ROOT / ".bruin.yml"), "lake", "duckdb-default")
-    lake = declared.duckdb(variables).lakehouse
-    assert lake is not None
-    with open_lake(lake, read_only=True) as connection:
+    with open_lake(_lake(stack), read_only=True) as connection:
         return tables_of(connection)
+
+
+def empty_lake(stack: Stack) -> None:
+    """Drop all tables of the lake."""
+    with open_lake(_lake(stack)) as connection:
+        for table in tables_of(connection):
+            connection.execute(f"DROP TABLE {table}")
+
+
+def _lake(stack: Stack) -> Lakehouse:
+    declared = declared_connection(str(ROOT / ".bruin.yml"), "lake", "duckdb-default")
+    lake = declared.duckdb(stack.environment_of("worker")).lakehouse
+    assert lake is not None
+    return lake

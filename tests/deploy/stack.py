@@ -15,23 +15,32 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psycopg
-from orchestration.helpers import ROOT, clean_environment, script
+from celery import Celery
+from kombu import Connection
+from orchestration.helpers import ROOT, clean_environment, eventually, script
 
+from deploy.broker import WITH_PARENT, Broker
 from deploy.compose import services
-from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.orchestration.postgres_queue import LOCKS
+from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
-_HOLDERS = f"""
-    SELECT DISTINCT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND classid = {LOCKS} AND objid != 0
-"""
 RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+TERMINATE = """mutation ($params: String!) { terminateRun(runId: $params) { __typename } }"""
 KEYS = "{ assetNodes { assetKey { path } isExecutable } }"
 BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
     backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
     ... on PythonError { message } } }"""
+
+
+class Outage:
+    """A store of objects that answers 503 for a number of requests."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def refuses(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
 @dataclass
@@ -43,6 +52,9 @@ class Stack:
     places: Mapping[str, str]
     ports: Mapping[str, str]
     dagster: PostgresServer
+    broker: Broker
+    database: EmbeddedPostgres
+    outage: Outage
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -53,31 +65,38 @@ class Stack:
         declared = services(self.variables)[service].environment
         unknown = self.places.keys() - declared.keys()
         assert not unknown, f"docker-compose.yml does not set {unknown}"
-        home = {"DAGSTER_HOME": str(self.folder / "dagster"), "HOME": str(self.folder)}
-        return clean_environment(**{**declared, **self.places, **home})
+        own = {
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+            "HOME": str(self.folder),
+            # Runs that died are started again after a second, not after five.
+            "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
+        }
+        return clean_environment(**{**declared, **self.places, **own})
 
-    def start(self, service: str, number: int = 0) -> None:
+    def start(self, service: str, number: int = 0, processes: int = 1) -> None:
+        """Start a service; a worker has a number, and some processes that execute runs."""
         name = f"{service}{number or ''}"
-        environment = self.environment_of(service)
-        command = self._here(services(self.variables)[service].command)
+        variables = {**self.variables, "WORKER_PROCESSES": str(processes)}
+        command = self._here(services(variables)[service].command)
+        if number:  # in a container its name is that of the host
+            command += ["--hostname", f"{name}@%h"]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                command,
-                # Tells the sessions of one worker from those of another.
-                env={**environment, "PGAPPNAME": name},
+                [*WITH_PARENT, *command],
+                env=self.environment_of(service),
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    def start_all(self, workers: int = 0) -> None:
-        """Start Dagster's services and some workers, and wait until they are healthy."""
+    def start_all(self, *workers: int) -> None:
+        """Start Dagster's services, and workers of so many processes; wait until all is healthy."""
         services = ("code", "webserver", "daemon")
         for service in services:
             self.start(service)
-        for number in range(1, workers + 1):
-            self.start("worker", number)
+        for number, processes in enumerate(workers, 1):
+            self.start("worker", number, processes)
         for service in services:
             self.await_health(service)
 
@@ -113,11 +132,19 @@ class Stack:
         with suppress(ProcessLookupError):
             os.killpg(self.running[name].pid, number)
 
-    def kill_a_process_of(self, name: str) -> None:
-        """kill -9 what executes the steps of a worker, as the system does when memory is full."""
-        main = self.running[name].pid
-        for child in Path(f"/proc/{main}/task/{main}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+    def kill_a_process(self) -> None:
+        """kill -9 what executes a run, as the system does when memory is full."""
+        self.holder()
+        for tasks in self._tasks().values():
+            for task in tasks:
+                os.kill(task["worker_pid"], signal.SIGKILL)
+
+    def restart_database(self) -> None:
+        """kill -9 of the PostgreSQL that has Dagster's records and the catalogue of the lake."""
+        pid = (self.folder / "postgres" / "pgdata" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+        self.database.__exit__()
+        self.database.__enter__()
 
     def stop(self) -> None:
         for name in list(self.running):
@@ -129,7 +156,7 @@ class Stack:
     def logs(self) -> str:
         return "\n".join(f"--- {p.name}\n{self.log(p.stem)}" for p in self.folder.glob("*.log"))
 
-    def graphql(self, query: str, params: Mapping[str, Any]) -> Any:
+    def graphql(self, query: str, params: Mapping[str, Any] | str) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.web}/graphql",
             json.dumps({"query": query, "variables": {"params": params}}).encode(),
@@ -138,8 +165,10 @@ class Stack:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    def materialize(self, day: str) -> str:
-        """What the button 'Materialize all' sends, for a day. The id of the run."""
+    def materialize(self, day: str, *layers: str) -> str:
+        """What the button 'Materialize all' sends, for a day; or 'Materialize selected', for some
+        layers. The id of the run."""
+        selected = {"assetSelection": [k for k in self._keys() if k["path"][0] in layers]}
         answer = self.graphql(
             RUN,
             {
@@ -147,6 +176,7 @@ class Stack:
                     "repositoryLocationName": "ecommerce_dagster",
                     "repositoryName": "__repository__",
                     "jobName": "orders_performance",
+                    **(selected if layers else {}),
                 },
                 "mode": "default",
                 "runConfigData": "{}",
@@ -162,14 +192,17 @@ class Stack:
         assert launched["__typename"] == "LaunchRunSuccess", answer
         return str(launched["run"]["runId"])
 
+    def terminate(self, run: str) -> None:
+        """What the button 'Terminate' sends."""
+        answer = self.graphql(TERMINATE, run)
+        assert answer["data"]["terminateRun"]["__typename"] == "TerminateRunSuccess", answer
+
     def backfill(self, days: Sequence[str]) -> str:
         """What the dialog for a backfill of all assets sends. Its id."""
-        answer = self.graphql(KEYS, {})
-        keys = [node["assetKey"] for node in answer["data"]["assetNodes"] if node["isExecutable"]]
         answer = self.graphql(
             BACKFILL,
             {
-                "assetSelection": keys,
+                "assetSelection": self._keys(),
                 "partitionNames": days,
                 "title": "all",
                 "allPartitions": False,
@@ -178,6 +211,10 @@ class Stack:
         launched = answer["data"]["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", answer
         return str(launched["backfillId"])
+
+    def _keys(self) -> list[dict[str, list[str]]]:
+        nodes = self.graphql(KEYS, {})["data"]["assetNodes"]
+        return [node["assetKey"] for node in nodes if node["isExecutable"]]
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
@@ -191,16 +228,45 @@ class Stack:
             os.environ.clear()
             os.environ.update(kept)
 
-    def holders(self) -> set[str]:
-        """The workers that have a task."""
-        with psycopg.connect(self.dagster.dsn) as connection:
-            return {row[0] for row in connection.execute(_HOLDERS).fetchall()}
+    @property
+    def celery(self) -> Celery:
+        """What Celery's own tools and Flower ask with."""
+        return Celery(broker=self.broker.url)
+
+    def holders(self) -> list[str]:
+        """The workers that have a task, as they say."""
+        return [node.partition("@")[0] for node, tasks in self._tasks().items() if tasks]
+
+    def _tasks(self) -> dict[str, list[dict[str, Any]]]:
+        return self.celery.control.inspect(timeout=3).active() or {}
+
+    def holder(self) -> str:
+        """A worker that has a task."""
+        found: list[str] = []
+
+        def is_held() -> bool:
+            found[:] = self.holders()
+            return bool(found)
+
+        assert eventually(is_held, 60), self.logs()
+        return found[0]
+
+    def celery_says(self, *arguments: str) -> str:
+        """What `celery ...` says, which asks all workers."""
+        told = subprocess.run(
+            [script("celery"), *arguments],
+            env=clean_environment(CELERY_BROKER_URL=self.broker.url),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        return told.stdout + told.stderr
 
     def waiting_tasks(self) -> int:
-        with psycopg.connect(self.dagster.dsn) as connection:
-            row = connection.execute("SELECT count(*) FROM ecommerce_tasks").fetchone()
-        assert row is not None
-        return int(row[0])
+        """How many tasks are in the queue, which no worker has."""
+        with Connection(self.broker.url) as connection:
+            declared = connection.default_channel.queue_declare("dagster", passive=True)
+        return int(declared.message_count)
 
     def _here(self, command: tuple[str, ...] | list[str]) -> list[str]:
         """A command with the ports and the programs of this machine."""

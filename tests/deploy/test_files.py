@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
+from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from orchestration.helpers import ROOT, script
 
 from deploy.compose import NotSet, services
@@ -101,7 +102,7 @@ def test_dagster_takes_its_configuration(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in services(SECRETS)["daemon"].environment.items():
         monkeypatch.setenv(name, value)
     config, _ = dagster_instance_config(str(ROOT / "deploy"))
-    assert config["storage"]["postgres"]["postgres_db"]["password"] == {
+    assert config["storage"]["custom"]["config"]["postgres_db"]["password"] == {
         "env": "DAGSTER_POSTGRES_PASSWORD"
     }
 
@@ -136,7 +137,16 @@ def test_kubernetes_gets_the_same_code_and_the_same_variables() -> None:
     # What the chart itself sets, or secrets hold; there the code location has a service.
     others = {name for name in compose.environment if name.startswith("DAGSTER_")}
     others |= {name for name in compose.environment if name.endswith(("PASSWORD", "_KEY"))}
+    others |= {"ECOMMERCE_CELERY_BROKER"}  # there a pod executes a run, without a queue
     assert named == compose.environment.keys() - others
     values = {variable["name"]: variable["value"] for variable in code["env"]}
     assert values["ECOMMERCE_EXECUTOR"] == "k8s"
     assert not any("password" in str(value).lower() for value in values.values())
+
+
+def test_kubernetes_takes_the_configuration_of_runs() -> None:
+    written = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    config = {re.sub("[A-Z]", lambda c: "_" + c[0].lower(), key): written[key] for key in written}
+    known = UserDefinedDagsterK8sConfig.from_dict(config)  # type: ignore[no-untyped-call]
+    assert known.container_config["resources"]["limits"] == {"memory": "4Gi"}
+    assert known.job_spec_config == {"ttl_seconds_after_finished": 3600}

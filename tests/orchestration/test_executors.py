@@ -13,15 +13,12 @@ from unittest import mock
 import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
+from dagster._serdes import serialize_value
 
 from ecommerce_dagster.bruin.problems import ProjectError
-from ecommerce_dagster.orchestration import executor_choice
-from ecommerce_dagster.orchestration.celery_executor import urls
-from ecommerce_dagster.orchestration.run_launcher import (
-    LocalRunLauncher,
-    ServedRunLauncher,
-    sign_of_life,
-)
+from ecommerce_dagster.deploy import choice
+from ecommerce_dagster.deploy.launcher import ServedRunLauncher
+from ecommerce_dagster.orchestration.run_launcher import LocalRunLauncher, sign_of_life
 from orchestration.helpers import NewShop, Shop, Tiny
 
 LAKE = """
@@ -35,6 +32,7 @@ environments:
             catalog: {type: postgres, host: h, database: d, auth: {username: u, password: p}}
             storage: {path: lake}
 """
+BROKER = "amqp://dagster:secret@nowhere.invalid:5672//"
 DAYS = "schedule: daily\nstart_date: 2026-01-01\n"
 BY_DAY = """
 materialization: {type: table, strategy: time_interval, incremental_key: at, time_granularity: date}
@@ -49,13 +47,25 @@ def executor_name(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str) -> st
     return executor.name
 
 
-@pytest.mark.parametrize("value", ["", "in_process", "multiprocess", "celery", "k8s"])
+@pytest.mark.parametrize(
+    ("value", "executor"),
+    [
+        ("", "in_process"),
+        ("in_process", "in_process"),
+        ("multiprocess", "multiprocess"),
+        # A worker executes the run, and its steps in the same process.
+        ("celery", "in_process"),
+        ("celery_steps", "celery_steps"),
+        ("k8s", "k8s"),
+    ],
+)
 def test_the_setting_chooses_the_executor(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str, executor: str
 ) -> None:
     tiny.write(".bruin.yml", LAKE)
     tiny.sql("stg.x", "SELECT 1 AS x")
-    assert executor_name(tiny, monkeypatch, value) == (value or "in_process")
+    monkeypatch.setenv("ECOMMERCE_CELERY_BROKER", BROKER)
+    assert executor_name(tiny, monkeypatch, value) == executor
 
 
 def test_a_value_that_means_nothing_is_an_error(tiny: Tiny) -> None:
@@ -68,10 +78,10 @@ def test_a_value_that_means_nothing_is_an_error(tiny: Tiny) -> None:
     assert "ECOMMERCE_PARTITIONS_PER_RUN is 'many'; expected a number from 1 on" in outcome.text
 
 
-@pytest.mark.parametrize("value", ["celery", "k8s"])
+@pytest.mark.parametrize("value", ["celery", "celery_steps", "k8s"])
 def test_workers_cannot_share_a_duckdb_file(tiny: Tiny, value: str) -> None:
     tiny.sql("stg.x", "SELECT 1 AS x")
-    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR=value)
+    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR=value, ECOMMERCE_CELERY_BROKER=BROKER)
     assert outcome.code == 1
     assert (
         ".bruin.yml:7: the tables of the connection 'duckdb-default' are in a file, which workers "
@@ -85,6 +95,7 @@ def test_a_lake_whose_catalogue_is_a_file_cannot_be_shared_either(
 ) -> None:
     tiny.write(".bruin.yml", LAKE.replace("type: postgres, host: h,", "type: sqlite, path: c,"))
     tiny.sql("stg.x", "SELECT 1 AS x")
+    monkeypatch.setenv("ECOMMERCE_CELERY_BROKER", BROKER)
     with pytest.raises(ProjectError, match="are in a file"):
         executor_name(tiny, monkeypatch, "celery")
 
@@ -100,16 +111,35 @@ def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> Non
     tiny.write(".bruin.yml", LAKE)
     tiny.sql("stg.x", "SELECT 1 AS x")
     with mock.patch.object(
-        executor_choice, "find_spec", lambda name: None if "celery" in name else find_spec(name)
+        choice, "find_spec", lambda name: None if "celery" in name else find_spec(name)
     ):
         outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="celery")
     assert outcome.code == 1
     assert "which needs pip install 'ecommerce-dagster[celery]'" in outcome.text
 
 
-def test_celery_says_what_it_needs_of_the_environment() -> None:
-    with pytest.raises(ValueError, match="celery, which needs DAGSTER_POSTGRES_HOST, or both "):
-        urls({"ECOMMERCE_CELERY_BROKER": "redis://localhost"})
+@pytest.mark.parametrize("value", ["celery", "celery_steps"])
+def test_celery_says_what_it_needs_of_the_environment(tiny: Tiny, value: str) -> None:
+    tiny.write(".bruin.yml", LAKE)
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR=value)
+    assert outcome.code == 1
+    assert (
+        f"ECOMMERCE_EXECUTOR is {value}, which needs ECOMMERCE_CELERY_BROKER: "
+        "amqp://user:password@host:5672//, each special character of the password as %XX"
+    ) in outcome.text
+
+
+def test_the_password_of_the_broker_is_in_no_configuration(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(".bruin.yml", LAKE)
+    tiny.sql("stg.x", "SELECT 1 AS x")
+    monkeypatch.setenv("ECOMMERCE_CELERY_BROKER", BROKER)
+    monkeypatch.setenv("ECOMMERCE_EXECUTOR", "celery_steps")
+    job = tiny.definitions().resolve_implicit_global_asset_job_def()
+    assert job.executor_def.name == "celery_steps"
+    assert "secret" not in serialize_value(job.get_job_snapshot())
 
 
 def test_executors_that_are_not_chosen_are_not_imported(tiny: Tiny) -> None:
@@ -126,6 +156,7 @@ def test_executors_that_are_not_chosen_are_not_imported(tiny: Tiny) -> None:
         ({}, None),
         ({"ECOMMERCE_EXECUTOR": "multiprocess"}, None),
         ({"ECOMMERCE_EXECUTOR": "celery"}, 1),
+        ({"ECOMMERCE_EXECUTOR": "celery_steps"}, 1),
         ({"ECOMMERCE_EXECUTOR": "celery", "ECOMMERCE_PARTITIONS_PER_RUN": "7"}, 7),
         ({"ECOMMERCE_PARTITIONS_PER_RUN": "30"}, 30),
     ],
@@ -136,7 +167,7 @@ def test_a_backfill_is_one_run_or_so_many_that_workers_share_it(
     tiny.write(".bruin.yml", LAKE)
     tiny.write("pipeline/pipeline.yml", f"name: tiny\n{DAYS}")
     tiny.sql("stg.x", "SELECT DATE '2026-01-01' AS at", BY_DAY, table=False)
-    for name, value in variables.items():
+    for name, value in {"ECOMMERCE_CELERY_BROKER": BROKER, **variables}.items():
         monkeypatch.setenv(name, value)
     asset = tiny.definitions().resolve_asset_graph().get(dg.AssetKey(["stg", "x"]))
     expected = (

@@ -1,56 +1,22 @@
-"""Where the steps of a run are executed: one setting in the environment, ECOMMERCE_EXECUTOR.
+"""Whether the executor that the environment asks for can share the tables of the pipeline.
 
-Does not import Dagster, so that `ecommerce validate` can look at it.
+Does not import Dagster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
-from typing import Literal, get_args
 
 from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
 from ecommerce_dagster.bruin.lakehouse import CatalogFile
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.deploy.choice import SETTING, chosen, partitions_per_run
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.warehouse.database import is_file
 
-SETTING = "ECOMMERCE_EXECUTOR"
-# How many partitions a run of a backfill takes.
-PARTITIONS_SETTING = "ECOMMERCE_PARTITIONS_PER_RUN"
-Choice = Literal["in_process", "multiprocess", "celery", "k8s"]
-_CHOICES: tuple[Choice, ...] = get_args(Choice)
-_MODULES = {"celery": "dagster_celery", "k8s": "dagster_k8s"}
 _RULE = "valid-executor"
-
-
-def chosen(variables: Mapping[str, str]) -> Choice:
-    """The executor that the environment asks for. Raises ValueError, whose text is for the user."""
-    value = variables.get(SETTING) or "in_process"
-    if value not in _CHOICES:
-        raise ValueError(f"{SETTING} is '{value}'; {did_you_mean(value, _CHOICES)}")
-    module = _MODULES.get(value)
-    if module is not None and find_spec(module) is None:
-        raise ValueError(
-            f"{SETTING} is {value}, which needs pip install 'ecommerce-dagster[{value}]'"
-        )
-    return value
-
-
-def partitions_per_run(variables: Mapping[str, str]) -> int | None:
-    """How many partitions a run of a backfill takes; None for all of them in one run.
-
-    Runs on one machine are cheapest together. Machines share a backfill by its runs. Raises
-    ValueError, whose text is for the user.
-    """
-    value = variables.get(PARTITIONS_SETTING)
-    if not value:
-        return 1 if chosen(variables) in _MODULES else None
-    if not value.isascii() or not value.isdecimal() or int(value) < 1:
-        raise ValueError(f"{PARTITIONS_SETTING} is '{value}'; expected a number from 1 on")
-    return int(value)
 
 
 def lint_executor(project: Project, log: ProblemLog) -> None:

@@ -1,0 +1,94 @@
+"""What a worker loads: celery --app ecommerce_dagster.deploy.worker worker --queues dagster
+
+A run is executed by one process of the worker, which stays: it imports Dagster and loads the code
+location once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import Any
+
+import dagster as dg
+from celery import Task
+from celery.exceptions import Reject
+from dagster._grpc.types import ExecuteRunArgs, ExecuteStepArgs
+from dagster._serdes import unpack_value
+from dagster_celery.make_app import make_app
+from dagster_celery.tasks import create_execute_job_task, create_task
+
+from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
+from ecommerce_dagster.deploy.choice import broker_url
+
+# Seconds until a task that could not reach Dagster's database is tried again.
+_PAUSE = 5
+_LOST = "the worker that executed it was lost: killed, out of memory, or cut off from the broker"
+
+
+@cache
+def _instance() -> dg.DagsterInstance:
+    """Dagster's records, opened once in each process. Each question is a connection of its own."""
+    return dg.DagsterInstance.get()
+
+
+class DagsterTask(Task):  # type: ignore[misc]  # celery has no types
+    """A run, or a step of one, as long as anybody waits for it.
+
+    The broker delivers a task again when the worker that had it was lost. Nobody knows how far that
+    one came, so the run fails; Dagster's retries start what is left of it as a new run, as often as
+    dagster.yaml says. A run that kills its workers does not do so for ever.
+    """
+
+    # The argument that says which run, and its type.
+    what = "execute_job_args_packed"
+    which: type[ExecuteRunArgs | ExecuteStepArgs] = ExecuteRunArgs
+
+    def __call__(self, **arguments: Any) -> Any:
+        try:
+            instance = _instance()
+            run = instance.get_run_by_id(unpack_value(arguments[self.what], self.which).run_id)
+            if run is None or run.is_finished:
+                return []
+            if run.status == dg.DagsterRunStatus.CANCELING:
+                return self.drop(instance, run)
+            if self.request.delivery_info.get("redelivered"):
+                return self.give_up(instance, run)
+            return super().__call__(**arguments)
+        except dg.Failure:
+            raise
+        except Exception as error:
+            # A run that fails has told Dagster so and raises nothing; here Dagster was not told.
+            time.sleep(_PAUSE)
+            raise Reject(repr(error), requeue=True) from error
+
+    def drop(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
+        """Execute nothing of a run that somebody terminates."""
+        instance.report_run_canceled(run)
+        return []
+
+    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
+        """Tell Dagster, and so people, that the run has failed."""
+        instance.report_run_failed(run, f"The run failed because {_LOST}.")
+        return []
+
+
+class StepTask(DagsterTask):
+    """A step: what becomes of its run is decided by the run's own process."""
+
+    what = "execute_step_args_packed"
+    which = ExecuteStepArgs
+
+    def drop(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
+        return []
+
+    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
+        raise dg.Failure(f"The step failed because {_LOST}.")
+
+
+_run_options: dict[str, Any] = {"base": DagsterTask, "ignore_result": True}
+app = make_app({"broker": broker_url(os.environ), "backend": "rpc://", "config_source": SETTINGS})
+app.conf.update(task_queues=[QUEUE], task_queue_max_priority=None)
+create_execute_job_task(app, **_run_options)
+create_task(app, base=StepTask)
