@@ -1,11 +1,14 @@
-"""Days filled by several workers at once on a DuckLake: how long, and are the tables those of one
-process on a DuckDB file?
+"""Days filled by several workers at once on a DuckLake in S3: how long, and are the tables those of
+one process on a DuckDB file?
 
-    python benchmarks/workers.py --days 30 --workers 4
-    python benchmarks/workers.py --days 30 --executor multiprocess
+    python benchmarks/workers.py --days 30 --workers 4                           a day a run
+    python benchmarks/workers.py --days 30 --workers 4 --partitions-per-run 8    a week a run
+    python benchmarks/workers.py --days 30 --workers 4 --executor celery_steps   a step a task
+    python benchmarks/workers.py --days 100 --orders 100000 --partitions-per-run 25 --bulk
 
-Starts the processes of docker-compose.yml, and asks for all days through the webserver. Everything
-is in a temporary folder. Exit code 1 when a table differs.
+Starts the processes of docker-compose.yml, and asks for all days through the webserver. The times
+of one process, on a file and on the same DuckLake, are of one run of all days, and include its
+start; a worker has started. Everything is in a temporary folder. Exit code 1 when a table differs.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from deploy.machine import lake_tables, stack
+from deploy.machine import empty_lake, lake_tables, stack
 from deploy.stack import Stack
 from orchestration.helpers import Shop, eventually
 
@@ -38,8 +42,10 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--orders", type=int, default=100, help="a day")
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=1, help="of each worker")
     parser.add_argument("--executor", default="celery")
     parser.add_argument("--partitions-per-run", default="1")
+    parser.add_argument("--bulk", action="store_true", help="customers and products grow as well")
     options = parser.parse_args()
     days = [str(FIRST + timedelta(number)) for number in range(options.days)]
     with tempfile.TemporaryDirectory(prefix="workers-") as name:
@@ -47,29 +53,52 @@ def main() -> int:
         folder.chmod(0o755)
         with EmbeddedPostgres(folder / "shop") as server:
             shop = Shop(folder / "plain", server.environment(), server.dsn)
-            shop.generate(
-                *("--orders", str(options.orders * options.days)),
+            orders = options.orders * options.days
+            grown = ("--customers", str(orders // 5), "--products", str(max(orders // 50, 50)))
+            succeed(
+                shop,
+                *("generate-data", "--orders", str(orders), *(grown if options.bulk else ())),
                 *("--starting-at", days[0], "--ending-at", f"{days[-1]}T23:59:59.999999"),
             )
-            began = time.monotonic()
-            plain = shop.ecommerce("run", "--start-date", days[0], "--end-date", days[-1])
-            assert plain.succeeded, plain.text
-            print(f"one process, DuckDB file: {time.monotonic() - began:.0f} s", flush=True)
+            alone = one_process(shop, days, "one process, DuckDB file")
             with stack(
                 folder / "stack",
                 shop,
                 ECOMMERCE_EXECUTOR=options.executor,
                 ECOMMERCE_PARTITIONS_PER_RUN=options.partitions_per_run,
             ) as deployed:
-                deployed.start_all(options.workers if options.executor == "celery" else 0)
+                one_process(shop, days, "one process, DuckLake", deployed.environment_of("worker"))
+                empty_lake(deployed)
+                is_celery = options.executor.startswith("celery")
+                deployed.start_all(*([options.processes] * options.workers if is_celery else []))
                 began = time.monotonic()
                 done = fill(deployed, days)
-                print(f"{options.executor}, DuckLake: {time.monotonic() - began:.0f} s", flush=True)
+                took = time.monotonic() - began
+                print(f"{options.executor}: {took:.0f} s, {took / alone:.1f} x", flush=True)
                 tell(deployed)
                 if not done:
                     print(deployed.logs())
                     return 1
                 return compare(shop.tables(), lake_tables(deployed))
+
+
+def succeed(shop: Shop, *command: str, **variables: str) -> None:
+    """A command to its end, however long that takes."""
+    process = shop.start(*command, **variables)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stdout + stderr
+
+
+def one_process(
+    shop: Shop, days: list[str], name: str, variables: Mapping[str, str] | None = None
+) -> float:
+    """The seconds of one run of all days by `ecommerce run`."""
+    began = time.monotonic()
+    command = ("ecommerce", "run", "--start-date", days[0], "--end-date", days[-1])
+    succeed(shop, *command, **(variables or {}))
+    took = time.monotonic() - began
+    print(f"{name}: {took:.0f} s", flush=True)
+    return took
 
 
 def fill(deployed: Stack, days: list[str]) -> bool:
