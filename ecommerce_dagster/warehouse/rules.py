@@ -178,7 +178,8 @@ def _orphaned(column: Column, check: ColumnCheck, kind: ColumnKind) -> str:
 _MATCHES = Rule(
     lambda column, check: f"matches {_pattern(check)} as a whole",
     lambda column, check, kind: (
-        f"NOT regexp_full_match({kind.text(quoted(column.name))}, {literal(_pattern(check))})"
+        # `.` is a newline too (s), as in PostgreSQL.
+        f"NOT regexp_full_match({kind.text(quoted(column.name))}, {literal(_pattern(check))}, 's')"
     ),
     takes="pattern",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contract.helpers import TABLE, Warehouse, asset_of
+from contract.helpers import TABLE, Warehouse, asset_of, only
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.checks import CheckResult
 from ecommerce_dagster.warehouse.rules import RULES, lint_checks
@@ -69,6 +69,29 @@ def test_odd_values_pass_or_do_not_pass_as_the_page_says(w: Warehouse, row: list
     found = {row[0] for row in w.sql(f"SELECT n FROM ({result.bad_rows_sql}) AS bad")}
     assert [value for n, value in enumerate([*good, *bad]) if n in found] == bad
     assert (result.failed_rows, result.passed) == (len(bad), not bad)
+
+
+@only("postgres")
+@pytest.mark.parametrize("row", [row for row in VALUES if "`NaN`" in row[3]], ids=" ".join)
+def test_nan_in_a_numeric_breaks_what_it_breaks_in_a_double(w: Warehouse, row: list[str]) -> None:
+    rule = codes(row[0])[0]
+    if rule == "unique":
+        assert result_of(w, rule, "numeric", ["NaN", "NaN", "1"]).failed_rows == 1
+        return
+    bad = [value for value in codes(row[3]) if value == "NaN" or "Infinity" not in value]
+    assert result_of(w, rule, "numeric", bad).failed_rows == len(bad)
+
+
+@pytest.mark.parametrize(("kind", "parents"), [("integer", "text"), ("text", "integer")])
+def test_keys_that_are_texts_and_numbers_are_not_compared(
+    w: Warehouse, kind: str, parents: str
+) -> None:
+    w.run(f"name: mart.parent\n{TABLE}", query(parents, ["1"]))
+    result = result_of(
+        w, "relationships", kind, ["1"], ", foreign_key: {table: mart.parent, column: x}"
+    )
+    assert (result.passed, result.failed_rows) == (False, None)
+    assert result.message.startswith("could not be evaluated: ")
 
 
 def test_every_check_has_a_row() -> None:
