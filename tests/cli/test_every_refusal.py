@@ -139,7 +139,7 @@ REFUSED = [
             'Parser Error: syntax error at or near "SELEC"\n\nLINE 1: SELEC 1\n        ^'),
     query("run && query \"COPY (SELECT 1) TO 'x.csv'\"", "COPY can change something; this command only reads"),
     query('run && query "CREATE TABLE t (n int)"',
-            'Invalid Input Error: Cannot execute statement of type "CREATE" on database "warehouse" which is attached in read-only mode!'),
+            "CREATE can change something; this command only reads"),
     query("run && query --table main.nowhere",
             'Catalog Error: Table with name nowhere does not exist!\nDid you mean "people"?\n\nLINE 1: SELECT * FROM "main"."nowhere"\n                      ^'),
     Refused("query --asset nowhere", "there is no asset 'nowhere'; known: main.people"),

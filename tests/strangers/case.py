@@ -40,7 +40,7 @@ import yaml
 from ecommerce_dagster.embedded_postgres import PostgresServer
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-DOCUMENT = {"pipeline", "interval", "success", "assets", "checks"}
+DOCUMENT = {"problems", "pipeline", "interval", "success", "assets", "checks"}
 ASSET = {"status", "rows", "seconds", "error"}
 CHECK = {"id", "status", "blocking", "failed_rows", "message"}
 _FINE = {"success", "skipped", "not_run", "passed"}
