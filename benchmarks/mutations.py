@@ -116,14 +116,14 @@ MUTATIONS = [
         "warehouse/history.py",
         'f"WHERE target.{_CURRENT} AND NOT EXISTS (\\n"',
         'f"WHERE NOT EXISTS (\\n"',
-        "warehouse/test_history.py",
+        "contract/test_history.py",
     ),
     Mutation(
         "history takes a change to NULL for none",
         "warehouse/history.py",
         'f"{one}.{quoted(name)} IS NOT DISTINCT FROM {other}.{quoted(name)}"',
         'f"coalesce({one}.{quoted(name)} = {other}.{quoted(name)}, TRUE)"',
-        "warehouse/test_history.py",
+        "contract/test_history.py",
     ),
     Mutation(
         "a wider number is cut to the table's type",

@@ -29,6 +29,7 @@ _WORDS = {
     "CREATE OR REPLACE TEMP TABLE": "CREATE TEMP TABLE",
     'temp."_versions"': 'pg_temp."_versions"',
 }
+_PRECISION = re.compile(r"\(\d\)")
 _INSTANTS = {
     "date": "DATE",
     "timestamp without time zone": "TIMESTAMP",
@@ -130,7 +131,8 @@ def _shared(statements: Statements) -> Statements:
 
     def translated(load: Load) -> list[str]:
         typed = tuple(
-            replace(column, type=_INSTANTS.get(column.type, "")) for column in load.columns
+            replace(column, type=_INSTANTS.get(_PRECISION.sub("", column.type), ""))
+            for column in load.columns
         )
         names = [quoted(name) for name in load.primary_key]
         return [_translated(step, names) for step in statements(replace(load, columns=typed))]

@@ -6,8 +6,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from contract.test_datavault import HUB, SATELLITE
+from contract.test_strategies import APPEND, DELETE, MERGE, REPLACE, TRUNCATE
+from contract.test_time_interval import BY_DATE
 from warehouse.helpers import day
-from warehouse.test_datavault import HUB, SATELLITE
 
 from ecommerce_dagster.bruin.models import Asset, Column
 from ecommerce_dagster.bruin.templates import RunContext, render
@@ -15,7 +17,6 @@ from ecommerce_dagster.postgres_warehouse import preview
 from ecommerce_dagster.warehouse.checks import checks_of
 from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of
-from postgres_warehouse.test_strategies import APPEND, BY_DATE, DELETE, MERGE, REPLACE, TRUNCATE
 
 HISTORY = "materialization: {type: table, strategy: scd2_by_column}\n" + MERGE.split("\n", 2)[2]
 HOOKS = """

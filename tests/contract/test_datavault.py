@@ -1,4 +1,4 @@
-"""Hubs, links and satellites: rows are only added, however the runs come."""
+"""Hubs, links and satellites, in every warehouse: rows are only added, however the runs come."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse.database import open_warehouse
+from contract.helpers import TABLE, Complaints, Warehouse, every_lint, only, values
 from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.strategies import lint_materialization
-from warehouse.helpers import Warehouse, asset_of, in_both, values
 
 HK = "columns: [{name: hk, primary_key: true}]"
 HUB = "materialization: {type: table, strategy: datavault_hub}\n" + HK
@@ -86,13 +83,18 @@ class TestEveryTable:
         assert w.rows() == [("a", 1, 10, None), ("b", 2, 9000000000, "x")]
 
     @every_table
+    def test_what_another_strategy_made_is_taken_over(self, w: Warehouse, header: str) -> None:
+        w.run(TABLE, values("hk, ld, v", "'a', 1, 10"))
+        w.run(header, values("hk, ld, v", "'a', 1, 10", "'b', 1, 10"))
+        assert w.rows() == [("a", 1, 10), ("b", 1, 10)]
+
+    @every_table
     def test_the_query_must_return_the_key(self, w: Warehouse, header: str) -> None:
         with pytest.raises(AssetError, match="does not return hk"):
             run(w, header, "ld, v", "1, 2")
 
 
 class TestHubsAndLinks:
-    @in_both
     @hubs_and_links
     def test_only_unknown_keys_are_added(self, w: Warehouse, header: str) -> None:
         assert run(w, header, "hk, bk", "'a', 1", "'b', 2") == [("a", 1), ("b", 2)]
@@ -122,13 +124,16 @@ class TestHubsAndLinks:
             ("a", 2),
         ]
 
+    def test_full_refresh_takes_each_key_once(self, w: Warehouse) -> None:
+        for full_refresh in (False, True):
+            assert run(w, HUB, "hk, v", "1, 'x'", "1, 'y'", full_refresh=full_refresh) == [(1, "x")]
+
     def test_rows_written_are_those_added(self, w: Warehouse) -> None:
         assert w.run(HUB, values("hk", "1", "2", "2")).loaded.rows_written == 2
         assert w.run(HUB, values("hk", "2", "3")).loaded.rows_written == 1
 
 
 class TestSatellites:
-    @in_both
     def test_a_row_is_added_for_each_change(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1", "'b', 'y', 1")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'x', 2", "'b', 'z', 2", "'c', 'n', 2") == [
@@ -170,7 +175,6 @@ class TestSatellites:
         run(w, SATELLITE, "hk, v, ld", "'a', 'y', 1", "'a', 'w', NULL")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'z', NULL") == [("a", "x", None), ("a", "y", 1)]
 
-    @in_both
     def test_one_run_may_bring_several_changes(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1")
         rows = ("'a', 'z', 5", "'a', 'x', 2", "'a', 'y', 4", "'a', 'y', 3")
@@ -225,6 +229,7 @@ class TestSatellites:
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'x', 2") == before
 
 
+@every_lint
 class TestLint:
     @pytest.mark.parametrize(
         ("header", "complaint"),
@@ -235,17 +240,15 @@ class TestLint:
             (SATELLITE.replace("name: hk", "name: LD"), "beside the incremental_key"),
         ],
     )
-    def test_a_table_that_cannot_work_is_reported(self, header: str, complaint: str) -> None:
-        log = ProblemLog()
-        lint_materialization(asset_of(header), log)
-        (problem,) = log.errors
-        assert complaint in problem.message
+    def test_a_table_that_cannot_work_is_reported(
+        self, complaints: Complaints, header: str, complaint: str
+    ) -> None:
+        (message,) = complaints(header)
+        assert complaint in message
 
     @every_table
-    def test_the_others_are_not(self, header: str) -> None:
-        log = ProblemLog()
-        lint_materialization(asset_of(header), log)
-        assert log.errors == ()
+    def test_the_others_are_not(self, complaints: Complaints, header: str) -> None:
+        assert complaints(header) == []
 
 
 Saying = tuple[int | None, str | None, int]
@@ -265,18 +268,15 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
     return found
 
 
-class TestAnySplitIntoRuns:
-    @settings(deadline=None, max_examples=30)
-    @given(st.lists(sayings, min_size=1, max_size=12), st.sets(st.integers(1, 6)), st.randoms())
-    def test_makes_the_same_satellite(
-        self, rows: list[Saying], ends: set[int], random: Any
-    ) -> None:
-        with open_warehouse(":memory:") as connection:
-            require_same_satellite(Warehouse(connection), rows, ends, random)
-
-
-def require_same_satellite(w: Any, rows: list[Saying], ends: set[int], random: Any) -> None:
-    """The same rows, in runs that end at these dates, make the same satellite."""
+@only("duckdb", "postgres")  # A DuckLake has DuckDB's SQL, and takes ten times as long.
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(sayings, min_size=1, max_size=12), st.sets(st.integers(1, 6)), st.randoms())
+def test_any_split_into_runs_makes_the_same_satellite(
+    w: Warehouse, rows: list[Saying], ends: set[int], random: Any
+) -> None:
+    w.sql("DROP SCHEMA IF EXISTS mart CASCADE")
     rows = _latest_of_each_date(rows)
     random.shuffle(rows)
     for start, end in pairwise([0, *sorted(ends), 6]):
@@ -289,10 +289,10 @@ def require_same_satellite(w: Any, rows: list[Saying], ends: set[int], random: A
     assert set(w.rows()) == _changes(rows)
 
 
-def _run_satellite(w: Any, rows: Sequence[Saying]) -> None:
+def _run_satellite(w: Warehouse, rows: Sequence[Saying]) -> None:
     cells = [", ".join("NULL" if cell is None else repr(cell) for cell in row) for row in rows] or [
         "1, 'x', 1"
     ]
-    columns = "SELECT hk::INTEGER AS hk, v::VARCHAR AS v, ld"
+    columns = "SELECT hk::integer AS hk, v::text AS v, ld"
     query = values("hk, v, ld", *cells).replace("SELECT *", columns, 1)
     w.run(SATELLITE, query + ("" if rows else " LIMIT 0"))
