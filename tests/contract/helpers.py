@@ -33,6 +33,7 @@ from ecommerce_dagster.postgres_warehouse import (
 )
 from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
 from ecommerce_dagster.warehouse.database import kind_of
+from ecommerce_dagster.warehouse.ddl import comments_of
 from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse, on_duckdb
 from ecommerce_dagster.warehouse.ducklake import LAKE
 from ecommerce_dagster.warehouse.identifiers import relation
@@ -168,6 +169,10 @@ class Warehouse(ABC):
     def kind(self, name: str = "mart.t") -> str | None:
         """`table`, `view`, or None."""
 
+    @abstractmethod
+    def comments(self) -> dict[str, str]:
+        """What the database says of the columns of mart.t, and of the table under ""."""
+
     def columns(self, name: str = "mart.t") -> dict[str, str]:
         """The columns of a table or view, with their types as tests call them."""
         return {column: self.called(kind) for column, kind in self.types(name).items()}
@@ -216,6 +221,9 @@ class DuckDB(Warehouse):
 
     def types(self, name: str = "mart.t") -> dict[str, str]:
         return {row[0]: row[1] for row in self.sql(f"DESCRIBE {relation(name)}")}
+
+    def comments(self) -> dict[str, str]:
+        return comments_of(self.connection, "mart.t")
 
     def kind(self, name: str = "mart.t") -> str | None:
         return kind_of(self.connection, name)
@@ -299,6 +307,15 @@ class Postgres(Warehouse):
             " ORDER BY attnum"
         )
         return dict(self.sql(query))
+
+    def comments(self) -> dict[str, str]:
+        return dict(
+            self.sql(
+                "SELECT coalesce(attname::text, ''), description FROM pg_description"
+                " LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND attnum > 0"
+                " WHERE objoid = 'mart.t'::regclass"
+            )
+        )
 
     def kind(self, name: str = "mart.t") -> str | None:
         ((kind,),) = self.sql(
