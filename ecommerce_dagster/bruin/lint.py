@@ -143,11 +143,22 @@ def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
 
 
 def _lint_blocking_references(asset: Asset, assets: Sequence[Asset], log: ProblemLog) -> None:
-    """Report a blocking check on a table that is made of this one: the first run has none."""
+    """Report a check on a table that does not come before this one: a blocking one on a table that
+    is made of it, for which the first run has none, and one on a table that is not upstream."""
     for column in asset.columns:
-        key = column.foreign_key
-        checks = [c for c in column.checks if c.name == "relationships" and c.blocking]
-        if key is None or not checks or asset.name not in upstream_of(key.table, assets):
+        key, found = column.foreign_key, [c for c in column.checks if c.name == "relationships"]
+        if key is None or not found or key.table in {asset.name, *upstream_of(asset.name, assets)}:
+            continue
+        checks = [check for check in found if check.blocking]
+        if asset.name not in upstream_of(key.table, assets):
+            if any(other.name == key.table for other in assets):
+                message = (
+                    f"the check asks '{key.table}', which is not in 'depends': it may be built "
+                    "after this table, and nobody asks when rows of it are gone; add it"
+                )
+                log.warning(*found[0].at(), "relationships-check-depends", message)
+            continue
+        if not checks:
             continue
         message = (
             f"the check asks '{key.table}', which is made of this table and waits for it; add "

@@ -84,6 +84,16 @@ class Run:
         )
 
 
+def whole_work(shared: SharedPartitions, names: Iterable[str]) -> Work:
+    """Assets with all of their partitions."""
+    partitioned = shared.assets.intersection(names)
+    work = Work(set(names) - partitioned)
+    if partitioned and shared.windows is not None:
+        for key in shared.windows.get_partition_keys():
+            work.by_partition[key] |= partitioned
+    return work
+
+
 def runs_for(project: Project, shared: SharedPartitions, work: Work) -> list[Run]:
     """The runs that do some work, in order: one for each stretch of neighbouring partitions.
 

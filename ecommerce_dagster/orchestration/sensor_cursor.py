@@ -36,15 +36,16 @@ class Seen:
     """What a look at a source found: the fingerprints of its rows, by period.
 
     `made_for` tells what of the files that depends on. `outside` is the number of rows in no
-    partition, and `due` when the first of them gets one. `unlike` are partitions that were asked
-    for since a load left another number of rows in them, and that number: reloading them once more
-    would not change it. Times are in seconds since 1970: `at` is when the look began, `took` how
-    long it was.
+    partition, `first` when the first partition began, and `due` when the first of later rows gets
+    one. `unlike` are partitions that were asked for since a load left another number of rows in
+    them, and that number: to load them once more would not change it. Times are in seconds since
+    1970: `at` is when the look began, `took` how long it was.
     """
 
     made_for: str
     fingerprints: Fingerprints
     outside: int = 0
+    first: float = 0.0
     due: int | None = None
     unlike: dict[str, int] = field(default_factory=dict)
     columns: Columns = field(default_factory=dict)
@@ -65,7 +66,8 @@ class Seen:
 class Cursor:
     """`counters`, `loads` and `seen` are by asset. `loads` tells the last event of a load that was
     compared with what was seen; `troubles` counts the ticks in a row in which a source could not be
-    read; `number` the ticks that wrote something down."""
+    read; `number` the ticks that wrote something down; `built` are the assets that the sensor lets
+    be built, None before the first look."""
 
     history: History | None = None
     counters: dict[str, Counters] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Cursor:
     troubles: dict[str, int] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     number: int = 0
+    built: list[str] | None = None
 
     @classmethod
     def read(cls, text: str | None, instance: dg.DagsterInstance) -> Cursor:
@@ -98,7 +101,8 @@ class Cursor:
             if cursor.number:
                 key = cursor._key
                 kept = json.loads(instance.daemon_cursor_storage.get_cursor_values({key})[key])
-                cursor.seen = {name: Seen.read(seen) for name, seen in kept.items()}
+                cursor.seen = {name: Seen.read(seen) for name, seen in kept["seen"].items()}
+                cursor.built = kept["built"]
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()
         return cursor
@@ -106,7 +110,8 @@ class Cursor:
     def write(self, instance: dg.DagsterInstance) -> str:
         """Keep everything; the text for Dagster."""
         self.number += 1
-        kept = {name: seen.as_json() for name, seen in self.seen.items()}
+        seen = {name: seen.as_json() for name, seen in self.seen.items()}
+        kept = {"seen": seen, "built": self.built}
         instance.daemon_cursor_storage.set_cursor_values({self._key: json.dumps(kept)})
         return self.text()
 

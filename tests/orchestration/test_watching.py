@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from unittest import mock
 
 import dagster as dg
 import psycopg
@@ -15,7 +12,7 @@ import pytest
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.ingestion.postgres import SourceError
 from orchestration.helpers import Tiny
-from orchestration.watcher import PIPELINE, Watcher
+from orchestration.watcher import PIPELINE, Watcher, later
 
 DAYS = (
     "SELECT n, timestamptz '2025-03-01' + n * interval '1 day' AS at FROM generate_series(0, 2) n"
@@ -32,12 +29,6 @@ def watcher(tiny: Tiny, server: PostgresServer, instance: dg.DagsterInstance) ->
     watcher = Watcher(tiny, replace(server, database="watching"), instance)
     watcher.execute(f"CREATE TABLE t AS {DAYS}")
     return watcher
-
-
-def later(minutes: float) -> AbstractContextManager[object]:
-    """So many minutes from now."""
-    then = time.time() + 60 * minutes
-    return mock.patch("time.time", return_value=then)
 
 
 SOURCES = {

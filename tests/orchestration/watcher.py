@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import psycopg
@@ -17,6 +19,12 @@ PIPELINE = "name: tiny\nschedule: daily\nstart_date: '2025-03-01'\n"
 
 @dg.job
 def anything() -> None: ...
+
+
+def later(minutes: float) -> AbstractContextManager[object]:
+    """So many minutes from now."""
+    then = time.time() + 60 * minutes
+    return mock.patch("time.time", return_value=then)
 
 
 class Watcher:
