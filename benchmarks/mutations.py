@@ -74,14 +74,14 @@ MUTATIONS = [
         "warehouse/publish.py",
         'connection.execute("ROLLBACK" if rejected else "COMMIT")',
         'connection.execute("COMMIT")',
-        "warehouse/test_publish.py",
+        "contract/test_publish.py",
     ),
     Mutation(
         "a check that does not block rejects",
         "warehouse/checks.py",
         "return not self.passed and self.check.blocking",
         "return not self.passed",
-        "warehouse/test_publish.py",
+        "contract/test_publish.py",
     ),
     Mutation(
         "a check that cannot run has passed",
@@ -221,7 +221,7 @@ MUTATIONS = [
         "warehouse/transactional.py",
         "        if rejected:\n            transaction.roll_back()",
         "        if rejected and False:\n            transaction.roll_back()",
-        "postgres_warehouse/test_publish.py",
+        "contract/test_publish.py",
     ),
     Mutation(
         "a merge in PostgreSQL keeps the oldest of several rows",
@@ -282,8 +282,8 @@ MUTATIONS = [
     Mutation(
         "days that only another history has are not loaded again",
         "orchestration/source_changes.py",
-        "keys |= {key for key in filled",
-        "keys |= {key for key in ()",
+        "keys |= {*partitions.get_partition_keys()}",
+        "keys |= set()",
         "orchestration/test_source_history.py",
     ),
     Mutation(
