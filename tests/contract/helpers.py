@@ -145,7 +145,7 @@ class Warehouse(ABC):
         return {result.check.label: result for result in self.run(header, sql).results}
 
     @abstractmethod
-    def moments(self, key: str, unit: str) -> dict[float, int]:
+    def moments(self, key: str, unit: str, window: Interval | None = None) -> dict[float, int]:
         """The days or hours in which the table mart.t has rows, in seconds since 1970."""
 
     @abstractmethod
@@ -208,8 +208,10 @@ class DuckDB(Warehouse):
         asset = self.asset(header)
         return check_only(self.connection, asset, checks_of(asset), renderer(asset))
 
-    def moments(self, key: str, unit: str) -> dict[float, int]:
-        return DuckDBWarehouse(lambda: nullcontext(self.connection)).moments("mart.t", key, unit)
+    def moments(self, key: str, unit: str, window: Interval | None = None) -> dict[float, int]:
+        return DuckDBWarehouse(lambda: nullcontext(self.connection)).moments(
+            "mart.t", key, unit, window
+        )
 
     def sql(self, *statements: str) -> list[Row]:
         for statement in statements:
@@ -292,8 +294,8 @@ class Postgres(Warehouse):
         asset = self.asset(header)
         return PostgresWarehouse(self.connection).check(asset, checks_of(asset), renderer(asset))
 
-    def moments(self, key: str, unit: str) -> dict[float, int]:
-        return PostgresWarehouse(self.connection).moments("mart.t", key, unit)
+    def moments(self, key: str, unit: str, window: Interval | None = None) -> dict[float, int]:
+        return PostgresWarehouse(self.connection).moments("mart.t", key, unit, window)
 
     def sql(self, *statements: str) -> list[Row]:
         for statement in statements:

@@ -128,6 +128,7 @@ def test_a_key_of_text_is_a_time_too(w: Warehouse, granularity: str) -> None:
     assert [v for _, v in w.rows()] == [1, 20, 3]
     noon = 1704067200.0
     assert w.moments("ts", "day") == {noon + n * 86400: 1 for n in range(3)}
+    assert w.moments("ts", "day", day("2024-01-02")) == {noon + 86400: 1}
 
 
 @pytest.mark.parametrize(
