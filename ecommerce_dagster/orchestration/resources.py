@@ -79,10 +79,10 @@ class WarehouseResource(DuckDBResource):
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
         path = self.place().path
-        self._is_written = True
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
         with open_warehouse(path, settings=settings, on_wait=log.info) as connection:
+            self._is_written = True
             yield connection
 
 

@@ -157,4 +157,6 @@ def _parameters(project: Project, asset: Asset, interval: Interval) -> Any:
     try:
         return render_nested(asset.parameters, lambda t: project.render(t, context, asset))
     except RenderError as error:
-        raise ValueError(f"a template in its parameters cannot be rendered: {error}") from None
+        raise ValueError(
+            f"a template in its parameters cannot be rendered ({error}); correct the template"
+        ) from None

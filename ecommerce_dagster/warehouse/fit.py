@@ -48,7 +48,7 @@ def lint_columns(asset: Asset, schema: Schema, source: str, log: ProblemLog) -> 
     can_change = asset.type == "ingestr"
     complete = True
 
-    def report(name: str, at: Position, *, needed: bool) -> None:
+    def report_missing(name: str, at: Position, *, needed: bool) -> None:
         hint = nearest(name, schema.columns)
         hint = f"did you mean '{hint}'?" if hint else f"it returns {listed(schema.columns)}"
         message = f"{source} does not return the column '{name}'; {hint}"
@@ -58,11 +58,11 @@ def lint_columns(asset: Asset, schema: Schema, source: str, log: ProblemLog) -> 
         if not column.name or schema.has(column.name) or column.name.lower() in filled:
             continue
         needed = bool(column.checks or column.primary_key or column.name.lower() == key.lower())
-        report(column.name, place_of(column, asset), needed=needed)
+        report_missing(column.name, place_of(column, asset), needed=needed)
         complete = complete and not needed
     declared = {column.name.lower() for column in asset.columns}
     if key and not schema.has(key) and key.lower() not in declared:
-        report(key, at, needed=True)
+        report_missing(key, at, needed=True)
         complete = False
     return complete
 

@@ -20,6 +20,7 @@ _CANDIDATES = re.compile(r"((?:\n\t[^\n]*){4})(?:\n\t[^\n]*)+")
 _COMMENT = re.compile(r"--[^\n\r]*|/\*.*?\*/", re.DOTALL)
 _BEFORE = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
 _LONGEST_BEGINNING = 1000
+_LEFT_OUT = {duckdb.StatementType.TRANSACTION, duckdb.StatementType.DETACH}
 _DEFINITIONS = {duckdb.StatementType.CREATE, duckdb.StatementType.ALTER}
 # What ends DuckDB's transaction, besides COMMIT. It does what it explains, and says nothing of it.
 ENDS = re.compile(
@@ -54,20 +55,21 @@ def run(
     """Run the statements of a script and return them. Raises ScriptError.
 
     BEGIN and COMMIT are left out, ROLLBACK is refused: whoever calls decides about the transaction.
-    Unless it says that the script runs outside of one. `guarded` is what is around a statement that
-    creates or alters something; it may raise ScriptError.
+    DETACH is left out too: DuckDB does not detach what a transaction has read, and the database
+    goes with the connection. Unless the script is said to run outside of a transaction. `guarded`
+    is what is around a statement that creates or alters something; it may raise ScriptError.
     """
     done, skipped = [], 0
     found = _statements(connection, script)
     pivots = _has_pivot(found)
     for statement in found:
-        within = statement.type == duckdb.StatementType.TRANSACTION and not outside
+        is_left_out = statement.type in _LEFT_OUT and not outside
         try:
             ends = None if outside else ENDS.match(beginning(statement.query))
             if ends:
                 word = ends.group()
                 raise duckdb.TransactionException(f"{word} in a transaction that is not its own")
-            if not within:
+            if not is_left_out:
                 defines = statement.type in _DEFINITIONS
                 with guarded(statement.query) if defines else nullcontext():
                     connection.execute(statement if pivots else statement.query)
@@ -84,7 +86,7 @@ def run(
 
 def outgrows_transaction(error: BaseException) -> bool:
     """Whether a build failed because DuckDB does not do all of it in one transaction: write to two
-    databases, detach one that was used, CHECKPOINT, index or alter what was just updated, ROLLBACK
+    databases, CHECKPOINT, index or alter what was just updated, ROLLBACK
     to a BEGIN of its own."""
     if isinstance(error, duckdb.TransactionException):
         # From a COMMIT. It also fails when a disk is full.

@@ -19,10 +19,8 @@ from ecommerce_dagster.warehouse.sql_text import SqlText
 from ecommerce_dagster.warehouse.statements import FOREIGN_END, Statement, statements
 
 _RULE = "keeps-transaction"
-# BEGIN and COMMIT are left out when a script runs.
-_ENDS_IN_DUCKDB = re.compile(
-    rf"{ENDS.pattern}|(FORCE )?CHECKPOINT\b|CALL (FORCE_)?CHECKPOINT\b|DETACH\b"
-)
+# BEGIN, COMMIT and DETACH are left out when a script runs.
+_ENDS_IN_DUCKDB = re.compile(rf"{ENDS.pattern}|(FORCE )?CHECKPOINT\b|CALL (FORCE_)?CHECKPOINT\b")
 _ENDS_IN_POSTGRES = re.compile(
     rf"{FOREIGN_END.pattern}|VACUUM\b|(CREATE|DROP) (DATABASE|TABLESPACE|SUBSCRIPTION)\b"
     r"|ALTER SYSTEM\b|(CREATE (UNIQUE )?|DROP )INDEX CONCURRENTLY\b|DISCARD ALL\b|CLUSTER$"

@@ -302,7 +302,7 @@ RULES: dict[str, list[Broken]] = {
         ingestr("  source_table: query:SELECT '{{ start_date }}' AS day <<<",
             "the sensor does not watch the source of 'raw.t': its parameters are others for each interval; write :interval_start and :interval_end in a query instead", "warning"),
         ingestr("  source_table: query:SELECT {{ 1 / 0 }} AS n <<<",
-            "the sensor does not watch the source of 'raw.t': a template in its parameters cannot be rendered: the template fails: division by zero", "warning"),
+            "the sensor does not watch the source of 'raw.t': a template in its parameters cannot be rendered (the template fails: division by zero); correct the template", "warning"),
     ],
     "valid-pipeline-start-date": [
         pipeline("schedule: daily\nstart_date: 2025-02-30 <<<",

@@ -82,7 +82,7 @@ def asset(header: str, query: str = "SELECT 1 AS n", kind: str = "duckdb.sql") -
 
 
 PYTHON = '"""@bruin\nname: report.t\n{}@bruin"""\n'
-PAGE = "from ecommerce_dagster.local import report_file\nreport_file('report.t').parent.mkdir()\nreport_file('report.t').touch()"
+PAGE = "from ecommerce_dagster.local import report_file\nreport_file('report.t').parent.mkdir(exist_ok=True)\nreport_file('report.t').touch()"
 TESTS = "unit_tests:\n  - name: t\n    inputs: [{asset: main.people, rows: [{id: 1}]}]\n    expected: {ctes: {a: {count: 1}}}\n"
 LAKE = {".bruin.yml": LAKE_CONFIG}
 query = partial(Refused, code=1)

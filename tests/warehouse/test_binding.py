@@ -297,7 +297,7 @@ class TestHooksAndScripts:
         "hook",
         [
             "CHECKPOINT", "SELECT 1; -- and\nforce /* it */ checkpoint", "ROLLBACK", "abort;",
-            "EXPLAIN ANALYZE COMMIT", "DETACH DATABASE IF EXISTS other", "CALL checkpoint('shop')",
+            "EXPLAIN ANALYZE COMMIT", "CALL checkpoint('shop')",
             "{% if true %}CHECK{% endif %}POINT", "{% set x = 'ROLLBACK' %}{{ x }}",
         ],
     )  # fmt: skip

@@ -70,7 +70,6 @@ REFUSED = [
     "CALL checkpoint()",
     "ROLLBACK",
     "/* in vain */ Abort",
-    "DETACH shop",
     "EXPLAIN ANALYZE COMMIT",
     "EXPLAIN /* x */ analyze\nRollback",
     "EXPLAIN (ANALYZE, FORMAT json) COMMIT",
