@@ -16,6 +16,7 @@ from celery import Task
 from celery.exceptions import Reject
 from dagster._grpc.types import ExecuteRunArgs, ExecuteStepArgs
 from dagster._serdes import unpack_value
+from dagster._utils.interrupts import capture_interrupts
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_task
 
@@ -46,6 +47,12 @@ class DagsterTask(Task):  # type: ignore[misc]  # celery has no types
     which: type[ExecuteRunArgs | ExecuteStepArgs] = ExecuteRunArgs
 
     def __call__(self, **arguments: Any) -> Any:
+        # A signal that terminates the run is kept until a step can raise it. Before a first run it
+        # would end the process; after that it would be ignored, as Celery ignores SIGINT.
+        with capture_interrupts():
+            return self.execute(arguments)
+
+    def execute(self, arguments: dict[str, Any]) -> Any:
         try:
             instance = _instance()
             run = instance.get_run_by_id(unpack_value(arguments[self.what], self.which).run_id)

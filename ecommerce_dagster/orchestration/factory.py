@@ -71,6 +71,7 @@ def build_asset(
     if not partitioned:
         spec = spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)
+    retries = _retry_policy(asset, project)
 
     @dg.multi_asset(
         name=op_name(spec.key),
@@ -78,11 +79,10 @@ def build_asset(
         check_specs=[translator.get_asset_check_spec(check, project) for check in checks],
         can_subset=True,
         required_resource_keys=_required_resources(project, asset),
-        retry_policy=_retry_policy(asset, project),
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        with _told_to_the_user(asset):
+        with _repeated(context, retries), _told_to_the_user(asset):
             yield from _execute(_run_of(project, asset, context, partitions), checks)
 
     return run_file
@@ -193,6 +193,36 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
         f"{asset.name}: {counted(len(rejecting), 'blocking check')} failed; {kept}\n{reasons}",
         allow_retries=False,
     )
+
+
+@contextmanager
+def _repeated(context: dg.AssetExecutionContext, retries: dg.RetryPolicy | None) -> Iterator[None]:
+    """Have the step repeated after a failure, as often as `retries` says; not when somebody
+    terminates the run.
+
+    Dagster repeats a terminated step too when its op has a policy, so the ops have none. What
+    DuckDB raises when it is interrupted, and what fails while a transaction is undone then, stands
+    for the interruption that caused it.
+    """
+    try:
+        yield
+    except Exception as error:
+        interruption = _interruption(error)
+        if interruption is not None:
+            raise interruption from None
+        if retries is None or (isinstance(error, dg.Failure) and not error.allow_retries):
+            raise
+        delay = retries.calculate_delay(context.retry_number + 1)
+        raise dg.RetryRequested(retries.max_retries, delay) from error
+
+
+def _interruption(error: BaseException | None) -> BaseException | None:
+    """What interrupted the work that this error came of, if anything did."""
+    while error is not None:
+        if isinstance(error, (KeyboardInterrupt, dg.DagsterExecutionInterruptedError)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

@@ -103,6 +103,7 @@ def connected(
     try:
         yield _prepared(connection, config)
     finally:
+        connection.interrupt()  # of what a signal has interrupted
         connection.close()
 
 

@@ -200,7 +200,9 @@ def _end(connection: duckdb.DuckDBPyConnection, turn: Turn, rejected: bool) -> N
 
 
 def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
-    """End the transaction, if there is one."""
+    """End the transaction, if there is one, and the statement that a signal has interrupted: DuckDB
+    leaves that one at work, and the next statement would wait for it."""
+    connection.interrupt()
     # There is no transaction when BEGIN itself failed or the file is gone.
     with suppress(duckdb.Error):
         connection.execute("ROLLBACK")

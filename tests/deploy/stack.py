@@ -25,7 +25,9 @@ from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-TERMINATE = """mutation ($params: String!) { terminateRun(runId: $params) { __typename } }"""
+TERMINATE = """mutation ($params: [String!]!, $policy: TerminateRunPolicy!) { terminateRuns(
+    runIds: $params, terminatePolicy: $policy) { ... on TerminateRunsResult {
+    terminateRunResults { __typename ... on TerminateRunFailure { message } } } } }"""
 KEYS = "{ assetNodes { assetKey { path } isExecutable } }"
 BACKFILL = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
     backfillParams: $params) { __typename ... on LaunchBackfillSuccess { backfillId }
@@ -156,10 +158,10 @@ class Stack:
     def logs(self) -> str:
         return "\n".join(f"--- {p.name}\n{self.log(p.stem)}" for p in self.folder.glob("*.log"))
 
-    def graphql(self, query: str, params: Mapping[str, Any] | str) -> Any:
+    def graphql(self, query: str, params: Mapping[str, Any] | list[str], **other: str) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.web}/graphql",
-            json.dumps({"query": query, "variables": {"params": params}}).encode(),
+            json.dumps({"query": query, "variables": {"params": params, **other}}).encode(),
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -192,10 +194,12 @@ class Stack:
         assert launched["__typename"] == "LaunchRunSuccess", answer
         return str(launched["run"]["runId"])
 
-    def terminate(self, run: str) -> None:
-        """What the button 'Terminate' sends."""
-        answer = self.graphql(TERMINATE, run)
-        assert answer["data"]["terminateRun"]["__typename"] == "TerminateRunSuccess", answer
+    def terminate(self, run: str, *, force: bool = False) -> None:
+        """What the button 'Terminate' sends; `force` is its box 'Force termination immediately'."""
+        policy = "MARK_AS_CANCELED_IMMEDIATELY" if force else "SAFE_TERMINATE"
+        answer = self.graphql(TERMINATE, [run], policy=policy)
+        [result] = answer["data"]["terminateRuns"]["terminateRunResults"]
+        assert result["__typename"] == "TerminateRunSuccess", result
 
     def backfill(self, days: Sequence[str]) -> str:
         """What the dialog for a backfill of all assets sends. Its id."""
