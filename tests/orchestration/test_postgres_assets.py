@@ -582,9 +582,19 @@ class TestTime:
             assert mixed.error("core.t") == message
         assert eventually(lambda: not self.busy(mixed))
 
-    def test_ctrl_c_ends_the_query_and_the_table_keeps_its_rows(self, mixed: Mixed) -> None:
+    @pytest.mark.parametrize("kind", ["pg.sql", "ingestr"])
+    def test_ctrl_c_ends_the_query_and_the_table_keeps_its_rows(
+        self, mixed: Mixed, kind: str
+    ) -> None:
         mixed.pg("CREATE SCHEMA core", "CREATE TABLE core.t AS SELECT 'old' AS n")
-        mixed.asset("core.t", "pg.sql", TABLE, self.SLOW)
+        if kind == "pg.sql":
+            mixed.asset("core.t", kind, f"retries: 2\n{TABLE}", self.SLOW)
+        else:
+            mixed.asset(
+                "core.t", kind,
+                "retries: 2\nparameters: {source_connection: pg-default, destination: postgres, "
+                f'source_table: "query:{self.SLOW}"}}',
+            )  # fmt: skip
         process = self.started(mixed)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
