@@ -63,9 +63,11 @@ def _rows_behind(query: str, rule: CustomCheck, dialect: str) -> str | None:
     if rule.count is not None:
         return query
     try:
-        parsed = sqlglot.parse_one(query, read=dialect)
+        statements = sqlglot.parse(query, read=dialect)
     except sqlglot.errors.SqlglotError:
         return None
+    # A comment behind the last `;` is a statement of its own.
+    parsed = statements[0] if statements else None
     if not isinstance(parsed, exp.Select) or parsed.args.get("group") or parsed.args.get("having"):
         return None
     projections = parsed.expressions
