@@ -40,7 +40,7 @@ class BruinTranslator:
         """
         return dg.AssetSpec(
             key=asset_key(asset.name),
-            deps=[asset_key(d.asset) for d in asset.depends if d.asset and d.mode == "full"],
+            deps=_upstream(asset),
             description=description_of(asset),
             group_name=group_of(asset, project),
             code_version=code_version_of(asset),
@@ -66,12 +66,18 @@ class BruinTranslator:
             asset=asset_key(check.asset.name),
             description=check.words,
             blocking=check.blocking,
+            # A run that asks the check alone builds first what it compares with.
+            additional_deps=_upstream(check.asset) if check.reads_other_tables else [],
             metadata={
                 "bruin/id": check.id,
                 "bruin/declared_in": place(check.rule.path, project, check.rule.line),
                 "bruin/severity": severity_of(check).value,
             },
         )
+
+
+def _upstream(asset: Asset) -> list[dg.AssetKey]:
+    return [asset_key(d.asset) for d in asset.depends if d.asset and d.mode == "full"]
 
 
 def description_of(asset: Asset) -> str:

@@ -43,6 +43,11 @@ class Check:
         return self.rule.blocking
 
     @property
+    def reads_other_tables(self) -> bool:
+        """Whether the answer may depend on other tables than the one that is checked."""
+        return self.column is None or self.rule.name == "relationships"
+
+    @property
     def label(self) -> str:
         """A readable name, unique within the asset: `email: not_null`, or the custom name."""
         if self.column is None:

@@ -83,6 +83,23 @@ def test_orphans_of_a_table_without_partitions_are_found_in_a_run_of_that_table(
     assert built.tiny.query("SELECT id FROM raw.people ORDER BY id") == [(1,), (3,)]
 
 
+def test_a_check_alone_waits_for_the_parent_that_the_run_builds(
+    watcher: Watcher,
+) -> None:
+    # Steps that do not wait for each other run in the order of their names: the child comes first.
+    watcher.tiny.sql("stg.z_people", "SELECT id FROM raw.people", "depends: [raw.people]")
+    query = f"SELECT parent, day_of FROM raw.items {IN_WINDOW}"
+    header = CHILD.format(raw="raw.items", parent="stg.z_people")
+    watcher.tiny.sql("stg.a_items", query, header, table=False)
+    month = dict(zip(RANGE, ("2025-03-01", "2025-03-31"), strict=True))
+    assert failures(watcher.build(tags=month)) == {}
+    assert watcher.asked()
+    watcher.execute("DELETE FROM people WHERE id = 2")
+    (request,) = requests(watcher)
+
+    assert "parent: relationships" in str(failures(watcher.run(request)).get("stg__a_items"))
+
+
 def test_orphans_in_other_partitions_are_found_by_the_last_run_of_a_change(
     built: Watcher,
 ) -> None:
