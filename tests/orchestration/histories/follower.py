@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -131,10 +131,12 @@ class Follower:
             ends = dg.DagsterRunStatus.FAILURE if "dies" in doom else dg.DagsterRunStatus.CANCELED
             self.instance.create_run_for_job(anything, tags=tags, status=ends)
             return
+        checks = set(request.asset_check_keys or ())
         if doom == "dies half way":
             keys = self._in_order(keys)[: len(keys) // 2]
+            checks = {check for check in checks if check.asset_key in keys}
         if keys:
-            self._execute(self.definitions, keys, tags, tick)
+            self._execute(self.definitions, keys, tags, tick, checks)
         if doom == "dies half way" and not keys:
             self.instance.create_run_for_job(
                 anything, tags=tags, status=dg.DagsterRunStatus.FAILURE
@@ -148,9 +150,12 @@ class Follower:
         keys: Sequence[dg.AssetKey],
         tags: Mapping[str, str],
         tick: Tick,
+        checks: Set[dg.AssetCheckKey] | None = None,
     ) -> None:
+        """Execute a run of some assets, and of `checks`, which may be those of other assets."""
         job = found.resolve_implicit_global_asset_job_def()
-        result = job.get_subset(asset_selection=set(keys)).execute_in_process(
+        part = job.get_subset(asset_selection=set(keys), asset_check_selection=checks)
+        result = part.execute_in_process(
             instance=self.instance, tags=dict(tags), run_config=QUIET, raise_on_error=False
         )
         built = {name.replace("/", ".") for name in materialized(result)}
