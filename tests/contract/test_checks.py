@@ -7,27 +7,22 @@ import re
 import pytest
 
 from contract.checked import CASES, check, header, words_of
-from contract.helpers import TABLE, VIEW, Warehouse, asset_of, values
+from contract.helpers import (
+    ALL,
+    LARGE,
+    TABLE,
+    VIEW,
+    Warehouse,
+    asset_of,
+    however_counted,
+    only,
+    values,
+)
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouse.checks import SAMPLE_ROWS, CheckResult, checks_of
 from ecommerce_dagster.warehouse.rules import RULES, lint_checks
 
 IDS = [f"{rule}-{number}" for number, (rule, *_) in enumerate(CASES)]
-
-# DuckDB counts a small table in one scan, and a large one in the cheapest way for each rule. A
-# DuckLake has DuckDB's SQL, and takes ten times as long.
-however_counted = pytest.mark.parametrize(
-    ("w", "size"),
-    [("duckdb", "small"), ("duckdb", "large"), ("postgres", "any")],
-    ids=["duckdb-small table", "duckdb-large table", "postgres"],
-    indirect=True,
-)
-
-
-@pytest.fixture(autouse=True)
-def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if getattr(request, "param", "any") == "large":
-        monkeypatch.setattr("ecommerce_dagster.warehouse.check_counts._ROW_GROUP", -1)
 
 
 @however_counted
@@ -267,8 +262,8 @@ custom_checks:
         ],
     )
     def test_a_rule_is_a_sentence(self, rule: str, words: str) -> None:
-        (only,) = checks_of(asset_of(header(f"name: {rule}")))
-        assert only.words == words
+        (one,) = checks_of(asset_of(header(f"name: {rule}")))
+        assert one.words == words
 
 
 class TestChecksThatCannotRun:
@@ -285,14 +280,8 @@ custom_checks:
   - {{name: fine too, query: SELECT 0}}
 """
 
+    @only(*ALL, LARGE)
     def test_they_count_as_failed_and_the_others_are_answered(self, w: Warehouse) -> None:
-        self.answered(w)
-
-    @however_counted
-    def test_in_a_large_table_too(self, w: Warehouse) -> None:
-        self.answered(w)
-
-    def answered(self, w: Warehouse) -> None:
         built = w.run(self.FILE, values("x, y", "1, 1", "1, NULL", "-1, 3"))
         found = {r.check.label: (r.passed, r.failed_rows, bool(r.error)) for r in built.results}
         assert found == {

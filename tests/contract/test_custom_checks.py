@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.checked import ROWS, custom, words_of
-from contract.helpers import TABLE, Warehouse, only
-
-# A DuckLake has DuckDB's SQL, and takes ten times as long.
-each_sql = only("duckdb", "postgres")
+from contract.helpers import TABLE, Warehouse, each_sql
 
 
 @each_sql

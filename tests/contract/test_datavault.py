@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.helpers import TABLE, Complaints, Warehouse, every_lint, only, values
+from contract.helpers import TABLE, Complaints, Warehouse, each_sql, every_lint, everywhere, values
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 HK = "columns: [{name: hk, primary_key: true}]"
@@ -33,6 +33,7 @@ def run(w: Warehouse, header: str, names: str, *rows: str, **options: Any) -> li
     return w.rows()
 
 
+@each_sql
 class TestEveryTable:
     @every_table
     def test_a_repeated_run_adds_nothing(self, w: Warehouse, header: str) -> None:
@@ -76,6 +77,7 @@ class TestEveryTable:
         assert not w.run(checked, values("hk, ld, v", "'b', 2, 20")).published
         assert w.rows() == before
 
+    @everywhere
     @every_table
     def test_new_columns_and_wider_types_are_taken_over(self, w: Warehouse, header: str) -> None:
         run(w, header, "hk, ld, v", "'a', 1, 10")
@@ -94,7 +96,9 @@ class TestEveryTable:
             run(w, header, "ld, v", "1, 2")
 
 
+@each_sql
 class TestHubsAndLinks:
+    @everywhere
     @hubs_and_links
     def test_only_unknown_keys_are_added(self, w: Warehouse, header: str) -> None:
         assert run(w, header, "hk, bk", "'a', 1", "'b', 2") == [("a", 1), ("b", 2)]
@@ -133,7 +137,9 @@ class TestHubsAndLinks:
         assert w.run(HUB, values("hk", "2", "3")).loaded.rows_written == 1
 
 
+@each_sql
 class TestSatellites:
+    @everywhere
     def test_a_row_is_added_for_each_change(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1", "'b', 'y', 1")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'x', 2", "'b', 'z', 2", "'c', 'n', 2") == [
@@ -175,6 +181,7 @@ class TestSatellites:
         run(w, SATELLITE, "hk, v, ld", "'a', 'y', 1", "'a', 'w', NULL")
         assert run(w, SATELLITE, "hk, v, ld", "'a', 'z', NULL") == [("a", "x", None), ("a", "y", 1)]
 
+    @everywhere
     def test_one_run_may_bring_several_changes(self, w: Warehouse) -> None:
         run(w, SATELLITE, "hk, v, ld", "'a', 'x', 1")
         rows = ("'a', 'z', 5", "'a', 'x', 2", "'a', 'y', 4", "'a', 'y', 3")
@@ -268,7 +275,7 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
     return found
 
 
-@only("duckdb", "postgres")  # A DuckLake has DuckDB's SQL, and takes ten times as long.
+@each_sql
 @settings(
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

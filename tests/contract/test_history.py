@@ -12,7 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.helpers import TABLE, Complaints, Postgres, Warehouse, every_lint, only, values
+from contract.helpers import (
+    TABLE,
+    Complaints,
+    Postgres,
+    Warehouse,
+    each_sql,
+    every_lint,
+    everywhere,
+    values,
+)
 from ecommerce_dagster.warehouse.sql_asset import AssetError
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -68,6 +77,7 @@ def h(w: Warehouse) -> History:
     return History(w)
 
 
+@each_sql
 class TestByColumn:
     def test_the_first_run_makes_every_row_a_current_version(self, h: History) -> None:
         assert h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'b'") == [
@@ -82,6 +92,7 @@ class TestByColumn:
             "_is_current": "boolean",
         }
 
+    @everywhere
     def test_changes_of_three_runs(self, h: History) -> None:
         h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'b'", "3, 'c'")
         assert h.load(BY_COLUMN, "id, v", "1, 'a'", "2, 'B'", "4, 'd'") == [
@@ -180,6 +191,7 @@ class TestByColumn:
             (2, "c", "run 2", "open", True),
         ]
 
+    @everywhere
     def test_any_kind_of_value_can_be_compared(self, h: History) -> None:
         row = {
             "postgres": "1, ARRAY[1, NULL], ROW(1, NULL)::pair, '[1]'::jsonb, '\\xAA'::bytea, b'1'"
@@ -192,6 +204,7 @@ class TestByColumn:
         assert len(h.load(BY_COLUMN, names, row.replace("[1, NULL]", "[1, 2]"))) == 2
 
 
+@each_sql
 class TestByTime:
     def test_a_version_lasts_from_its_key_to_the_next(self, h: History) -> None:
         assert h.load(BY_TIME, "id, v, ts", f"1, 'a', {ts('01-01')}", f"2, 'b', {ts('01-02')}") == [
@@ -305,6 +318,7 @@ class TestByTime:
         assert w.kind() is None
 
 
+@each_sql
 class TestEveryHistory:
     @every_history
     def test_a_rerun_changes_nothing(self, h: History, header: str) -> None:
@@ -372,6 +386,7 @@ class TestEveryHistory:
             ("None", "a", False),
         ]
 
+    @everywhere
     @every_history
     def test_a_failed_check_leaves_the_history_as_it_was(self, h: History, header: str) -> None:
         before = h.load(header, "id, v, ts", f"1, 'a', {ts('01-01')}")
@@ -403,6 +418,7 @@ class TestEveryHistory:
         before = h.load(header, "ID, v, TS", f"1, 'a', {ts('01-01')}")
         assert h.load(header, "Id, V, Ts", f"1, 'a', {ts('01-01')}") == before
 
+    @everywhere
     @every_history
     def test_names_that_need_quotes(self, h: History, header: str) -> None:
         header = header.replace("name: id", """name: 'an "id" of'""").replace("key: ts", "key: to")
@@ -614,7 +630,7 @@ rows_of_a_source = st.lists(
 
 
 class TestAgainstAnOracle:
-    @only("duckdb", "postgres")  # A DuckLake has DuckDB's SQL, and takes ten times as long.
+    @each_sql
     @every_history
     @settings(
         deadline=None,

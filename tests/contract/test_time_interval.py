@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contract.helpers import Warehouse, day, values
+from contract.helpers import Warehouse, day, each_sql, everywhere, values
 from ecommerce_dagster.bruin.interval import Interval
 from ecommerce_dagster.warehouse.sql_asset import AssetError
+
+pytestmark = each_sql
 
 BY_TIME = """
 materialization:
@@ -32,6 +34,7 @@ def events(w: Warehouse) -> Warehouse:
     return w
 
 
+@everywhere
 @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
 def test_runs_by_day_hold_what_one_run_holds(events: Warehouse, header: str) -> None:
     for number in (1, 2, 3):
@@ -52,6 +55,7 @@ def test_a_rerun_is_exact(events: Warehouse, header: str) -> None:
         assert events.rows() == events.rows("events")
 
 
+@everywhere
 @pytest.mark.parametrize("header", [BY_TIME, BY_DATE])
 def test_a_row_that_moved_into_the_window_is_only_there(events: Warehouse, header: str) -> None:
     header += "columns: [{name: V, primary_key: true}]"
@@ -129,6 +133,7 @@ def test_part_of_a_day_is_replaced_by_timestamp_and_the_day_by_date(w: Warehouse
         assert len(w.rows()) == left
 
 
+@everywhere
 @pytest.mark.parametrize("first", [True, False])
 def test_rows_outside_of_the_window_are_refused_and_named(events: Warehouse, first: bool) -> None:
     if not first:
