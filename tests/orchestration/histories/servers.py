@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.postgres_programs import find_programs, run_as, runnable
 
 READER = "reader"  # who loads: no superuser
+_CATCHES_UP_IN = 30.0  # seconds
 _SETTINGS = {
     "shared_buffers": "16MB",
     "max_connections": "40",
@@ -116,11 +118,13 @@ class Own:
         if self._backup is None:
             return False
         self._exchange(self._copied(self._backup))
+        self._follow_anew()
         return True
 
     def replace_by_new_cluster(self) -> None:
         """A new cluster, with nothing in it, at the same address."""
         self._exchange(self._copied(_template(self._folder.parent, 1)))
+        self._follow_anew()
 
     def make_standby(self) -> None:
         """A standby that is as the server is now."""
@@ -140,6 +144,7 @@ class Own:
         with psycopg.connect(self.admin.dsn, autocommit=True) as connection:
             connection.execute("SELECT pg_promote(true, 60)")
             connection.execute("CHECKPOINT")
+        self._follow_anew()
         return True
 
     def catch_up(self) -> None:
@@ -152,10 +157,12 @@ class Own:
             ((end,),) = primary.execute("SELECT pg_current_wal_lsn()::text").fetchall()
         # The database exists in every copy; `reader` may see how far the replay is.
         with psycopg.connect(replace(standby, user=READER).dsn, autocommit=True) as other:
-            while other.execute(
-                "SELECT pg_last_wal_replay_lsn() < %s::pg_lsn AND pg_is_in_recovery()", [end]
-            ).fetchone() == (True,):
-                pass
+            asked = "SELECT pg_last_wal_replay_lsn() < %s::pg_lsn AND pg_is_in_recovery()"
+            patience = time.monotonic() + _CATCHES_UP_IN
+            while other.execute(asked, [end]).fetchone() == (True,):
+                if time.monotonic() > patience:
+                    raise TimeoutError(f"the standby does not get to {end} of its server")
+                time.sleep(0.02)
 
     def _start(self) -> None:
         self._running = EmbeddedPostgres(self._primary, settings=_SETTINGS)
@@ -170,6 +177,18 @@ class Own:
         with psycopg.connect(self.admin.dsn, autocommit=True) as connection:
             if connection.execute("SELECT NOT pg_is_in_recovery()").fetchone() == (True,):
                 connection.execute(f"ALTER ROLE {READER} PASSWORD '{self.reader.password}'")
+
+    def _follow_anew(self) -> None:
+        """Make the standby that is read one of the server as it is now: one of what it was before
+        never catches up."""
+        if self._following is None:
+            return
+        port, password = self.reader.port, self.reader.password
+        self._following.__exit__(None, None, None)
+        data = self._base_backup()
+        _set_port(data, port)
+        self._following = EmbeddedPostgres(data, settings=_SETTINGS)
+        self.reader = replace(self._following.__enter__(), user=READER, password=password)
 
     def _crash(self) -> None:
         pid = int((self._primary / "pgdata" / "postmaster.pid").read_text().split()[0])
