@@ -162,14 +162,15 @@ class TestFullRefresh:
         assert days_of(shop, "raw.orders") == days_of(shop, "stg.orders") == expected
 
     def test_it_rebuilds_from_scratch(self, shop: Shop) -> None:
-        shop.source(
-            "DELETE FROM order_items", "DELETE FROM orders", "DELETE FROM customers WHERE id > 90"
-        )
-        customers = ("raw.customers", "stg.customers")
+        customers, age = ("raw.customers", "stg.customers"), "SELECT age = 77 FROM stg.customers"
+        earlier = "UPDATE customers SET updated_at = updated_at - interval '2 days' WHERE id = 1"
+        shop.source(earlier)
         shop.invoke("run", *customers)
-        assert shop.query("SELECT count(*) FROM stg.customers") == [(100,)]
+        shop.source("UPDATE customers SET age = 77 WHERE id = 1")  # and its updated_at stays
+        shop.invoke("run", *customers)
+        assert shop.query(f"{age} WHERE customer_id = 1") == [(False,)]
         shop.invoke("run", *customers, "--full-refresh")
-        assert shop.query("SELECT count(*) FROM stg.customers") == [(90,)]
+        assert shop.query(f"{age} WHERE customer_id = 1") == [(True,)]
 
 
 @pytest.fixture(scope="module")
