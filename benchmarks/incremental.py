@@ -17,14 +17,14 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.interval import interval_between
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import interval_between
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
 
 ROUNDS = 3
 # There are a hundred days, so that a day is one row in a hundred as well. Rows come in the order of

@@ -21,10 +21,10 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
-from ecommerce_dagster.warehouse.ducklake import open_lake
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 COMMITS, ROWS = 20, 1000
 _INSERT = f"INSERT INTO days SELECT ?, x FROM range({ROWS}) AS rows (x)"

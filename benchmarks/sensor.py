@@ -29,7 +29,7 @@ from orchestration.simulation import SENSOR
 
 from ecommerce_dagster import build_defs, local
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
-from ecommerce_dagster.warehouse.published_copy import copy_of
+from ecommerce_dagster.warehouses.duckdb.published_copy import copy_of
 
 TICKS = 9
 MONTH = ("--starting-at", "2025-03-01", "--ending-at", "2025-03-31")

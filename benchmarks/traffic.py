@@ -36,7 +36,7 @@ from orchestration.helpers import free_port, processes_of
 
 from data_generator.load import generate
 from data_generator.options import Options
-from ecommerce_dagster.warehouse.published_copy import copy_of
+from ecommerce_dagster.warehouses.duckdb.published_copy import copy_of
 
 COMMAND = str(Path(sys.executable).with_name("ecommerce"))
 CUSTOMERS = ("raw.customers", "stg.customers", "mart.customers_by_country")

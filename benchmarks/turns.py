@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ecommerce_dagster.warehouse.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 
 PROCESSES, TURNS = 8, 20
 

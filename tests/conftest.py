@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
-from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.ducklake import open_lake
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 TESTS = Path(__file__).parent
 # The groups and their places in the table of the page.

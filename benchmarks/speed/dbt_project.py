@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ecommerce_dagster.bruin.models import Asset, ColumnCheck, CustomCheck
+from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.orchestration.rendering import rendering_of
-from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.sql.checks import Check
 
 _PROJECT = """name: shop
 version: "1.0"

@@ -17,7 +17,7 @@ from shop import BIN, Shop
 
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.sql.checks import checks_of
 
 PIPELINE = ROOT / "asset_specs"
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -1,1 +1,2 @@
-"""Bruin-style pipelines as typed, resolved values. Knows neither Dagster nor a database driver."""
+"""What stands in a pipeline's files, as typed and resolved values. Knows neither Dagster nor a
+database driver."""

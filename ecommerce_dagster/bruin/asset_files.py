@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecommerce_dagster.bruin.defaults import with_defaults
-from ecommerce_dagster.bruin.header import Code, SourceFile, read_header, trimmed
-from ecommerce_dagster.bruin.located import Position, YamlMapping
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.parsing import parse, read_text
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import read_mapping
+from ecommerce_dagster.bruin.yaml.header import Code, SourceFile, read_header, trimmed
+from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
+from ecommerce_dagster.bruin.yaml.parsing import parse, read_text
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
 
 ASSET_FOLDERS = ("assets", "tasks")
 YAML_SUFFIXES = ("asset.yml", "asset.yaml", "task.yml", "task.yaml")

@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
-from ecommerce_dagster.bruin.lakehouse import lint_lakehouse
-from ecommerce_dagster.bruin.located import YamlList, YamlMapping
-from ecommerce_dagster.bruin.models import Settings, Text, as_text
-from ecommerce_dagster.bruin.node import Node, filled
-from ecommerce_dagster.bruin.parsing import parse, parse_file
-from ecommerce_dagster.bruin.platforms import PLATFORM_ALIASES, PLATFORMS
+from ecommerce_dagster.bruin.model.asset import Settings, Text, as_text
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.model.lakehouse import lint_lakehouse
+from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES, PLATFORMS
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
-from ecommerce_dagster.bruin.yaml_source import read_mapping
+from ecommerce_dagster.bruin.yaml.located import YamlList, YamlMapping
+from ecommerce_dagster.bruin.yaml.node import Node, filled
+from ecommerce_dagster.bruin.yaml.parsing import parse, parse_file
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
 
 _RULE = "valid-connection"
 # The variable that holds the text of `.bruin.yml`; as the name of a file it stands for that.

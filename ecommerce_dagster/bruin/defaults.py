@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecommerce_dagster.bruin.located import YamlList, YamlMapping
+from ecommerce_dagster.bruin.yaml.located import YamlList, YamlMapping
 
 # What tells two entries of a list apart.
 _IDENTITY = ("name", "extends", "asset", "uri", "key")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ecommerce_dagster.bruin.asset_files import YAML_SUFFIXES
-from ecommerce_dagster.bruin.header import HEADER_START, header_end
 from ecommerce_dagster.bruin.key_order import in_order
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import read_mapping
+from ecommerce_dagster.bruin.yaml.header import HEADER_START, header_end
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
 
 _BLANKS = re.compile(r"\n{3,}")
 # One step can give another something to do, such as a comment that now stands elsewhere.

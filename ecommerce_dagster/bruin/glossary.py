@@ -10,19 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecommerce_dagster.bruin.located import Position
-from ecommerce_dagster.bruin.models import (
-    Asset,
-    Attribute,
-    Column,
-    Domain,
-    Entity,
-    Glossary,
-    Pipeline,
-)
-from ecommerce_dagster.bruin.parsing import parse_file
+from ecommerce_dagster.bruin.model.asset import Asset, Column
+from ecommerce_dagster.bruin.model.glossary import Attribute, Domain, Entity, Glossary
+from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.bruin.yaml.parsing import parse_file
 
 _RULE = "valid-entity-references"
 

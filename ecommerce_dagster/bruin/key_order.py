@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from ecommerce_dagster.bruin.models import (
+from ecommerce_dagster.bruin.model.asset import (
     Asset,
     Column,
     ColumnCheck,
@@ -24,7 +24,7 @@ from ecommerce_dagster.bruin.models import (
     Secret,
     Upstream,
 )
-from ecommerce_dagster.bruin.node import Node
+from ecommerce_dagster.bruin.yaml.node import Node
 
 Kind = type[Node]
 

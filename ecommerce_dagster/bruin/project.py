@@ -21,23 +21,30 @@ from ecommerce_dagster.bruin.config_file import (
     read_connections,
 )
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
-from ecommerce_dagster.bruin.early_templates import is_enabled, named_asset, named_pipeline
 from ecommerce_dagster.bruin.glossary import apply_glossary, inherits_checks, read_glossary
-from ecommerce_dagster.bruin.lint import (
+from ecommerce_dagster.bruin.graph import Neighbours
+from ecommerce_dagster.bruin.lint.project import (
     lint_assets,
     lint_pipeline,
     lint_templates,
     ordered,
     without_duplicates,
 )
-from ecommerce_dagster.bruin.located import Position, YamlMapping
-from ecommerce_dagster.bruin.models import Asset, Glossary, Pipeline
-from ecommerce_dagster.bruin.neighbours import Neighbours
-from ecommerce_dagster.bruin.parsing import parse_file, read_text
-from ecommerce_dagster.bruin.platforms import PLATFORM_ALIASES
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.glossary import Glossary
+from ecommerce_dagster.bruin.model.pipeline import Pipeline
+from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, check_syntax, render
-from ecommerce_dagster.bruin.variables import variables_of, variant_of
+from ecommerce_dagster.bruin.templates.early import is_enabled, named_asset, named_pipeline
+from ecommerce_dagster.bruin.templates.render import (
+    RenderError,
+    RunContext,
+    check_syntax,
+    render,
+)
+from ecommerce_dagster.bruin.templates.variables import variables_of, variant_of
+from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
+from ecommerce_dagster.bruin.yaml.parsing import parse_file, read_text
 
 _NO_PIPELINE = "this file does not exist; a pipeline is a folder with a pipeline.yml and assets/"
 

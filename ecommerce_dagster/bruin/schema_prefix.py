@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.model.asset import Asset, Column
 
 # Texts, quoted names, comments.
 _OTHER = r"'[^']*'|\"[^\"]*\"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$|--[^\n]*|/\*.*?\*/"

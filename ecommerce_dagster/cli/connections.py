@@ -8,16 +8,24 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ecommerce_dagster.bruin.connections import Connection, DuckDBConnection, UnusableConnection
+from ecommerce_dagster.bruin.model.connections import (
+    Connection,
+    DuckDBConnection,
+    UnusableConnection,
+)
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import print_table
-from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouse.database import MissingWarehouse, WarehouseError, is_file
-from ecommerce_dagster.warehouse.place import open_place
-from ecommerce_dagster.warehouse.query import QueryError
+from ecommerce_dagster.warehouses.duckdb.database import (
+    MissingWarehouse,
+    WarehouseError,
+    is_file,
+)
+from ecommerce_dagster.warehouses.place import open_place
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
+from ecommerce_dagster.warehouses.query import QueryError
 
 
 def list_connections(project: Project, output: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.selection import SelectionError
 from ecommerce_dagster.orchestration.names import asset_key, op_name

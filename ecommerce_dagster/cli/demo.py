@@ -10,7 +10,7 @@ from rich.console import Console
 from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.cli.query import fetch, print_table
 from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project

@@ -10,9 +10,9 @@ import click
 from ecommerce_dagster.bruin.asset_files import asset_paths
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
 from ecommerce_dagster.bruin.formatting import formatted
-from ecommerce_dagster.bruin.parsing import read_text
 from ecommerce_dagster.bruin.problems import ProblemLog, from_here
 from ecommerce_dagster.bruin.project import find_upwards
+from ecommerce_dagster.bruin.yaml.parsing import read_text
 
 
 def format_files(paths: Sequence[Path], *, check: bool) -> int:

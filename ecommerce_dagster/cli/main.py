@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.platforms import TYPES
+from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example, output_option, pipeline_options
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ecommerce_dagster.bruin.config_file import default_connection_name
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 

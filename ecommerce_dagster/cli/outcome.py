@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sql.checks import Check
 
 AssetStatus = Literal["success", "failed", "upstream_failed", "skipped", "not_run"]
 CheckStatus = Literal["passed", "failed", "skipped", "error"]

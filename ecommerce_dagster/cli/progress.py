@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
 from ecommerce_dagster.cli.profile import profile_table
 from ecommerce_dagster.cli.tables import print_rows

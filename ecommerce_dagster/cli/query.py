@@ -18,12 +18,12 @@ from rich.table import Table
 
 from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.query import QueryError
+from ecommerce_dagster.sql.identifiers import relation
+from ecommerce_dagster.warehouses.query import QueryError
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100

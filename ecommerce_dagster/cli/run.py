@@ -13,7 +13,7 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.interval import Interval, yesterday
+from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
@@ -42,9 +42,9 @@ from ecommerce_dagster.orchestration.partitions import (
     tags_for,
 )
 from ecommerce_dagster.orchestration.resources import resources_of
-from ecommerce_dagster.warehouse.checks import Check, checks_of
-from ecommerce_dagster.warehouse.database import WAITING
-from ecommerce_dagster.warehouse.published_copy import OUTDATED
+from ecommerce_dagster.sql.checks import Check, checks_of
+from ecommerce_dagster.warehouses.duckdb.database import WAITING
+from ecommerce_dagster.warehouses.duckdb.published_copy import OUTDATED
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INTERRUPTED = "DagsterExecutionInterruptedError"

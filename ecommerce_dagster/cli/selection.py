@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.neighbours import Neighbours, reached
+from ecommerce_dagster.bruin.graph import Neighbours, reached
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 

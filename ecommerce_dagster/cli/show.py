@@ -8,10 +8,14 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck
-from ecommerce_dagster.bruin.neighbours import reached
+from ecommerce_dagster.bruin.graph import reached
+from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RunContext, render_nested, render_settled
+from ecommerce_dagster.bruin.templates.render import (
+    RunContext,
+    render_nested,
+    render_settled,
+)
 from ecommerce_dagster.cli.selection import asset_called
 
 # What is printed in another form, or is no definition.

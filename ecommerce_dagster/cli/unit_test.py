@@ -10,7 +10,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.selection import asset_called
-from ecommerce_dagster.warehouse.unit_tests import UnitTestResult, run_unit_tests
+from ecommerce_dagster.runtime.unit_tests.runner import UnitTestResult, run_unit_tests
 
 
 def report_unit_tests(project: Project, name: str | None, output: str) -> int:

@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, pri
 from ecommerce_dagster.bruin.project import Project, find_upwards
 from ecommerce_dagster.orchestration.lint_together import lint_together
 from ecommerce_dagster.orchestration.validation import validated
-from ecommerce_dagster.warehouse.checks import checks_of
+from ecommerce_dagster.sql.checks import checks_of
 
 
 def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, output: str) -> int:

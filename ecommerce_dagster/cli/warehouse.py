@@ -10,14 +10,18 @@ import click
 from rich.console import Console
 
 from ecommerce_dagster.bruin.config_file import default_connection_name
-from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.warehouse.ducklake import open_lake
-from ecommerce_dagster.warehouse.lake_history import Snapshot, roll_back, snapshots_of
-from ecommerce_dagster.warehouse.lake_upkeep import maintain
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
+from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
+from ecommerce_dagster.warehouses.ducklake.snapshots import (
+    Snapshot,
+    roll_back,
+    snapshots_of,
+)
 
 
 def list_snapshots(

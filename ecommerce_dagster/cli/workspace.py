@@ -12,10 +12,10 @@ import click
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
-from ecommerce_dagster.bruin.interval import Interval, interval_between
-from ecommerce_dagster.bruin.located import WrittenFloat, WrittenInt
+from ecommerce_dagster.bruin.model.interval import Interval, interval_between
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
+from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
 
 
 def open_project(

@@ -8,17 +8,14 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.commit import commit_of
-from ecommerce_dagster.bruin.connections import DuckDBConnection
-from ecommerce_dagster.bruin.durations import seconds_in
-from ecommerce_dagster.bruin.interval import Interval, yesterday
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.modifiers import modified
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import DuckDBConnection
+from ecommerce_dagster.bruin.model.durations import seconds_in
+from ecommerce_dagster.bruin.model.interval import Interval, yesterday
+from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
-from ecommerce_dagster.ingestion.parameters import incremental_key_of
-from ecommerce_dagster.ingestion.sensor import Mode
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
 from ecommerce_dagster.orchestration.names import asset_key, resource_key
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
@@ -35,12 +32,15 @@ from ecommerce_dagster.orchestration.partitions import (
 )
 from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouse.checks import Check, Rows
-from ecommerce_dagster.warehouse.interface import Warehouse
-from ecommerce_dagster.warehouse.lake_turns import LakeTurns
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.strategies import in_window
-from ecommerce_dagster.warehouse.turns import Turns, at_any_time
+from ecommerce_dagster.runtime.commit import commit_of
+from ecommerce_dagster.runtime.sensor import Mode
+from ecommerce_dagster.sources.parameters import incremental_key_of
+from ecommerce_dagster.sql.checks import Check, Rows
+from ecommerce_dagster.sql.strategies.common import in_window
+from ecommerce_dagster.warehouses.base import Warehouse
+from ecommerce_dagster.warehouses.duckdb.locking import Turns, at_any_time
+from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecommerce_dagster.bruin.asset_lint import lint_query
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.platforms import PLATFORMS, TYPES
+from ecommerce_dagster.bruin.lint.asset import lint_query
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.platforms import PLATFORMS, TYPES
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
-from ecommerce_dagster.ingestion.parameters import lint_ingestion, unmaskable
-from ecommerce_dagster.ingestion.python_asset import lint_python
-from ecommerce_dagster.ingestion.seed import lint_seed
-from ecommerce_dagster.ingestion.sensor import lint_sensor
 from ecommerce_dagster.orchestration.builders import (
     Build,
     build_ingestr,
@@ -30,6 +26,10 @@ from ecommerce_dagster.orchestration.builders import (
 from ecommerce_dagster.orchestration.names import slug
 from ecommerce_dagster.orchestration.readers import READERS
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.python_assets.asset import lint_python
+from ecommerce_dagster.runtime.sensor import lint_sensor
+from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
+from ecommerce_dagster.sources.seeds.seed import lint_seed
 
 Sources = Mapping[str, frozenset[str]]
 Lint = Callable[[Asset, Path, ProblemLog], None]

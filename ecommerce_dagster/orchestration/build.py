@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.discovery import pipeline_folders
-from ecommerce_dagster.bruin.policy import lint_policy
+from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.orchestration.asset_types import unsupported

@@ -12,26 +12,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.neighbours import reached
+from ecommerce_dagster.bruin.graph import reached
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.python_asset import PythonLoad, environment_of, run_python
-from ecommerce_dagster.ingestion.seed import Seed
-from ecommerce_dagster.ingestion.sensor import (
+from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.readers import reading
+from ecommerce_dagster.python_assets.asset import PythonLoad, environment_of, run_python
+from ecommerce_dagster.runtime.sensor import (
     Mode,
     duckdb_says_yes,
     postgres_has_table,
     postgres_says_yes,
     wait,
 )
-from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.orchestration.last_known import last_known
-from ecommerce_dagster.orchestration.readers import reading
-from ecommerce_dagster.warehouse.checks import Check
-from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
-from ecommerce_dagster.warehouse.loaded import Loaded
-from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError
+from ecommerce_dagster.sources.seeds.seed import Seed
+from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.warehouses.base import Fill, Published, nothing
+from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 
 if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.

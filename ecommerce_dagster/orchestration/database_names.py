@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from ecommerce_dagster.bruin.config_file import Connections
-from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.postgres_warehouse.name_lengths import lint_lengths
-from ecommerce_dagster.warehouse.database import database_name, is_file
+from ecommerce_dagster.warehouses.duckdb.database import database_name, is_file
+from ecommerce_dagster.warehouses.postgres.name_lengths import lint_lengths
 
 # Types that make a table as their materialization says, and those that always make one.
 _QUERIED = {"duckdb.sql", "python"}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
-from ecommerce_dagster.bruin.lakehouse import CatalogFile
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.deploy.choice import SETTING, chosen, partitions_per_run
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.warehouse.database import is_file
+from ecommerce_dagster.warehouses.duckdb.database import is_file
 
 _RULE = "valid-executor"
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.connections import UnusableConnection
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.parameters import incremental_key_of
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of
@@ -36,10 +35,11 @@ from ecommerce_dagster.orchestration.results import (
 from ecommerce_dagster.orchestration.run_interval import run_interval
 from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
-from ecommerce_dagster.warehouse.checks import Check, CheckResult, checks_of
-from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.interface import Published
-from ecommerce_dagster.warehouse.sql_asset import AssetError, OutsideError
+from ecommerce_dagster.sources.parameters import incremental_key_of
+from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
+from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
 
 _RETRY_SECONDS = 1.0
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.bruin.durations import seconds_in
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.durations import seconds_in
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched

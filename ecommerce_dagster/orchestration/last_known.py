@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.orchestration.names import asset_key, check_name
-from ecommerce_dagster.warehouse.checks import Check, checks_of
+from ecommerce_dagster.sql.checks import Check, checks_of
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -11,21 +11,22 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ecommerce_dagster.bruin.config_file import Connections
-from ecommerce_dagster.bruin.connections import Connection
-from ecommerce_dagster.bruin.models import Asset, Pipeline
-from ecommerce_dagster.bruin.platforms import PLATFORMS
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import Connection
+from ecommerce_dagster.bruin.model.pipeline import Pipeline
+from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
-from ecommerce_dagster.ingestion.parameters import unmaskable
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.orchestration.database_names import database_names, lint_database
 from ecommerce_dagster.orchestration.executor_lint import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
 from ecommerce_dagster.orchestration.names import check_name, key_parts, resource_key
 from ecommerce_dagster.orchestration.watched import lint_watched
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.rules import lint_checks
+from ecommerce_dagster.sources.parameters import unmaskable
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.sql.rules import lint_checks
 
 # Schedules that need no second look; the days of a month that is too short are one that does.
 _PLAIN_SCHEDULE = re.compile(r"@?(hourly|daily|weekly|monthly|yearly|continuous)", re.IGNORECASE)

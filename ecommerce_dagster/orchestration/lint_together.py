@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
-from ecommerce_dagster.bruin.platforms import PLATFORMS
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported

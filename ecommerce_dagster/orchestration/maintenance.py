@@ -5,7 +5,7 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.names import resource_key, slug
-from ecommerce_dagster.warehouse.lake_upkeep import maintain
+from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 
 # Daily, when few build.
 _CRON = "15 4 * * *"

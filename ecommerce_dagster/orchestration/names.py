@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.sql.checks import Check
 
 if TYPE_CHECKING:
     import dagster as dg

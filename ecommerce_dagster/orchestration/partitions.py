@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.interval import Interval, interval_between
-from ecommerce_dagster.bruin.models import Asset, Pipeline
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.interval import Interval, interval_between
+from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.ingestion.parameters import is_windowed
+from ecommerce_dagster.sources.parameters import is_windowed
 
 # Run tags by which a run without partitions gets its dates, and by which anyone asks for a rebuild.
 START_TAG = "bruin/start"

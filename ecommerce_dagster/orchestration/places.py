@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.bruin.connections import Connection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
-from ecommerce_dagster.ingestion.ingest import CarriedIngestion, Ingestion
-from ecommerce_dagster.ingestion.parameters import is_reconcilable
-from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
-from ecommerce_dagster.warehouse.interface import Fill
+from ecommerce_dagster.bruin.model.connections import Connection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
+from ecommerce_dagster.sources.parameters import is_reconcilable
+from ecommerce_dagster.sources.postgres.ingest import CarriedIngestion, Ingestion
+from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
+from ecommerce_dagster.warehouses.base import Fill
 
 if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.parameters import is_reconcilable
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, slug
 from ecommerce_dagster.orchestration.partitions import RECONCILE_TAG, is_partitioned
+from ecommerce_dagster.sources.parameters import is_reconcilable
 
 # Sundays, when few wait for the warehouse.
 _CRON = "30 3 * * 0"

@@ -15,32 +15,36 @@ from typing import Any, cast
 
 import duckdb
 
-from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.interval import Interval, yesterday
-from ecommerce_dagster.bruin.located import Position
-from ecommerce_dagster.bruin.models import Asset, CustomCheck, Hook, Hooks
+from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck, Hook, Hooks
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RenderError
-from ecommerce_dagster.ingestion.parameters import incremental_key_of, source_table_of, strategy_of
-from ecommerce_dagster.ingestion.postgres import SourceError
+from ecommerce_dagster.bruin.templates.render import RenderError
+from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.builders import sql_build
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.partitions import interval_of, is_partitioned, partitions_of
-from ecommerce_dagster.postgres_warehouse import preview
-from ecommerce_dagster.warehouse.binding import bind_project
-from ecommerce_dagster.warehouse.checks import Check, bad_rows_sql, checks_of
-from ecommerce_dagster.warehouse.database import kind_of
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.empty import EmptyWarehouse
-from ecommerce_dagster.warehouse.identifiers import quoted, relation
-from ecommerce_dagster.warehouse.rules import RuleError
-from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
-from ecommerce_dagster.warehouse.types import known_type
-from ecommerce_dagster.warehouse.used_tables import key_of
+from ecommerce_dagster.sources.parameters import (
+    incremental_key_of,
+    source_table_of,
+    strategy_of,
+)
+from ecommerce_dagster.sql.checks import Check, bad_rows_sql, checks_of
+from ecommerce_dagster.sql.identifiers import quoted, relation
+from ecommerce_dagster.sql.rules import RuleError
+from ecommerce_dagster.sql.types import known_type
+from ecommerce_dagster.sql.used_tables import key_of
+from ecommerce_dagster.validation.project import bind_project
+from ecommerce_dagster.validation.schema_only import EmptyWarehouse
+from ecommerce_dagster.warehouses.duckdb.database import kind_of
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.postgres import preview
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
 
 # A query can make many rows out of none.
 _SECONDS = 10.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.connections import Connection
+from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.names import resource_key

@@ -18,22 +18,22 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
 from ecommerce_dagster.bruin.config_file import read_connections
-from ecommerce_dagster.bruin.connections import (
+from ecommerce_dagster.bruin.model.connections import (
     Connection,
     DuckDBConnection,
     PostgresConnection,
     UnusableConnection,
 )
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
-from ecommerce_dagster.bruin.platforms import PLATFORMS
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.run_launcher import sign_of_life
-from ecommerce_dagster.warehouse.database import WarehouseError, open_warehouse
-from ecommerce_dagster.warehouse.ducklake import open_lake
-from ecommerce_dagster.warehouse.published_copy import outdated, publish_copy
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, open_warehouse
+from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 
 class WarehouseResource(DuckDBResource):

@@ -13,10 +13,8 @@ from dagster._core.events import (
 )
 
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.ingestion.column_lineage import asset_lineage, project_lineage
-from ecommerce_dagster.ingestion.parameters import primary_key_of
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_run import AssetRun
 from ecommerce_dagster.orchestration.names import asset_key, check_name
@@ -29,10 +27,12 @@ from ecommerce_dagster.orchestration.table_columns import (
     lineage_in_words,
 )
 from ecommerce_dagster.orchestration.translator import severity_of
-from ecommerce_dagster.warehouse.checks import CheckResult
-from ecommerce_dagster.warehouse.column_tracer import NOTHING, Table
-from ecommerce_dagster.warehouse.interface import Published
-from ecommerce_dagster.warehouse.query_lineage import Lineage
+from ecommerce_dagster.runtime.column_lineage import asset_lineage, project_lineage
+from ecommerce_dagster.sources.parameters import primary_key_of
+from ecommerce_dagster.sql.checks import CheckResult
+from ecommerce_dagster.sql.lineage.columns import NOTHING, Table
+from ecommerce_dagster.sql.lineage.query import Lineage
+from ecommerce_dagster.warehouses.base import Published
 
 
 def materialization_of(

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.orchestration.partitions import (
     Partitions,
     dates_of,

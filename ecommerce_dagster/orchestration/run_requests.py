@@ -18,7 +18,7 @@ from ecommerce_dagster.orchestration.partitions import (
     RELATIONSHIPS_TAG,
 )
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
-from ecommerce_dagster.warehouse.checks import Check, checks_of
+from ecommerce_dagster.sql.checks import Check, checks_of
 
 
 @dataclass

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.connections import PostgresConnection, UnusableConnection
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection, UnusableConnection
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.postgres import SourceError
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.names import asset_key, resource_key, slug
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
@@ -30,6 +29,7 @@ from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cur
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
 from ecommerce_dagster.orchestration.watched import Watched, sources_on_postgres, watched_of
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
 
 _SECONDS_BETWEEN_TICKS = 10
 # After so many ticks in a row in which a source could not be read, ticks fail.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.ingestion.parameters import incremental_key_of
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.orchestration.partitions import Partitions, is_partitioned, time_windows
+from ecommerce_dagster.sources.parameters import incremental_key_of
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,17 @@ from functools import cached_property
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.ingestion.changes import (
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.orchestration.loads import Loads, loads_since
+from ecommerce_dagster.orchestration.names import asset_key
+from ecommerce_dagster.orchestration.partitions import (
+    unit_of,
+    whole_range,
+)
+from ecommerce_dagster.orchestration.run_requests import Work
+from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
+from ecommerce_dagster.orchestration.watched import Watched
+from ecommerce_dagster.sources.postgres.changes import (
     Fingerprints,
     Table,
     changed_periods,
@@ -25,18 +34,13 @@ from ecommerce_dagster.ingestion.changes import (
     rows_in,
     watching,
 )
-from ecommerce_dagster.ingestion.postgres import SourceError
-from ecommerce_dagster.ingestion.source import Source
-from ecommerce_dagster.ingestion.source_history import Session, broken_by, read_history
-from ecommerce_dagster.orchestration.loads import Loads, loads_since
-from ecommerce_dagster.orchestration.names import asset_key
-from ecommerce_dagster.orchestration.partitions import (
-    unit_of,
-    whole_range,
+from ecommerce_dagster.sources.postgres.describe import Source
+from ecommerce_dagster.sources.postgres.source_history import (
+    Session,
+    broken_by,
+    read_history,
 )
-from ecommerce_dagster.orchestration.run_requests import Work
-from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
-from ecommerce_dagster.orchestration.watched import Watched
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
 
 # Sources that nothing tells changes of are read every so many seconds; more seldom when that would
 # take more than one hundredth of the time.

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset, Column, ColumnCheck
+from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.column_lineage import origins
 from ecommerce_dagster.orchestration.names import asset_key
-from ecommerce_dagster.warehouse.column_tracer import NOTHING, ColumnRef, Refs
-from ecommerce_dagster.warehouse.query_lineage import Lineage
-from ecommerce_dagster.warehouse.rules import RULES
-from ecommerce_dagster.warehouse.types import normal
+from ecommerce_dagster.runtime.column_lineage import origins
+from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
+from ecommerce_dagster.sql.lineage.query import Lineage
+from ecommerce_dagster.sql.rules import RULES
+from ecommerce_dagster.sql.types import normal
 
 _ENTITY = "glossary"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.models import Asset, Domain
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.glossary import Domain
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_types import has_table, kinds_of
 from ecommerce_dagster.orchestration.freshness import (
@@ -22,7 +23,7 @@ from ecommerce_dagster.orchestration.names import asset_key, check_name, slug
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
 from ecommerce_dagster.orchestration.places import code_references, place
 from ecommerce_dagster.orchestration.table_columns import table_schema
-from ecommerce_dagster.warehouse.checks import Check
+from ecommerce_dagster.sql.checks import Check
 
 # What Dagster takes for an address, or for a team.
 _OWNER = re.compile(r"\w[\w.%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:.+", re.ASCII)

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ecommerce_dagster.bruin.policy import lint_policy
+from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.ingestion.databases import Databases
 from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.lint import lint
 from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.warehouses.postgres.databases import Databases
 
 
 def validated(
@@ -88,8 +88,8 @@ def _bound(
     project: Project, log: ProblemLog, databases: Databases
 ) -> Mapping[str, Collection[str]]:
     """Bind every query. The columns that each returns."""
-    from ecommerce_dagster.ingestion.source_columns import SourceColumns
-    from ecommerce_dagster.warehouse.binding import bind_project
+    from ecommerce_dagster.sources.column_lint import SourceColumns
+    from ecommerce_dagster.validation.project import bind_project
 
     known = variables_for(project.connections.path)
     ask = partial(databases.session, project.connections.by_name, known)

@@ -9,29 +9,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.bruin.connections import Connection
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.databases import Ask
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
-from ecommerce_dagster.postgres_warehouse import (
-    PostgresWarehouse,
-    lint_postgres_materialization,
-    query,
-)
-from ecommerce_dagster.postgres_warehouse.session import opened
-from ecommerce_dagster.warehouse.database import is_file
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
-from ecommerce_dagster.warehouse.interface import Warehouse
-from ecommerce_dagster.warehouse.place import open_to_read
-from ecommerce_dagster.warehouse.query import Answer, answer_of, lock
-from ecommerce_dagster.warehouse.strategies import lint_materialization
+from ecommerce_dagster.sql.strategies.common import lint_materialization
+from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.warehouses.base import Warehouse
+from ecommerce_dagster.warehouses.duckdb.database import is_file
+from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouses.place import open_to_read
+from ecommerce_dagster.warehouses.postgres import query
+from ecommerce_dagster.warehouses.postgres.databases import Ask
+from ecommerce_dagster.warehouses.postgres.session import opened
+from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
+from ecommerce_dagster.warehouses.query import Answer, answer_of, lock
 
 if TYPE_CHECKING:
     # Those who only read the files do without Dagster, and a run without the proof.
     from ecommerce_dagster.orchestration.asset_run import AssetRun
-    from ecommerce_dagster.warehouse.binding import Proof
+    from ecommerce_dagster.validation.project import Proof
 
 Tell = Callable[[str], None]
 
@@ -78,13 +76,13 @@ def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Tel
 def _prove_postgres(
     project: Project, ask: Ask, variables: Mapping[str, str], log: ProblemLog
 ) -> Proof:
-    from ecommerce_dagster.postgres_warehouse.binding import PostgresBinding
+    from ecommerce_dagster.validation.postgres.project import PostgresBinding
 
     return PostgresBinding(project, ask, variables, log)
 
 
 WAREHOUSES: Mapping[str, WarehouseType] = {
-    # Its proof, in which all others take part, is warehouse/binding.py.
+    # Its proof, in which all others take part, is validation/project.py.
     "duckdb": WarehouseType(_duckdb, lint_materialization, _ask_duckdb),
     "postgres": WarehouseType(
         _postgres, lint_postgres_materialization, _ask_postgres, _prove_postgres

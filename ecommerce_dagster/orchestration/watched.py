@@ -11,22 +11,22 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.interval import Interval, yesterday
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render_nested
-from ecommerce_dagster.ingestion.parameters import (
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
+from ecommerce_dagster.orchestration.asset_types import unsupported
+from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_windowed,
     primary_key_of,
     source_table_of,
     strategy_of,
 )
-from ecommerce_dagster.ingestion.source import QUERY
-from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.sources.postgres.describe import QUERY
 
 if TYPE_CHECKING:
     # Those who only read the files do without Dagster.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 
 _PLAIN = re.compile(r"[\w-]+", re.ASCII)
 

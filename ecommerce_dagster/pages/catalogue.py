@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.bruin.models import Asset, Attribute, Column
-from ecommerce_dagster.bruin.neighbours import Edges, reached
+from ecommerce_dagster.bruin.graph import Edges, reached
+from ecommerce_dagster.bruin.model.asset import Asset, Column
+from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.ingestion.column_lineage import origins, project_lineage
 from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.last_known import AssetState, last_known
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
@@ -24,9 +24,10 @@ from ecommerce_dagster.pages.entries import (
     Term,
 )
 from ecommerce_dagster.pages.graph import Graph, layout
-from ecommerce_dagster.warehouse.checks import Check, checks_of
-from ecommerce_dagster.warehouse.column_tracer import ColumnRef
-from ecommerce_dagster.warehouse.query_lineage import Lineage
+from ecommerce_dagster.runtime.column_lineage import origins, project_lineage
+from ecommerce_dagster.sql.checks import Check, checks_of
+from ecommerce_dagster.sql.lineage.columns import ColumnRef
+from ecommerce_dagster.sql.lineage.query import Lineage
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ecommerce_dagster.bruin.models import Asset, Attribute, Column
+from ecommerce_dagster.bruin.model.asset import Asset, Column
+from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.last_known import AssetState, CheckState
 from ecommerce_dagster.pages.graph import Graph

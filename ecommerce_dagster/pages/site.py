@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import PythonLexer, SqlLexer
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.pages.entries import Catalogue
 from ecommerce_dagster.pages.templating import render
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.connections import Connection
+from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.orchestration.last_known import AssetState
-from ecommerce_dagster.warehouse.place import open_place
+from ecommerce_dagster.warehouses.place import open_place
 
 Row = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from ecommerce_dagster.bruin.models import Asset, Column
+from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
 

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from bruin.helpers import text_of
 from bruin.test_whole_pipelines import STRANGER
-from ecommerce_dagster.bruin.connections import UnusableConnection
-from ecommerce_dagster.bruin.interval import interval_between
-from ecommerce_dagster.bruin.modifiers import modified
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.model.interval import interval_between
+from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.bruin.scalars import plain_value
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render
-from ecommerce_dagster.bruin.yaml_source import read_mapping
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
+from ecommerce_dagster.bruin.yaml.scalars import plain_value
 
 VALID = {path: text_of(text).encode() for path, text in STRANGER.items()}
 FACTOR = int(os.environ.get("FUZZ", "1"))

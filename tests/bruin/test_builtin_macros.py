@@ -12,8 +12,8 @@ import duckdb
 import psycopg
 import pytest
 
-from ecommerce_dagster.bruin.interval import interval_between
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render
+from ecommerce_dagster.bruin.model.interval import interval_between
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
 
 RUN = RunContext(interval=interval_between("2024-01-15", "2024-01-17"), variables={"days": 2})

@@ -6,7 +6,7 @@ import pytest
 
 from bruin.helpers import Files
 from ecommerce_dagster.bruin.config_file import Connections, default_connection_name
-from ecommerce_dagster.bruin.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
 
 SECRET = "hunter2"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.bruin.templates import RenderError, RunContext, render
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render
 
 
 def rendered(expression: str) -> str:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.expression import answer, value
-from ecommerce_dagster.bruin.expression_functions import ExpressionError
+from ecommerce_dagster.bruin.policy.expression import answer, value
+from ecommerce_dagster.bruin.policy.functions import ExpressionError
 
 NAMES: dict[str, Any] = {
     "a": {"name": "raw.x", "list": [1, 2], "more": {"nothing": None}, "tags": ["pii", "daily"]},

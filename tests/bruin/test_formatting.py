@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bruin.helpers import text_of
 from ecommerce_dagster.bruin.formatting import formatted
-from ecommerce_dagster.bruin.header import read_header
 from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.yaml.header import read_header
 
 FILE = Path("assets/a.sql")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ecommerce_dagster.bruin.interval import Interval, interval_between, yesterday
+from ecommerce_dagster.bruin.model.interval import Interval, interval_between, yesterday
 
 
 def utc(*parts: int) -> datetime:

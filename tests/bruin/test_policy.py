@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bruin.helpers import Files
-from ecommerce_dagster.bruin.policy import lint_policy
+from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog
 
 GOOD = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.bruin.models import Asset, Column, ForeignKey
+from ecommerce_dagster.bruin.model.asset import Asset, Column, ForeignKey
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_name, prefixed_sql
 
 TABLES = ["raw.orders", "raw.orders_old", "shop.raw.orders", "my-schema.t", "plain"]

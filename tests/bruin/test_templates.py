@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bruin.helpers import Files
-from ecommerce_dagster.bruin.interval import Interval, interval_between, yesterday
-from ecommerce_dagster.bruin.templates import (
+from ecommerce_dagster.bruin.model.interval import Interval, interval_between, yesterday
+from ecommerce_dagster.bruin.templates.render import (
     RenderError,
     RunContext,
     _compiled,

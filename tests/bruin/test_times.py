@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from bruin.helpers import Files
-from ecommerce_dagster.bruin.durations import seconds_in
-from ecommerce_dagster.bruin.interval import Interval, interval_between
-from ecommerce_dagster.bruin.modifiers import modified
+from ecommerce_dagster.bruin.model.durations import seconds_in
+from ecommerce_dagster.bruin.model.interval import Interval, interval_between
+from ecommerce_dagster.bruin.model.interval_modifiers import modified
 
 
 def day(text: str) -> Interval:

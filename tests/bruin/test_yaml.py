@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bruin.helpers import text_of
-from ecommerce_dagster.bruin.located import YamlMapping
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.yaml_source import read_mapping
+from ecommerce_dagster.bruin.yaml.located import YamlMapping
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
 
 
 def read(text: str, first_line: int = 1) -> tuple[YamlMapping | None, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from contract.helpers import TABLE, Warehouse, values
-from ecommerce_dagster.warehouse.checks import CheckResult
+from ecommerce_dagster.sql.checks import CheckResult
 
 # Five rows: 0 to 4.
 ROWS = "SELECT n FROM generate_series(0, 4) AS s(n)"

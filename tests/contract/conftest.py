@@ -19,7 +19,7 @@ def w(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     """An empty warehouse: each of them in turn."""
     if request.param == LARGE:
         monkeypatch = request.getfixturevalue("monkeypatch")
-        monkeypatch.setattr("ecommerce_dagster.warehouse.check_counts._ROW_GROUP", -1)
+        monkeypatch.setattr("ecommerce_dagster.warehouses.duckdb.count_failures._ROW_GROUP", -1)
     if request.param in ("duckdb", LARGE):
         empty = empty_file(request.getfixturevalue("duck"), tmp_path / "shop.duckdb")
     elif request.param == "ducklake":

@@ -20,27 +20,24 @@ import psycopg
 import pytest
 import yaml
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.templates import RunContext, render
+from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion.seed import Seed
-from ecommerce_dagster.postgres_warehouse import (
-    PostgresWarehouse,
-    lint_postgres_materialization,
-)
-from ecommerce_dagster.warehouse.checks import CheckResult, checks_of
-from ecommerce_dagster.warehouse.database import kind_of
-from ecommerce_dagster.warehouse.ddl import comments_of
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse, on_duckdb
-from ecommerce_dagster.warehouse.ducklake import LAKE
-from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.interface import Fill, Published, nothing
-from ecommerce_dagster.warehouse.publish import check_only, publish
-from ecommerce_dagster.warehouse.sql_asset import SqlBuild
-from ecommerce_dagster.warehouse.strategies import lint_materialization
+from ecommerce_dagster.sources.seeds.seed import Seed
+from ecommerce_dagster.sql.checks import CheckResult, checks_of
+from ecommerce_dagster.sql.identifiers import relation
+from ecommerce_dagster.sql.strategies.common import lint_materialization
+from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.warehouses.base import Fill, Published, nothing
+from ecommerce_dagster.warehouses.duckdb.database import comments_of, kind_of
+from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse, on_duckdb
+from ecommerce_dagster.warehouses.ducklake.attach import LAKE
+from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
+from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 
 FILE = Path("assets/mart/t.sql")
 BODY_LINE = 10

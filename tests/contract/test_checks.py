@@ -19,8 +19,8 @@ from contract.helpers import (
     values,
 )
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse.checks import SAMPLE_ROWS, CheckResult, checks_of
-from ecommerce_dagster.warehouse.rules import RULES, lint_checks
+from ecommerce_dagster.sql.checks import SAMPLE_ROWS, CheckResult, checks_of
+from ecommerce_dagster.sql.rules import RULES, lint_checks
 
 IDS = [f"{rule}-{number}" for number, (rule, *_) in enumerate(CASES)]
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contract.helpers import TABLE, Complaints, Warehouse, each_sql, every_lint, everywhere, values
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 HK = "columns: [{name: hk, primary_key: true}]"
 HUB = "materialization: {type: table, strategy: datavault_hub}\n" + HK

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from contract.helpers import VIEW, Complaints, Warehouse, every_lint, only
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 DDL = "materialization: {type: table, strategy: ddl}\n"
 ORDERS = DDL + "columns: [{name: id, type: integer, primary_key: true}, {name: v, type: varchar}]"

@@ -22,7 +22,7 @@ from contract.helpers import (
     everywhere,
     values,
 )
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 OPEN_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 # The hook tells the time of each run's transaction.

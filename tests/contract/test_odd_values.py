@@ -10,8 +10,8 @@ import yaml
 
 from contract.helpers import TABLE, Warehouse, asset_of, only
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse.checks import CheckResult
-from ecommerce_dagster.warehouse.rules import RULES, lint_checks
+from ecommerce_dagster.sql.checks import CheckResult
+from ecommerce_dagster.sql.rules import RULES, lint_checks
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 _CODE = re.compile(r"`([^`]*)`")

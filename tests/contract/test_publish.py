@@ -7,7 +7,7 @@ import json
 import pytest
 
 from contract.helpers import TABLE, VIEW, Warehouse, values
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 CHECKED = f"{TABLE}\ncolumns: [{{name: n, checks: [{{name: positive}}, {{name: not_null}}]}}]"
 LENIENT = CHECKED.replace("positive", "positive, blocking: false")

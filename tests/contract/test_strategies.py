@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from contract.helpers import TABLE, VIEW, Complaints, Warehouse, every_lint, only, values
-from ecommerce_dagster.postgres_warehouse.strategies import STRATEGIES as IN_POSTGRES
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.strategies import STRATEGIES
+from ecommerce_dagster.sql.strategies.common import STRATEGIES
+from ecommerce_dagster.sql.strategies.postgres import STRATEGIES as IN_POSTGRES
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 REPLACE = "materialization: {type: table, strategy: create+replace}"
 APPEND = "materialization: {type: table, strategy: append}"

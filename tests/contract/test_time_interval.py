@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from contract.helpers import Warehouse, day, each_sql, everywhere, values
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 pytestmark = each_sql
 

@@ -16,10 +16,10 @@ from orchestration.object_store import object_store
 
 from deploy.broker import Broker
 from deploy.stack import Outage, Stack
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.orchestration.resources import declared_connection
-from ecommerce_dagster.warehouse.ducklake import open_lake
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 PASSWORD = "p@ss/word:1"
 BUCKET = "lake"

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.ducklake import open_lake
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 from ingestion.helpers import NewWorld, World
 from ingestion.places import PostgresWorld
 

@@ -17,17 +17,17 @@ import pytest
 import yaml
 from psycopg import sql
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.templates import RunContext, render
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse.database import described
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.interface import Published
-from ecommerce_dagster.warehouse.publish import publish
-from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.duckdb.database import described
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
 
 FILE = Path("assets/raw/t.asset.yml")
 LINE = 3

@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
-from ecommerce_dagster.postgres_warehouse.ingest import CopyIngestion
-from ecommerce_dagster.warehouse.interface import Published
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
+from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
 from ingestion.helpers import World, asset_of
 
 

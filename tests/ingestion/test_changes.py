@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion.changes import (
+from ecommerce_dagster.sources.postgres.changes import (
     Fingerprints,
     Table,
     changed_periods,
@@ -20,7 +20,7 @@ from ecommerce_dagster.ingestion.changes import (
     read_tables,
     watching,
 )
-from ecommerce_dagster.ingestion.source import Source
+from ecommerce_dagster.sources.postgres.describe import Source
 
 Place = tuple[PostgresConnection, psycopg.Connection]
 

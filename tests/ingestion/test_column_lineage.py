@@ -9,9 +9,9 @@ import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.ingestion.column_lineage import asset_lineage, origins, project_lineage
-from ecommerce_dagster.warehouse.column_tracer import ColumnRef, Table
-from ecommerce_dagster.warehouse.query_lineage import Lineage
+from ecommerce_dagster.runtime.column_lineage import asset_lineage, origins, project_lineage
+from ecommerce_dagster.sql.lineage.columns import ColumnRef, Table
+from ecommerce_dagster.sql.lineage.query import Lineage
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
 from ingestion.helpers import NewWorld, World, asset_of, days, eventually
 
 ROWS = 20_000

@@ -12,12 +12,12 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion import postgres
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse import duckdb_warehouse, extensions
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.duckdb import extensions, warehouse
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.postgres import connect
 from ingestion.helpers import QUERY, TABLE, World, asset_of
 
 # Everything that a connection string, a shell or SQL could stumble over.
@@ -171,7 +171,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
 ) -> None:
     """Neither while the source is attached, nor afterwards, nor in the file."""
     seen: list[str] = []
-    load_table = duckdb_warehouse.load_table
+    load_table = warehouse.load_table
 
     def look(duck: duckdb.DuckDBPyConnection) -> None:
         for relation in ("databases()", "secrets()", "settings()", "logs()"):
@@ -181,7 +181,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
         look(duck)
         return load_table(duck, *args, **kwargs)
 
-    monkeypatch.setattr(duckdb_warehouse, "load_table", looking)
+    monkeypatch.setattr(warehouse, "load_table", looking)
     file = tmp_path / "shop.duckdb"
     with open_warehouse(str(file)) as duck:
         good = replace(w.connection, user=odd, password=PASSWORD)
@@ -216,13 +216,13 @@ def test_a_source_may_be_read_again_and_attached_again(w: World) -> None:
             w.sql("INSERT INTO t VALUES (0, 0)")
             publish(w.duck, asset_of(), on_duckdb(fill), [], str)
             assert w.rows("SELECT count(*) FROM raw.t") == w.sql("SELECT count(*) FROM t")
-    postgres.detach(w.duck)
+    connect.detach(w.duck)
 
 
 def test_a_missing_extension_is_explained(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extensions, "find_spec", lambda name: None)
     with duckdb.connect(config={"extension_directory": "/nowhere"}) as connection:
         connection.execute("SET custom_extension_repository = '/nowhere'")
-        with pytest.raises(postgres.SourceError) as failed:
-            postgres.attach(connection, w.connection, "public")
+        with pytest.raises(connect.SourceError) as failed:
+            connect.attach(connection, w.connection, "public")
     assert "install the package duckdb-extension-postgres-scanner==" in str(failed.value)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.bruin.parsing import parse_file
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.ingestion.parameters import (
+from ecommerce_dagster.bruin.yaml.parsing import parse_file
+from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_windowed,
     lint_ingestion,

@@ -15,11 +15,11 @@ from ingestion.helpers import QUERY, TABLE, World
 
 SCRIPT = """
 import json, resource, sys
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.publish import publish
 from ingestion.helpers import asset_of
 
 file, connection, parameters = sys.argv[1], *map(json.loads, sys.argv[2:])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ingestion.helpers import QUERY, TABLE, World
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

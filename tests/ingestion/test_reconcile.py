@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.ingestion import ingest, request
+from ecommerce_dagster.sources import request
+from ecommerce_dagster.sources.postgres import ingest
 from ingestion.helpers import QUERY, TABLE, World, days
 from ingestion.test_snapshot import at
 

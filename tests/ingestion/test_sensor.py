@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.ingestion.sensor import (
+from ecommerce_dagster.runtime.sensor import (
     duckdb_says_yes,
     postgres_has_table,
     postgres_says_yes,
 )
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ingestion.helpers import World, asset_of
 
 

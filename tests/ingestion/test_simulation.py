@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.interval import Interval
+from ecommerce_dagster.bruin.model.interval import Interval
 from ingestion.helpers import World
 
 FACTOR = int(os.environ.get("FUZZ", "1"))

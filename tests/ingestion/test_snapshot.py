@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from ecommerce_dagster.ingestion import ingest, request
-from ecommerce_dagster.postgres_warehouse import ingest as postgres_ingest
-from ecommerce_dagster.warehouse import duckdb_warehouse
+from ecommerce_dagster.sources import request
+from ecommerce_dagster.sources.postgres import ingest
+from ecommerce_dagster.sources.postgres import into_postgres as postgres_ingest
+from ecommerce_dagster.warehouses.duckdb import warehouse as duckdb_warehouse
 from ingestion.helpers import World
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import duckdb
 
 from ecommerce_dagster.bruin.asset_files import read_asset
-from ecommerce_dagster.bruin.located import Position, YamlMapping
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.database import described
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.identifiers import relation
-from ecommerce_dagster.warehouse.interface import Fill, Published
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.sql.identifiers import relation
+from ecommerce_dagster.warehouses.base import Fill, Published
+from ecommerce_dagster.warehouses.duckdb.database import described
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
 
 Connection = duckdb.DuckDBPyConnection
 Rows = list[tuple[Any, ...]]

@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ecommerce_dagster.bruin.connections import DuckDBConnection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.ingestion.duckdb_file import DuckDBIngestion
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.bruin.model.connections import DuckDBConnection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ingestion_files.helpers import Rows, asset_at, build, rows, types
 
 ORDERS = """

@@ -27,19 +27,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.templates import RunContext
-from ecommerce_dagster.ingestion import python_runner
-from ecommerce_dagster.ingestion.python_asset import (
+from ecommerce_dagster.bruin.templates.render import RunContext
+from ecommerce_dagster.python_assets import runner
+from ecommerce_dagster.python_assets.asset import (
     PythonLoad,
     environment_of,
     lint_python,
     run_python,
 )
-from ecommerce_dagster.warehouse.interface import Published
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ingestion_files.helpers import Rows, asset_at, build, problems, types
 
 TABLE = "materialization: {type: table}"
@@ -91,7 +91,7 @@ class Project:
             value = eval(
                 expression, {"uuid": uuid, "duckdb": duckdb, "pd": pd, "pl": pl, "pa": pa, **names}
             )
-            python_runner.write(value, Path(folder))
+            runner.write(value, Path(folder))
             found = json.loads(Path(folder, "result.json").read_text())
             load = PythonLoad(asset, Path(folder) if found["rows"] is not None else None)
             return build(self.warehouse, asset, load)
@@ -328,7 +328,7 @@ class TestTheTime:
             [sys.executable, "-c", dedent(f"""
                 from pathlib import Path
                 from ingestion_files.helpers import asset_at
-                from ecommerce_dagster.ingestion.python_asset import run_python
+                from ecommerce_dagster.python_assets.asset import run_python
                 asset = asset_at(Path({str(asset.path)!r}), Path({str(asset.path)!r}).read_text())
                 run_python(asset, Path({str(project.root)!r}), {{}}, on_output=print)
             """)],
@@ -492,7 +492,7 @@ class TestRows:
         ],
     )  # fmt: skip
     def test_may_not_mix_what_does_not(self, project: Project, values: str, message: str) -> None:
-        with pytest.raises(python_runner.ResultError) as caught:
+        with pytest.raises(runner.ResultError) as caught:
             project.returns(f"[{{'x': x}} for x in ({values})]")
         assert str(caught.value).startswith(message)
 
@@ -507,7 +507,7 @@ class TestRows:
     def test_may_not_change_their_kind_on_the_way(
         self, project: Project, early: str, late: str, message: str | None
     ) -> None:
-        with pytest.raises(python_runner.ResultError) as caught:
+        with pytest.raises(runner.ResultError) as caught:
             project.returns(f"[{{'x': {early}}}] * 10_000 + [{{'x': {late}}}]")
         expected = f"the column x {message}" if message else "the column x: Integer value 90071992"
         assert str(caught.value).startswith(expected)
@@ -525,7 +525,7 @@ class TestRows:
         ],
     )  # fmt: skip
     def test_must_be_rows(self, project: Project, value: str, message: str) -> None:
-        with pytest.raises(python_runner.ResultError) as caught:
+        with pytest.raises(runner.ResultError) as caught:
             project.returns(value)
         assert str(caught.value).startswith(message)
 

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.ingestion.seed import Seed, lint_seed
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.sources.seeds.seed import Seed, lint_seed
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ingestion_files.helpers import Connection, asset_at, build, problems, rows, types
 
 COUNTRIES = """

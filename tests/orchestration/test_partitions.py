@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from ecommerce_dagster import BruinTranslator
-from ecommerce_dagster.bruin.interval import yesterday
+from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
 from orchestration.helpers import Tiny, failures, run_all
 

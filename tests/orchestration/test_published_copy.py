@@ -15,7 +15,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from ecommerce_dagster.warehouse.published_copy import publish_copy
+from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
 from orchestration.helpers import Tiny, query, run_all, tables
 
 NOT_NULL = "columns: [{name: n, checks: [{name: not_null}]}]"

@@ -102,7 +102,7 @@ def test_a_server_that_was_put_back_and_stopped_again_while_nobody_looked_is_ano
         watcher.execute("UPDATE t SET n = 11 WHERE n = 1")
         watcher.alone("SELECT pg_switch_wal()")
     # It takes a minute at least, which is not waited for here.
-    monkeypatch.setattr("ecommerce_dagster.ingestion.source_history._LONGEST_GAP", -9.0)
+    monkeypatch.setattr("ecommerce_dagster.sources.postgres.source_history._LONGEST_GAP", -9.0)
     with serving(backup) as server:
         watcher.connect(server)
 

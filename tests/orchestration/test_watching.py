@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.ingestion.postgres import SourceError
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from orchestration.helpers import Tiny
 from orchestration.watcher import PIPELINE, Watcher, later
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 from warehouse.helpers import day
 
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.ingestion.ingest import CarriedIngestion
-from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sources.postgres.ingest import CarriedIngestion
+from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import Warehouse, asset_of
 
 MERGE = "incremental_strategy: merge, incremental_key: made, primary_key: id"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.postgres_warehouse import lint_postgres_materialization
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import Warehouse, asset_of
 
 DDL = "materialization: {type: table, strategy: ddl}\n"

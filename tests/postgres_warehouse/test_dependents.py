@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse
 
 APPEND = "materialization: {type: table, strategy: append}"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.ingestion.seed import Seed
-from ecommerce_dagster.postgres_warehouse.name_lengths import lint_lengths
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.sources.seeds.seed import Seed
+from ecommerce_dagster.warehouses.postgres.name_lengths import lint_lengths
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of
 
 LONG = "n" * 64

@@ -11,11 +11,11 @@ from contract.test_strategies import APPEND, DELETE, MERGE, REPLACE, TRUNCATE
 from contract.test_time_interval import BY_DATE
 from warehouse.helpers import day
 
-from ecommerce_dagster.bruin.models import Asset, Column
-from ecommerce_dagster.bruin.templates import RunContext, render
-from ecommerce_dagster.postgres_warehouse import preview
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.bruin.model.asset import Asset, Column
+from ecommerce_dagster.bruin.templates.render import RunContext, render
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.warehouses.postgres import preview
+from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of
 
 HISTORY = "materialization: {type: table, strategy: scd2_by_column}\n" + MERGE.split("\n", 2)[2]

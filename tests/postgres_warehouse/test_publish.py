@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ecommerce_dagster.postgres_warehouse import PostgresWarehouse
-from ecommerce_dagster.postgres_warehouse.target import PostgresTarget
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.interface import Target
-from ecommerce_dagster.warehouse.loaded import Loaded
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.warehouses.base import Target
+from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
+from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
+from ecommerce_dagster.warehouses.sql_asset import AssetError
+from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, values
 
 GOOD, BAD = "SELECT 1 AS x", "SELECT -1 AS x"
@@ -194,7 +194,7 @@ class TestOtherSessions:
     def test_a_table_that_somebody_locks_is_not_waited_for_without_end(
         self, w: Warehouse, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ecommerce_dagster.postgres_warehouse.session._LOCK_TIMEOUT", "100ms")
+        monkeypatch.setattr("ecommerce_dagster.warehouses.postgres.session._LOCK_TIMEOUT", "100ms")
         w.run(TABLE, GOOD)
         with w.another_session() as other, other.transaction():
             other.execute("LOCK TABLE mart.t")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.postgres_warehouse.stand_ins import UnclearError, with_stand_ins
+from ecommerce_dagster.validation.postgres.substitute_tables import (
+    UnclearError,
+    with_stand_ins,
+)
 
 ROWS = {("stg", "orders"): "SELECT 1 AS x", ("t",): "SELECT 2 AS y", ("S", "t"): "SELECT 3"}
 

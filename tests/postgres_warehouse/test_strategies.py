@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import VIEW, Warehouse
 
 REPLACE = "materialization: {type: table, strategy: create+replace}"

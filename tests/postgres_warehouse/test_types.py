@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from ecommerce_dagster.postgres_warehouse.types import widened
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.postgres.types import widened
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import TABLE, Warehouse, values
 
 NAIVE, AWARE = "timestamp without time zone", "timestamp with time zone"

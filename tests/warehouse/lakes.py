@@ -9,14 +9,14 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
-from ecommerce_dagster.warehouse.ducklake import open_lake
-from ecommerce_dagster.warehouse.interface import Published
-from ecommerce_dagster.warehouse.lake_turns import LakeTurns
-from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
+from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns
+from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 from warehouse.helpers import asset_of
 
 

@@ -15,12 +15,12 @@ from bruin.test_whole_pipelines import STRANGER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.interval import yesterday
+from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import read_project
-from ecommerce_dagster.bruin.templates import RunContext, render
+from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.local import ROOT
-from ecommerce_dagster.warehouse.binding import bind_project
+from ecommerce_dagster.validation.project import bind_project
 from warehouse.trials import SOURCES, Files
 
 QUERIES = r"""

@@ -13,7 +13,7 @@ class TestUnique:
     def _size(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         """Small tables are counted in one scan, large ones in the cheapest way."""
         if request.param == "large table":
-            monkeypatch.setattr("ecommerce_dagster.warehouse.check_counts._ROW_GROUP", -1)
+            monkeypatch.setattr("ecommerce_dagster.warehouses.duckdb.count_failures._ROW_GROUP", -1)
 
     @pytest.mark.parametrize(
         "kind",
@@ -53,7 +53,9 @@ class TestUnique:
         self, w: Warehouse, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # DuckDB refuses a bitmap of more than 10^9; a table of 5 * 10^7 rows may ask for one.
-        monkeypatch.setattr("ecommerce_dagster.warehouse.check_counts._BITMAP_SPARSENESS", 10**9)
+        monkeypatch.setattr(
+            "ecommerce_dagster.warehouses.duckdb.count_failures._BITMAP_SPARSENESS", 10**9
+        )
         assert check(w, "unique", "1", "2000000000", "2000000000").failed_rows == 1
 
     @pytest.mark.parametrize(

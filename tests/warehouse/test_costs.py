@@ -7,8 +7,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.publish import check_only
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.warehouses.duckdb.publish import check_only
 from warehouse.helpers import asset_of
 
 
@@ -50,7 +50,7 @@ LISTED, PATTERN = "{name: accepted_values, value: ['1', x]}", "{name: pattern, v
 @pytest.fixture
 def _large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every table counts as one of many row groups."""
-    monkeypatch.setattr("ecommerce_dagster.warehouse.check_counts._ROW_GROUP", -1)
+    monkeypatch.setattr("ecommerce_dagster.warehouses.duckdb.count_failures._ROW_GROUP", -1)
 
 
 def test_all_rules_of_a_small_table_are_one_scan() -> None:

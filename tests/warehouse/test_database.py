@@ -16,8 +16,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ecommerce_dagster.warehouse import database
-from ecommerce_dagster.warehouse.database import (
+from ecommerce_dagster.warehouses.duckdb import database
+from ecommerce_dagster.warehouses.duckdb.database import (
     WarehouseError,
     database_name,
     kind_of,
@@ -52,7 +52,7 @@ def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 HOLDER = """
     import sys
-    from ecommerce_dagster.warehouse.database import open_warehouse
+    from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
     with open_warehouse(sys.argv[1]) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS n")
         print("ready", flush=True)
@@ -308,7 +308,7 @@ class TestSession:
     def test_asking_for_a_table_imports_nothing_slow(self) -> None:
         code = """
             import sys
-            from ecommerce_dagster.warehouse.database import kind_of, open_warehouse
+            from ecommerce_dagster.warehouses.duckdb.database import kind_of, open_warehouse
             with open_warehouse(":memory:") as connection:
                 kind_of(connection, "mart.t")
             print(*{"pandas", "pyarrow", "numpy"} & set(sys.modules))

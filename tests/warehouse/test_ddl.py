@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.warehouse.ddl import comments_of
-from ecommerce_dagster.warehouse.strategies import lint_materialization
+from ecommerce_dagster.sql.strategies.common import lint_materialization
+from ecommerce_dagster.warehouses.duckdb.database import comments_of
 from warehouse.helpers import Warehouse, asset_of, in_both, in_lake
 
 DDL = "materialization: {type: table, strategy: ddl}\n"

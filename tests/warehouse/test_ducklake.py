@@ -17,15 +17,15 @@ import duckdb
 import psycopg
 import pytest
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.warehouse import lake_turns
-from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
-from ecommerce_dagster.warehouse.lake_turns import LakeTurns, locks_for
-from ecommerce_dagster.warehouse.lake_upkeep import maintain
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
+from ecommerce_dagster.warehouses.ducklake import locking
+from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
+from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns, locks_for
+from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 from warehouse.helpers import TABLE, asset_of, day
 from warehouse.lakes import build, rows
 
@@ -131,7 +131,7 @@ class TestManyWriters:
         """DuckLake sees no conflict in two inserts."""
         query = "SELECT range AS id, range AS v FROM range({})"
         build(lake, MERGE, query.format(0))
-        monkeypatch.setattr(lake_turns, "say", lambda *about: time.sleep(0.5))
+        monkeypatch.setattr(locking, "say", lambda *about: time.sleep(0.5))
         _at_once(lambda n: build(lake, MERGE, query.format(50)), 2)
         assert rows(lake, "SELECT count(*) FROM mart.t") == [(50,)]
 
@@ -153,7 +153,7 @@ class TestManyWriters:
                 with open_lake(lake) as other:
                     other.execute("DELETE FROM mart.t; INSERT INTO mart.t VALUES (7)")
 
-        monkeypatch.setattr(lake_turns, "say", disturb)
+        monkeypatch.setattr(locking, "say", disturb)
         query = "SELECT max(n) + 1 AS n FROM mart.t"
         assert build(lake, header, query).published
         assert len(tried) == 2
@@ -168,8 +168,8 @@ class TestManyWriters:
             with open_lake(lake) as other:
                 other.execute("DELETE FROM mart.t; INSERT INTO mart.t VALUES (7)")
 
-        monkeypatch.setattr(lake_turns, "say", disturb)
-        monkeypatch.setattr(lake_turns, "_MOST_TRIES", 2)
+        monkeypatch.setattr(locking, "say", disturb)
+        monkeypatch.setattr(locking, "_MOST_TRIES", 2)
         lost = "others wrote to the DuckLake at the same time, 2 times in a row; try it again"
         with pytest.raises(WarehouseError, match=f"^build mart.t: {lost}$"):
             build(

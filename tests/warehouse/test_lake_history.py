@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ecommerce_dagster.bruin.lakehouse import Lakehouse
-from ecommerce_dagster.warehouse.database import WarehouseError
-from ecommerce_dagster.warehouse.ducklake import LAKE, open_lake
-from ecommerce_dagster.warehouse.lake_history import roll_back, snapshots_of
-from ecommerce_dagster.warehouse.lake_upkeep import Upkeep, maintain
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
+from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
+from ecommerce_dagster.warehouses.ducklake.maintenance import Upkeep, maintain
+from ecommerce_dagster.warehouses.ducklake.snapshots import roll_back, snapshots_of
 from warehouse.helpers import TABLE, VIEW, day
 from warehouse.lakes import build, lake_in, rows
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from warehouse.helpers import TABLE, Warehouse, in_lake
 
 APPEND = "materialization: {type: table, strategy: append}"

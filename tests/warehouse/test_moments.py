@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from ecommerce_dagster.warehouse.duckdb_warehouse import DuckDBWarehouse
+from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
 from warehouse.helpers import Warehouse
 
 TIMES = """(VALUES ('1969-12-31 23:30:59'), ('1960-02-29 00:00:00'), ('2024-03-10 11:22:33.123456'),

@@ -16,11 +16,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecommerce_dagster.bruin.interval import Interval
-from ecommerce_dagster.warehouse import check_counts
-from ecommerce_dagster.warehouse.identifiers import literal
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.types import cast, target_type, widened
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sql.identifiers import literal
+from ecommerce_dagster.sql.types import cast, target_type, widened
+from ecommerce_dagster.warehouses.duckdb import count_failures
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from warehouse.helpers import Warehouse
 
 Row = tuple[Any, ...]
@@ -222,7 +222,7 @@ def broken(values: list[Any], rule: dict[str, Any]) -> int:
     ("kind", "value", "rule"),
     [("BIGINT", integers, rules), ("HUGEINT", integers, rules), ("VARCHAR", words, text_rules)],
 )
-@pytest.mark.parametrize("row_group", [-1, check_counts._ROW_GROUP])
+@pytest.mark.parametrize("row_group", [-1, count_failures._ROW_GROUP])
 @few
 @given(data=st.data())
 def test_any_checks_count_what_python_counts(
@@ -234,7 +234,7 @@ def test_any_checks_count_what_python_counts(
     header = yaml.safe_dump({"materialization": {"type": "table"}, "columns": [column]})
     listed = ", ".join("NULL" if x is None else literal(str(x)) for x in values)
     sql = f"SELECT unnest([{listed}]::{kind}[]) AS x"
-    with patch.object(check_counts, "_ROW_GROUP", row_group):
+    with patch.object(count_failures, "_ROW_GROUP", row_group):
         results = emptied(warehouse).run(header, sql).results
     assert [r.failed_rows for r in results] == [broken(values, rule) for rule in wanted]
     assert [r.error for r in results] == [None] * len(wanted)
@@ -246,7 +246,7 @@ integer_types = st.sampled_from(["TINYINT", "SMALLINT", "BIGINT", "HUGEINT"])
 key_types = st.tuples(integer_types, integer_types) | st.just(("VARCHAR", "VARCHAR"))
 
 
-@pytest.mark.parametrize("row_group", [-1, check_counts._ROW_GROUP])
+@pytest.mark.parametrize("row_group", [-1, count_failures._ROW_GROUP])
 @many
 @given(
     children=st.lists(st.none() | keys, max_size=20),
@@ -275,7 +275,7 @@ def test_any_keys_without_a_parent_are_counted(
         " {table: mart.parents, column: id}, checks: [{name: relationships, blocking: false}]}]"
     )
 
-    with patch.object(check_counts, "_ROW_GROUP", row_group):
+    with patch.object(count_failures, "_ROW_GROUP", row_group):
         (result,) = w.run(header, keys_query("x", children, kind)).results
 
     orphans = [x for x in children if x is not None and x not in parents]

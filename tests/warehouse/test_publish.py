@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ecommerce_dagster.warehouse.checks import checks_of
-from ecommerce_dagster.warehouse.loaded import Loaded
-from ecommerce_dagster.warehouse.publish import publish
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.time_limit import TimeLimitError, time_limit
+from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.sql_asset import AssetError
+from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
 from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, in_both
 
 CHECKED = f"{TABLE}\ncolumns: [{{name: n, checks: [{{name: positive}}, {{name: not_null}}]}}]"

@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ecommerce_dagster.bruin.lakehouse import CatalogFile, Lakehouse
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.ducklake import open_lake
-from ecommerce_dagster.warehouse.query import QueryError, answer_of, lock
+from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
+from ecommerce_dagster.warehouses.query import QueryError, answer_of, lock
 
 FILES = "(SELECT 1 AS n) TO '{out}'"
 CHANGING = [

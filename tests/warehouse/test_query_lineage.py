@@ -5,9 +5,9 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from ecommerce_dagster.warehouse.column_tracer import ColumnRef, Table
-from ecommerce_dagster.warehouse.database import described
-from ecommerce_dagster.warehouse.query_lineage import Lineage, query_lineage
+from ecommerce_dagster.sql.lineage.columns import ColumnRef, Table
+from ecommerce_dagster.sql.lineage.query import Lineage, query_lineage
+from ecommerce_dagster.warehouses.duckdb.database import described
 
 ORDERS = Table("raw.orders", ("id", "customer", "Status", "total"), ("id",), complete=True)
 LINES = Table("raw.lines", ("id", "order_id", "sku", "pieces"), ("id",), complete=True)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ecommerce_dagster.warehouse import script
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.duckdb import script
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from warehouse.helpers import TABLE, VIEW, Warehouse, day
 
 KINDS = pytest.mark.parametrize("header", [TABLE, VIEW], ids=["table", "view"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.warehouse.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from warehouse.helpers import Warehouse
 
 APPEND = "materialization: {type: table, strategy: append}"

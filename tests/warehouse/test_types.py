@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from ecommerce_dagster.warehouse.sql_asset import AssetError
-from ecommerce_dagster.warehouse.types import known_type, normal, widened
+from ecommerce_dagster.sql.types import known_type, normal, widened
+from ecommerce_dagster.warehouses.sql_asset import AssetError
 from warehouse.helpers import TABLE, Warehouse, values
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ecommerce_dagster.bruin.models import Asset
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import read_project
-from ecommerce_dagster.warehouse.binding import bind_project
+from ecommerce_dagster.validation.project import bind_project
 
 # What the sources hold, as far as a test does not say otherwise.
 SOURCES: dict[str, dict[str, str]] = {

@@ -6,7 +6,7 @@ import time
 
 import duckdb
 
-from ecommerce_dagster.warehouse.extensions import load_extension
+from ecommerce_dagster.warehouses.duckdb.extensions import load_extension
 
 warehouse, *tables = sys.argv[1:]
 began = time.perf_counter()

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import duckdb
 
-from ecommerce_dagster.bruin.models import Asset, ColumnCheck, CustomCheck
-from ecommerce_dagster.bruin.templates import RunContext
+from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
+from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.warehouse.checks import Check, checks_of
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.identifiers import quoted, relation
-from ecommerce_dagster.warehouse.publish import check_only, publish
-from ecommerce_dagster.warehouse.rules import RULES
-from ecommerce_dagster.warehouse.sql_asset import SqlBuild
+from ecommerce_dagster.sql.checks import Check, checks_of
+from ecommerce_dagster.sql.identifiers import quoted, relation
+from ecommerce_dagster.sql.rules import RULES
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 
 how, warehouse = sys.argv[1:]
 project = load_project(Path(__file__).resolve().parents[3] / "asset_specs")

@@ -7,12 +7,12 @@ import time
 
 from psycopg.conninfo import conninfo_to_dict
 
-from ecommerce_dagster.bruin.connections import PostgresConnection
-from ecommerce_dagster.bruin.models import Asset
-from ecommerce_dagster.ingestion.ingest import Ingestion
-from ecommerce_dagster.warehouse.database import open_warehouse
-from ecommerce_dagster.warehouse.duckdb_warehouse import on_duckdb
-from ecommerce_dagster.warehouse.publish import publish
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.sources.postgres.ingest import Ingestion
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
 
 warehouse, *tables = sys.argv[1:]
 place = conninfo_to_dict(os.environ["DSN"])

@@ -16,8 +16,8 @@ import dagster as dg
 import duckdb
 
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
-from ecommerce_dagster.warehouse.database import connected
-from ecommerce_dagster.warehouse.extensions import load_extension
+from ecommerce_dagster.warehouses.duckdb.database import connected
+from ecommerce_dagster.warehouses.duckdb.extensions import load_extension
 from orchestration.histories.follower import Follower, Tick
 from orchestration.histories.model import Model, compared
 from orchestration.histories.plan import SCHEDULES, Plan, drawn, floor

@@ -1,0 +1,1 @@
+"""What files may say: assets, pipelines, the glossary, connections, intervals."""

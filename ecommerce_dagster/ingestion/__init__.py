@@ -1,1 +1,0 @@
-"""Postgres into DuckDB, through DuckDB's postgres extension. Knows nothing of Dagster."""

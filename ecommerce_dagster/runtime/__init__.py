@@ -1,0 +1,1 @@
+"""What each type of asset does in a run. Knows nothing of Dagster."""

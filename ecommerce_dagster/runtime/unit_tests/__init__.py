@@ -1,0 +1,1 @@
+"""Tests of a query that stand in its asset's file: given inputs, expected rows."""

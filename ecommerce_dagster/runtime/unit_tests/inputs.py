@@ -1,0 +1,193 @@
+"""The rows that a unit test gives to the tables a query reads: in the test, or in fixtures/."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.yaml.located import WrittenFloat
+from ecommerce_dagster.bruin.yaml.parsing import read_text
+from ecommerce_dagster.bruin.yaml.reader import read_mapping
+from ecommerce_dagster.sql.identifiers import literal, quoted, relation
+from ecommerce_dagster.sql.types import known_type
+from ecommerce_dagster.warehouses.duckdb.load import ensure_schema
+
+Row = Mapping[str, Any]
+Inputs = dict[str, Sequence[Row]]
+
+# How values of a CSV file are written, the narrowest type first.
+_KINDS = {
+    "BIGINT": re.compile(r"-?(0|[1-9]\d{0,17})"),
+    "DECIMAL": re.compile(r"-?(0|[1-9]\d{0,18})(\.\d{1,18})?"),
+    "BOOLEAN": re.compile(r"true|false", re.IGNORECASE),
+    "DATE": re.compile(r"\d{4}-\d\d-\d\d"),
+    "TIMESTAMP": re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?"),
+}
+_FOLDER = "fixtures"
+_YAML = {".yml", ".yaml"}
+_SUFFIXES = {*_YAML, ".csv", ".json", ".jsonl"}
+
+
+class _Written(str):
+    """A value of a CSV file, which does not say its type."""
+
+    __slots__ = ()
+
+
+def inputs_of(project: Project, test: Mapping[str, Any]) -> Inputs:
+    """The rows by table. What the test itself gives goes before its fixtures. Raises ValueError."""
+    found: Inputs = {}
+    for fixture in _listed(test.get("fixtures"), "fixtures"):
+        found |= _fixture(project, fixture)
+    return found | _tables(_listed(test.get("inputs"), "inputs"), "inputs")
+
+
+def create_inputs(connection: duckdb.DuckDBPyConnection, project: Project, inputs: Inputs) -> None:
+    """A table for each input, in the declared types where the project declares some."""
+    for name, rows in inputs.items():
+        if name.count(".") == 2:
+            database = quoted(name.split(".")[0])
+            connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {database}")
+        ensure_schema(connection, name)
+        # A view, in which a column of NULLs has no type that could be the wrong one.
+        connection.execute(f"CREATE VIEW {relation(name)} AS {_rows(project, name, rows)}")
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"`{key}` must be a list (`- item` lines)")
+    return list(value)
+
+
+def _tables(items: Iterable[Any], where: str) -> Inputs:
+    found: Inputs = {}
+    for item in items:
+        rows = item.get("rows") if isinstance(item, Mapping) else None
+        if not isinstance(item, Mapping) or not item.get("asset"):
+            raise ValueError(f"{where}: an input is `asset: name` with its `rows`")
+        if not isinstance(rows, list | None) or not all(isinstance(r, Mapping) for r in rows or ()):
+            raise ValueError(f"{where}: the rows of {item['asset']} must be a list of mappings")
+        found[str(item["asset"])] = rows or []
+    return found
+
+
+def _fixture(project: Project, wanted: Any) -> Inputs:
+    """The tables of one fixture: a name, or `{asset: ..., name: ...}` for rows alone."""
+    asset = str(wanted["asset"]) if isinstance(wanted, Mapping) and wanted.get("asset") else None
+    if isinstance(wanted, Mapping):
+        keys = ("name", "fixture", "file", "path", "asset")
+        wanted = next((wanted[key] for key in keys if wanted.get(key)), "")
+    folder = project.directory / _FOLDER
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
+    names = {name: path for path in files for name in _names(path, folder)}
+    path = names.get(str(wanted).removeprefix(f"{_FOLDER}/"))
+    if path is None:
+        hint = did_you_mean(str(wanted), {file.stem for file in files})
+        raise ValueError(f"there is no fixture '{wanted}' in {_FOLDER}/; {hint}")
+    tables = _read(path)
+    if asset is not None and len(tables) == 1:
+        [rows] = tables.values()
+        return {asset: rows}
+    return tables
+
+
+def _names(path: Path, folder: Path) -> Iterator[str]:
+    """What a fixture may be called: its path, with or without its suffix, or the file alone."""
+    relative = path.relative_to(folder)
+    yield from (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
+
+
+def _read(path: Path) -> Inputs:
+    """The tables of a file: YAML or JSON with `asset` and `rows`, or a list of such, or the rows
+    alone (and CSV) of the table that the file is called after."""
+    log = ProblemLog()
+    text = read_text(path, log)
+    content: Any = None
+    if text is not None and path.suffix == ".csv":
+        content = [
+            {key: _Written(value) if value else None for key, value in row.items()}
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+    elif text is not None and path.suffix in _YAML:
+        # Only a mapping can be read, so the content becomes the value of a key.
+        indented = "".join(f"  {line}\n" for line in text.split("\n"))
+        found = read_mapping(f"content:\n{indented}", path, log, first_line=0)
+        content = found["content"] if found else None
+    elif text is not None:
+        try:
+            lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+            values = [json.loads(line) for line in lines if line.strip()]
+        except ValueError as error:
+            raise ValueError(f"{path}: this is no JSON ({error})") from None
+        content = values if path.suffix == ".jsonl" else values[0] if values else None
+    if log.errors:
+        raise ValueError(str(log.errors[0]))
+    return _tables(_items(content, path), path.name)
+
+
+def _items(content: Any, path: Path) -> list[Any]:
+    if isinstance(content, Mapping):
+        for key in ("inputs", "fixtures"):
+            if isinstance(content.get(key), list):
+                return list(content[key])
+        return [content if "asset" in content else {**content, "asset": path.stem}]
+    if isinstance(content, list) and all(isinstance(r, Mapping) and "asset" in r for r in content):
+        return content
+    return [{"asset": path.stem, "rows": content}]
+
+
+def _rows(project: Project, name: str, rows: Sequence[Row]) -> str:
+    """A query for these rows. Columns without a declared type have that of their values."""
+    known = project.by_name.get(name)
+    declared = {c.name: known_type(c.type) for c in known.columns if c.type} if known else {}
+    names = list(dict.fromkeys([*declared, *(key for row in rows for key in row)]))
+    if not names:
+        raise ValueError(f"the input {name} has no rows and declares no columns")
+    kinds = {key: declared.get(key) or _kind_of([r.get(key) for r in rows]) for key in names}
+    columns = ", ".join(
+        f"CAST({quoted(key)} AS {kind}) AS {quoted(key)}" if kind else quoted(key)
+        for key, kind in kinds.items()
+    )
+    cells = [[_cell(row.get(key), bool(declared.get(key))) for key in names] for row in rows]
+    values = ", ".join(f"({', '.join(row)})" for row in cells or [["NULL"] * len(names)])
+    given = ", ".join(map(quoted, names))
+    where = "" if rows else " WHERE FALSE"
+    return f"SELECT {columns} FROM (VALUES {values}) AS given({given}){where}"
+
+
+def _kind_of(values: Sequence[Any]) -> str | None:
+    """The type that the values of a column of a CSV file have in common, as they are written."""
+    texts = [value for value in values if value is not None]
+    if not texts or not all(isinstance(text, _Written) for text in texts):
+        return None
+    kind = next((k for k, p in _KINDS.items() if all(map(p.fullmatch, texts))), None)
+    if kind == "DECIMAL":
+        return f"DECIMAL(38,{max(len(text.partition('.')[2]) for text in texts)})"
+    return kind
+
+
+def _cell(value: Any, is_declared: bool) -> str:
+    """A value as SQL; numbers as they are written, so that 0.10 is exact."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, list | tuple | Mapping) and is_declared:
+        return f"{literal(json.dumps(value, default=str))}::JSON"
+    if isinstance(value, Mapping):
+        fields = (f"{literal(str(key))}: {_cell(item, False)}" for key, item in value.items())
+        return f"{{{', '.join(fields)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_cell(item, False) for item in value)}]"
+    if isinstance(value, WrittenFloat):
+        return value.written
+    return literal(value if isinstance(value, bool | int | float) else str(value))

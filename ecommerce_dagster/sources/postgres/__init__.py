@@ -1,0 +1,1 @@
+"""Tables of PostgreSQL as a source: exact reading, watermarks, comparison of keys, what changed."""

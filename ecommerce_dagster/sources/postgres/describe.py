@@ -1,0 +1,251 @@
+"""A table or a query of PostgreSQL as a relation that DuckDB can read, with every value exact."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from types import MappingProxyType
+
+import duckdb
+import psycopg
+
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.sources.columns import SourceColumn
+from ecommerce_dagster.sources.masks import POSTGRES_SHA256, Mask, without_column
+from ecommerce_dagster.sources.selection import Key
+from ecommerce_dagster.sql.identifiers import quoted
+from ecommerce_dagster.warehouses.duckdb.database import described
+from ecommerce_dagster.warehouses.postgres.connect import (
+    ALIAS,
+    SourceError,
+    ask,
+    reason,
+    rows_of,
+    session,
+    texts,
+)
+
+QUERY = "query:"
+_NAME = re.compile(r'(?:("(?:[^"]|"")+"|[^"]+)\.)?("(?:[^"]|"")+"|[^".]+)')
+
+_DESCRIBE = """
+SELECT format_type(oid, modifier), format_type(oid, NULL)
+FROM unnest(%s::oid[], %s::int[]) WITH ORDINALITY AS given(oid, modifier, position)
+ORDER BY position
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of a table (`schema.table`) or of a query (`query:SELECT ...`).
+
+    Only those that meet `condition` (SQL for PostgreSQL), and no more than `limit`. The `masked`
+    columns, by name, leave it as these texts.
+    """
+
+    connection: PostgresConnection
+    table: str
+    columns: tuple[SourceColumn, ...] = ()
+    masked: Mapping[str, str] = field(default_factory=dict)
+    condition: str | None = None
+    limit: int | None = None
+
+    @property
+    def is_query(self) -> bool:
+        return self.table.startswith(QUERY)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return "the query" if self.is_query else self.table
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """Schema and table."""
+        schema = self.connection.schema
+        return (schema, self.table) if self.is_query else path_of(self.table, schema)
+
+    @property
+    def _whole(self) -> str:
+        if not self.masked:
+            return self._unmasked
+        cells = (
+            f"{self.masked.get(c.name, quoted(c.name))} AS {quoted(c.name)}" for c in self.columns
+        )
+        return f"(\nSELECT {', '.join(cells)}\nFROM {self._unmasked}\n) AS masked"
+
+    @property
+    def _unmasked(self) -> str:
+        if not self.is_query:
+            return ".".join(map(quoted, self.path))
+        # The line break ends a comment at the end of the query.
+        return f"(\n{one_statement(self.table.removeprefix(QUERY))}\n) AS query"
+
+    def select(self, expressions: str) -> str:
+        """A SELECT over the rows, for PostgreSQL."""
+        where = f"\nWHERE {self.condition}" if self.condition else ""
+        if self.limit is None:
+            return f"SELECT {expressions}\nFROM {self._whole}{where}"
+        rows = f"SELECT *\nFROM {self._whole}{where}\nLIMIT {self.limit}"
+        return f"SELECT {expressions}\nFROM (\n{rows}\n) AS limited"
+
+    def only(self, names: Collection[str]) -> Source:
+        """All its rows with the columns of these names, in whatever case."""
+        wanted = {name.lower() for name in names}
+        columns = tuple(column for column in self.columns if column.name.lower() in wanted)
+        return replace(self, columns=columns, limit=None)
+
+    def key(self, name: str) -> Key:
+        """The incremental key of that name, in whatever case. Raises SourceError without one."""
+        for column in self.columns:
+            if column.name.lower() == name.lower():
+                return Key.of_postgres(column)
+        names = ", ".join(column.name for column in self.columns)
+        raise SourceError(f"{self.name} has no column '{name}' (incremental_key); it has {names}")
+
+
+def path_of(table: str, schema: str) -> tuple[str, str]:
+    """Schema, when there is none `schema`, and table of what `source_table` names.
+
+    Their names may be quoted: a table's must be to hold a point.
+    """
+    found = _NAME.fullmatch(table)
+    own, name = found.groups() if found else (None, table)
+    return (_unquoted(own) if own else schema, _unquoted(name))
+
+
+def describe(
+    connection: PostgresConnection,
+    table: str,
+    excluded: Collection[str] = (),
+    masks: Mapping[str, Mask] = MappingProxyType({}),
+) -> Source:
+    """The source with its columns, generated ones included. Raises SourceError."""
+    with session(connection) as postgres:
+        return described_in(postgres, connection, table, excluded, masks)
+
+
+def described_in(
+    postgres: psycopg.Connection[tuple[object, ...]],
+    connection: PostgresConnection,
+    table: str,
+    excluded: Collection[str] = (),
+    masks: Mapping[str, Mask] = MappingProxyType({}),
+) -> Source:
+    """The same in a session that is open already."""
+    source = Source(connection, table)
+    try:
+        cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
+    except psycopg.Error as error:
+        raise SourceError(f"{connection.address}: {source.name}: {reason(error)}") from None
+    names, result = [column.name for column in cursor.description or ()], cursor.pgresult
+    assert result is not None
+    given = zip(*((result.ftype(n), result.fmod(n)) for n in range(len(names))), strict=True)
+    types = postgres.execute(_DESCRIBE, [list(codes) for codes in given]) if names else ()
+    columns = [SourceColumn(n, str(t), str(b)) for n, (t, b) in zip(names, types, strict=True)]
+    complaint = complaint_about(names, excluded, masks)
+    if complaint:
+        raise SourceError(f"{connection.address}: {source.name}: {complaint}")
+    kept = tuple(c for c in columns if c.name not in excluded)
+    return _masked(replace(source, columns=kept), masks)
+
+
+def _masked(source: Source, masks: Mapping[str, Mask]) -> Source:
+    """The source whose masked columns are texts."""
+    masked = {
+        column.name: masks[column.name.lower()].applied(column.text, POSTGRES_SHA256)
+        for column in source.columns
+        if column.name.lower() in masks
+    }
+    columns = tuple(
+        SourceColumn(c.name, "text", "text") if c.name in masked else c for c in source.columns
+    )
+    return replace(source, columns=columns, masked=masked)
+
+
+def complaint_about(
+    names: Sequence[str], excluded: Collection[str], masks: Mapping[str, Mask]
+) -> str | None:
+    """Why columns of these names cannot become a table as the asset wants it."""
+    kept = [name for name in names if name not in excluded]
+    unknown = sorted(set(excluded) - set(names))
+    if unknown:
+        lacks, has = ", ".join(unknown), ", ".join(names)
+        return f"it has no column {lacks} (sql_exclude_columns); it has {has}"
+    if not kept:
+        return "every column is excluded (sql_exclude_columns)" if names else "it has no columns"
+    counts = Counter(name.lower() for name in kept)
+    twice = ", ".join(sorted(name for name, count in counts.items() if count > 1))
+    if twice:
+        return (
+            f"columns with the same name but for case ({twice}); "
+            "rename one with `source_table: query:SELECT ...`"
+        )
+    return without_column(masks, names)
+
+
+def types_of(
+    duck: duckdb.DuckDBPyConnection, source: Source, wanted: Mapping[str, str]
+) -> dict[str, str]:
+    """The DuckDB type of each column as it arrives: as `wanted`, else its counterpart.
+
+    Where the values decide, one scan in PostgreSQL asks them all.
+    """
+    types = {c.name: wanted.get(c.name) or c.fixed_type for c in source.columns}
+    undecided = [column for column in source.columns if types[column.name] is None]
+    questions = [question for column in undecided for question in column.questions]
+    answers = iter(ask(duck, source.select(texts(questions))) if questions else ())
+    decided = {column.name: column.type_for(*islice(answers, 3)) for column in undecided}
+    return {name: kind or decided[name] for name, kind in types.items()}
+
+
+def relation_of(duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str]) -> str:
+    """A SELECT for DuckDB over the rows of the source in these types.
+
+    A whole table is read in parallel where the extension gets every column right by itself: it asks
+    for ranges of pages, on several connections, under one snapshot. Everything else PostgreSQL
+    prepares; a window it finds by its index, which ranges of pages would not let it use.
+    """
+    plain = not source.is_query and not source.masked
+    if plain and source.condition is None and source.limit is None:
+        table = ".".join(map(quoted, (ALIAS, *source.path)))
+        arriving = described(duck, table)
+        if all(c.is_exact(arriving.get(c.name, ""), types[c.name]) for c in source.columns):
+            return _converted(table, arriving, types)
+    rows = rows_of(source.select(", ".join(_sent(c, types[c.name]) for c in source.columns)))
+    arriving = described(duck, rows)
+    for name, kind in types.items():
+        if arriving[name] not in {kind, "VARCHAR", "VARCHAR[]"}:
+            raise SourceError(f"the type of {name} of {source.name} was changed; run it again")
+    return _converted(rows, arriving, types)
+
+
+def _sent(column: SourceColumn, kind: str) -> str:
+    name, value = quoted(column.name), column.outgoing(kind)
+    return name if value == name else f"{value} AS {name}"
+
+
+def _converted(rows: str, arriving: Mapping[str, str], types: Mapping[str, str]) -> str:
+    cells = (
+        quoted(name)
+        if arriving[name] == kind
+        else f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
+        for name, kind in types.items()
+    )
+    return f"SELECT {', '.join(cells)}\nFROM {rows}"
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def one_statement(query: str) -> str:
+    """The query without the semicolons at its end."""
+    code = query.encode()
+    starts = [start for start, _ in duckdb.tokenize(query)]
+    while starts and code[starts[-1] : starts[-1] + 1] == b";":
+        code = code[: starts.pop()]
+    return code.decode()

@@ -1,0 +1,1 @@
+"""CSV and other files that are assets."""

@@ -1,0 +1,176 @@
+"""The checks of an asset: what is asked of its rows, and what came out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.sql.column_kinds import ColumnKind, in_duckdb
+from ecommerce_dagster.sql.identifiers import quoted, relation
+from ecommerce_dagster.sql.rules import RULES
+from ecommerce_dagster.sql.types import known_type
+
+SAMPLE_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, by a condition in SQL, and in words."""
+
+    condition: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule of one asset. `id` is `asset:column:check` or `asset:custom-check:name`.
+
+    A rule that each row keeps by itself may look at the rows `among` all, those that a run can have
+    written: the others were checked when they were.
+    """
+
+    id: str
+    asset: Asset
+    rule: ColumnCheck | CustomCheck
+    column: Column | None = None
+    among: Rows | None = None
+
+    @property
+    def blocking(self) -> bool:
+        return self.rule.blocking
+
+    @property
+    def reads_other_tables(self) -> bool:
+        """Whether the answer may depend on other tables than the one that is checked."""
+        return self.column is None or self.rule.name == "relationships"
+
+    @property
+    def label(self) -> str:
+        """A readable name, unique within the asset: `email: not_null`, or the custom name."""
+        if self.column is None:
+            return self.rule.name
+        return f"{self.column.name}: {self.id.rpartition(':')[2]}"
+
+    @property
+    def words(self) -> str:
+        """The rule as a sentence."""
+        if self.rule.description:
+            return self.rule.description
+        if self.column is not None and isinstance(self.rule, ColumnCheck):
+            known = RULES.get(self.rule.name)
+            # Assets of other platforms may have checks of their own.
+            words = known.words(self.column, self.rule) if known else f"passes {self.rule.name}"
+            return f"Each {self.column.name} {words}."
+        assert isinstance(self.rule, CustomCheck)
+        expected = self.rule.value if self.rule.count is None else f"{self.rule.count} rows"
+        return f"{self.rule.name} (expected {expected})."
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of a check.
+
+    `failed_rows` counts the bad rows (None when the check has no such count), `bad_rows_sql` finds
+    them, `sample` holds at most SAMPLE_ROWS of them. `total_rows` were looked at, `which_rows`
+    says which. `error` says why a check could not run.
+    """
+
+    check: Check
+    passed: bool
+    message: str
+    failed_rows: int | None = None
+    total_rows: int | None = None
+    bad_rows_sql: str | None = None
+    sample: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    error: str | None = None
+    which_rows: str | None = None
+
+    @property
+    def rejects(self) -> bool:
+        """Whether this result keeps a build from being published."""
+        return not self.passed and self.check.blocking
+
+
+class CheckCannotRun(Exception):
+    """A statement failed and took the transaction with it. `check` is None for a shared one."""
+
+    def __init__(self, check: Check | None, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
+def checks_of(asset: Asset) -> list[Check]:
+    """The checks of an asset, columns first, in the order of the file.
+
+    Two checks of one name on a column (two `min`) are told apart by a number.
+    """
+    found: list[Check] = []
+    seen: Counter[str] = Counter()
+
+    def add(id: str, rule: ColumnCheck | CustomCheck, column: Column | None = None) -> None:
+        seen[id] += 1
+        suffix = f"_{seen[id]}" if seen[id] > 1 else ""
+        found.append(Check(id + suffix, asset, rule, column))
+
+    for column in asset.columns:
+        for n, rule in enumerate(column.checks):
+            if rule not in column.checks[:n]:
+                add(f"{asset.name}:{column.name}:{rule.name}", rule, column)
+    for custom in asset.custom_checks:
+        add(f"{asset.name}:custom-check:{'_'.join(custom.name.lower().split())}", custom)
+    return found
+
+
+def failed_to_run(check: Check, message: str) -> CheckResult:
+    """The result of a check that could not be evaluated: not verified is not passed."""
+    reason = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    return CheckResult(check, False, f"could not be evaluated: {reason}", error=message)
+
+
+def or_unanswered(
+    checks: Sequence[Check],
+    ask: Callable[[], tuple[CheckResult, ...]],
+    *others: type[Exception],
+) -> tuple[CheckResult, ...]:
+    """The results that `ask` gives, of a table that is published already: whatever goes wrong, but
+    for `others`, is the result of each check, so that the build is recorded."""
+    try:
+        return ask()
+    except others:
+        raise
+    except Exception as error:
+        return tuple(failed_to_run(check, str(error)) for check in checks)
+
+
+def without_table(asset: Asset, checks: Sequence[Check]) -> tuple[CheckResult, ...]:
+    """The results of checks on a table that does not exist."""
+    message = f"{asset.name} does not exist yet; materialize it first"
+    return tuple(failed_to_run(check, message) for check in checks)
+
+
+def bad_rows_sql(asset: Asset, check: Check, kind: ColumnKind | None = None) -> str | None:
+    """The query for the rows that break a column check, of a column with values of this kind; if
+    none is given, of the type that the file declares. Raises RuleError."""
+    if check.column is None or not isinstance(check.rule, ColumnCheck):
+        return None
+    table, name = relation(asset.name), quoted(check.column.name)
+    if check.rule.name == "unique":
+        return (
+            f"SELECT * FROM {table}\nWHERE {name} IN (\n"
+            f"  SELECT {name} FROM {table} GROUP BY {name} HAVING count(*) > 1\n)\nORDER BY {name}"
+        )
+    broken = broken_by(check, kind)
+    if check.among:
+        return f"SELECT * FROM {table}\nWHERE {check.among.condition}\n  AND ({broken})"
+    return f"SELECT * FROM {table}\nWHERE {broken}"
+
+
+def broken_by(check: Check, kind: ColumnKind | None = None) -> str:
+    """The condition of a row that breaks a column check, as in `bad_rows_sql`."""
+    assert check.column is not None
+    assert isinstance(check.rule, ColumnCheck)
+    declared = known_type(check.column.type) or ""
+    return RULES[check.rule.name].broken(check.column, check.rule, kind or in_duckdb(declared))

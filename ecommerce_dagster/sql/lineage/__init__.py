@@ -1,0 +1,1 @@
+"""Which column of which table each column of a query is computed from."""

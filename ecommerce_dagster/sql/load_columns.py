@@ -1,0 +1,103 @@
+"""The columns of a load: what the file, the strategy and the table want of those that come, in any
+database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ecommerce_dagster.bruin.model.asset import Asset, Column
+from ecommerce_dagster.sql.identifiers import quoted
+from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.strategies.common import Load, Strategy
+
+REBUILD = "run once with --full-refresh to rebuild the table"
+
+
+def declaration(asset: Asset, name: str) -> Column:
+    """What the file says of a column."""
+    lower = name.lower()
+    found = (column for column in asset.columns if column.name.lower() == lower)
+    return next(found, Column(name=name))
+
+
+def on_merge(asset: Asset, name: str, update_all: bool) -> str | None:
+    """The expression that replaces a column of a row which a merge finds; None keeps it."""
+    column = declaration(asset, name)
+    if name.lower() in {key.lower() for key in asset.primary_key}:
+        return None
+    if column.merge_sql:
+        return column.merge_sql
+    return f"source.{quoted(name)}" if update_all or column.update_on_merge else None
+
+
+def require_fills(
+    asset: Asset, strategy: Strategy, incoming: Collection[str], existing: Collection[str] | None
+) -> None:
+    """Raise LoadError when a column that the strategy fills comes from the query, or is none of the
+    table's; None is a table that is made anew."""
+    taken = [name for name in incoming if name.lower() in strategy.fills]
+    if taken:
+        raise LoadError(
+            f"the query returns {', '.join(taken)}, which the strategy fills itself; rename it"
+        )
+    missing = [] if existing is None else _missing(strategy.fills, existing)
+    if missing:
+        raise LoadError(
+            f"{asset.name} has no column {', '.join(missing)}: another strategy made it; {REBUILD}"
+        )
+
+
+def require_needed(load: Load, strategy: Strategy, incoming: Collection[str]) -> None:
+    """Raise LoadError when a key that the strategy needs does not come."""
+    needed = list(load.primary_key) if strategy.needs_primary_key else []
+    if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
+        needed.append(load.incremental_key)
+    missing = _missing(needed, incoming)
+    if missing:
+        raise LoadError(
+            f"the query does not return {', '.join(missing)}, which the strategy needs; "
+            f"it returns {', '.join(incoming)}"
+        )
+
+
+def kept_type(
+    asset: Asset,
+    name: str,
+    has: str,
+    comes: str,
+    *,
+    wanted: Callable[[str], str],
+    widened: Callable[[str, str], str | None],
+    unknown: str,
+) -> str:
+    """The type of a column that the table has already: its own, or a wider one.
+
+    `wanted` is the type that the file gives a column which comes as another, `widened` the one that
+    holds two types (None when there is none), `unknown` that of a column without any value. Raises
+    LoadError.
+    """
+    if comes == unknown and wanted(has) == has:
+        return has
+    wider = widened(has, wanted(comes))
+    if wider is not None and wanted(wider) == wider:
+        return wider
+    if wanted(has) != has:
+        declared = declaration(asset, name).type
+        raise LoadError(
+            f"the column {name} of {asset.name} is {has} and is declared as {declared}; {REBUILD}"
+        )
+    raise LoadError(
+        f"the column {name} of {asset.name} is {has} and now comes as {comes}; "
+        f"cast it in the query, or {REBUILD}"
+    )
+
+
+def gone(existing: Collection[str], incoming: Collection[str]) -> list[str]:
+    """What to tell of columns that the table has and that do not come."""
+    missing = _missing(existing, incoming)
+    return [f"the column {name} comes no more; it is filled with NULL" for name in missing]
+
+
+def _missing(names: Collection[str], among: Collection[str]) -> list[str]:
+    known = {name.lower() for name in among}
+    return [name for name in names if name.lower() not in known]

@@ -1,0 +1,142 @@
+"""Tables that no asset of a pipeline makes, and that a query may find all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from ecommerce_dagster.bruin.asset_files import asset_paths, possible_names
+from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.bruin.model.connections import DuckDBConnection, UnusableConnection
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.sql.used_tables import key_of
+from ecommerce_dagster.warehouses.duckdb.database import (
+    MissingWarehouse,
+    WarehouseError,
+    database_name,
+    is_file,
+)
+from ecommerce_dagster.warehouses.ducklake.attach import LAKE, attach_lake
+
+_NAME = re.compile(r"^(?:(?:--|#)\s*@bruin\.)?name:[ \t]*(.+)$", re.MULTILINE)
+_STORED = """
+SELECT schema_name, table_name FROM duckdb_tables()
+UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
+"""
+
+
+class Elsewhere:
+    """What the other pipelines of the checkout make, and what is in the warehouse already.
+
+    Looked up when a table seems to be missing, which is seldom.
+    """
+
+    def __init__(self, project: Project, variables: Mapping[str, str]) -> None:
+        self._project = project
+        self._place = _place_of(project, variables)
+
+    @property
+    def database(self) -> str | None:
+        """What the warehouse is called in a query that names it."""
+        if self._place is None:
+            return None
+        return LAKE if self._place.lakehouse else database_name(self._place.path)
+
+    def has(self, name: str) -> bool:
+        """Whether somebody else makes a table, or has made it."""
+        return self.is_of_other_pipeline(name) or key_of(name) in (self._stored or ())
+
+    def is_of_other_pipeline(self, name: str) -> bool:
+        """Whether another pipeline of the checkout makes a table of this name."""
+        return key_of(name) in self._of_others
+
+    def is_surely_missing(self, name: str) -> bool:
+        """Whether a table that nobody has cannot be somebody's else.
+
+        It stands in a schema that this pipeline fills, or is called like a table of another one.
+        """
+        if self._stored is None:
+            return False
+        *schema, table = name.lower().split(".")
+        made = [asset.name.lower().split(".") for asset in self._project.assets]
+        if not schema:
+            return any(parts[-1] == table for parts in made)
+        return any(parts[:-1][-1:] == schema[-1:] for parts in made)
+
+    def explained(self, name: str) -> str:
+        """That a table is missing, and what to do about it."""
+        hint = did_you_mean(name, [asset.name for asset in self._project.assets])
+        if hint.startswith("known"):
+            hint = "if somebody else makes it, describe it in an asset of type duckdb.source"
+        return f"the table '{name}' is made by no asset, hook or script of this pipeline; {hint}"
+
+    @cached_property
+    def _of_others(self) -> set[str]:
+        directory = self._project.directory
+        folders = [f for f in pipeline_folders(self._project.root) if f.resolve() != directory]
+        log = ProblemLog()
+        return {
+            key_of(name)
+            for folder in folders
+            for path in asset_paths(folder, log)
+            for name in names_in(path, folder)
+        }
+
+    @cached_property
+    def _stored(self) -> set[str] | None:
+        """The keys of the tables in the warehouse; None when it cannot be looked at now."""
+        place = self._place
+        if place is None or not (place.lakehouse or Path(place.path).exists()):
+            return set()
+        try:
+            # Not in turn with others: what writes to a file now may take long.
+            path = ":memory:" if place.lakehouse else place.path
+            with duckdb.connect(path, read_only=not place.lakehouse) as connection:
+                if place.lakehouse:
+                    attach_lake(connection, place.lakehouse, LAKE, read_only=True)
+                return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
+        except MissingWarehouse:
+            return set()
+        except (WarehouseError, duckdb.Error):
+            return None
+
+
+def other_names(project: Project, log: ProblemLog) -> list[str]:
+    """Tables that are not to be judged: of assets that are switched off, that cannot be read, or
+    that others depend on."""
+    found = set(project.disabled)
+    found |= {d.asset for asset in project.assets for d in asset.depends if d.asset}
+    read = {asset.path for asset in project.assets}
+    for path in {problem.path for problem in log.errors} - read:
+        is_asset = path.is_relative_to(project.directory)
+        if is_asset and len(path.relative_to(project.directory).parts) > 1:
+            found |= set(names_in(path, project.directory))
+    known = {key_of(asset.name) for asset in project.assets}
+    return sorted(name for name in found if name and key_of(name) not in known)
+
+
+def names_in(path: Path, directory: Path) -> Iterator[str]:
+    """What the asset in a file may be called, without reading it as one."""
+    yield from possible_names(path, directory)
+    with suppress(OSError):
+        for name in _NAME.findall(path.read_text(encoding="utf-8", errors="replace")):
+            yield name.strip(" \"'\r")
+
+
+def _place_of(project: Project, variables: Mapping[str, str]) -> DuckDBConnection | None:
+    """Where the tables of the pipeline are, when that can be looked at from here."""
+    for asset in project.assets:
+        connection = project.connections.by_name.get(project.connection_name(asset))
+        if connection is not None and connection.platform == "duckdb":
+            try:
+                place = connection.duckdb(variables)
+            except UnusableConnection:
+                return None
+            return place if place.lakehouse or is_file(place.path) else None
+    return None

@@ -1,0 +1,1 @@
+"""The same for PostgreSQL: the server parses each query over substitutes for tables to come."""

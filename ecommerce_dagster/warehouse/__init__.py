@@ -1,1 +1,0 @@
-"""Strategies and checks as SQL, and their execution in DuckDB. Knows nothing of Dagster."""

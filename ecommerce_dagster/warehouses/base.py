@@ -1,0 +1,217 @@
+"""What a warehouse does for an asset. DuckDB's answer is in this package, PostgreSQL's in
+`postgres_warehouse`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+import duckdb
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sql.checks import Check, CheckResult
+from ecommerce_dagster.sql.identifiers import literal, quoted
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.warehouses.table_facts import TableFacts
+
+Render = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Filling:
+    """How rows enter a table.
+
+    The `strategy` is one of `STRATEGIES`; where the `lint` of a warehouse refuses one in files,
+    ingestr and Python assets may still ask for it: raise LoadError. A `full_refresh` makes the
+    table anew, unless the asset keeps a history. `only_window` refuses rows outside of the window;
+    `update_all` makes a merge replace every column instead of those that the file names; `complete`
+    says that the rows are all there are: those of the table whose key is not among them are
+    deleted.
+    """
+
+    strategy: str
+    window: Interval | None = None
+    incremental_key: str | None = None
+    full_refresh: bool = False
+    update_all: bool = False
+    only_window: bool = False
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far a table is loaded by a key column of the type `kind`: the largest key as text, the
+    number of rows, and how many of them have a key that tells nothing of older and newer."""
+
+    kind: str
+    is_text: bool
+    largest: str | None
+    rows: int
+    untold: int
+
+
+def untold(key: str, endless: Sequence[str]) -> str:
+    """The condition that a key tells nothing of older and newer, in SQL for any database."""
+    found = f"{quoted(key)} IS NULL"
+    return f"{found} OR {quoted(key)} IN ({', '.join(map(literal, endless))})" if endless else found
+
+
+def not_after(key: str, until: str | None) -> str:
+    """The condition that a key is no later than a moment, in SQL for any database."""
+    return f"CAST({quoted(key)} AS TIMESTAMPTZ) <= {literal(until)}" if until else "TRUE"
+
+
+class Target(Protocol):
+    """A database inside a transaction, in which the table of an asset is made.
+
+    Its methods raise ScriptError for what people wrote, LoadError for rows that do not fit, and
+    `errors` for what else is wrong with the SQL; `said` puts those into words. What comes from
+    outside, like a lost connection, is none of these.
+
+    What fills a table makes it when it is missing, its schema too, and a view of its name gives way
+    to it, as a table does to a view. Its columns have the declared types; a new one is added. What
+    was done is in `Loaded`: the `statements` for people to read, `schema_changes` in words.
+    """
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+
+    def said(self, error: Exception) -> str: ...
+
+    def run_script(self, script: str) -> list[str]:
+        """Run the statements of a script (a hook, or an asset without a table) and return them.
+        None of them ends the transaction."""
+        ...
+
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        """Make the view of one query, or replace it. A query is as somebody wrote it: a comment or
+        a `;` may follow."""
+        ...
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        """Bring the table to what the columns of the file declare (the strategy `ddl`)."""
+        ...
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        """Fill the table with what one query, as somebody wrote it, returns."""
+        ...
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> Loaded:
+        """Fill the table from a relation (SQL that can follow FROM) that the `reader` can read.
+        `scratch.as_declared` gives its rows the declared types."""
+        ...
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A DuckDB to read files and other databases with; `scratch.scratch`, if the database is
+        none."""
+        ...
+
+    def columns(self, table: str) -> dict[str, str]:
+        """The columns of a table and their types, as the database calls them; none when there is
+        no such table."""
+        ...
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        """How far a table is loaded by its column `key`; None when it has no such column.
+
+        Its `endless` values tell nothing (see `untold`), and neither do times after `until`, which
+        are yet to come (see `not_after`).
+        """
+        ...
+
+
+Fill = Callable[[Target], Loaded]
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """A fill that waits for another database."""
+
+    def cancel(self) -> None:
+        """End what that does for it, from another thread; nothing when it does nothing."""
+        ...
+
+
+def nothing(target: Target) -> Loaded:
+    """The fill of a table that somebody else makes: it is only checked, nobody is waited for, and
+    nothing need be writable."""
+    return Loaded()
+
+
+@dataclass(frozen=True)
+class Published:
+    """The outcome of one build. When not `published`, the table is as it was before.
+
+    `rows` and `columns` describe the table as built; both are empty for an asset without one.
+    `summary` is what the asset says of its own work, as Markdown.
+    `rows_before` is how many it had before, None when it did not exist. `build_seconds` are without
+    those that the load waited for its source.
+    """
+
+    published: bool
+    results: tuple[CheckResult, ...]
+    loaded: Loaded
+    rows: int | None
+    columns: dict[str, str]
+    build_seconds: float
+    check_seconds: float
+    summary: str = ""
+    rows_before: int | None = None
+    facts: TableFacts = field(default_factory=TableFacts)
+
+
+def despite(error: Exception, done: Sequence[Published]) -> Published:
+    """The outcome of a build that was `done` when something went wrong, as when its connection was
+    closed. Raises the error when there is none."""
+    if not done:
+        raise error
+    loaded, text = done[0].loaded, f"what follows a build went wrong: {error}"
+    return replace(done[0], loaded=replace(loaded, warnings=(*loaded.warnings, text)))
+
+
+class Warehouse(Protocol):
+    """A database that holds tables of assets.
+
+    Its methods raise AssetError for what an asset does wrong and OutsideError for what is worth
+    another try, both with the place in its file, TimeLimitError when the `timeout` (in seconds) is
+    over: `time_limit` interrupts the work then, and a fill that is `Cancellable` as well.
+    """
+
+    def publish(
+        self,
+        asset: Asset,
+        fill: Fill,
+        checks: Sequence[Check],
+        render: Render,
+        timeout: float | None = None,
+    ) -> Published:
+        """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
+
+        `transactional.publish` does it in a database that does all of it in one transaction.
+        `render` fills in the templates of custom checks.
+        """
+        ...
+
+    def check(
+        self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
+    ) -> tuple[CheckResult, ...]:
+        """Run checks on the table as it stands (`without_table` when there is none)."""
+        ...
+
+    def moments(
+        self, table: str, column: str, unit: str, window: Interval | None = None
+    ) -> dict[float, int]:
+        """The minutes, hours or days (`unit`; in seconds since 1970) in which a table has rows, by
+        a column of time, and how many: all, or those of a window."""
+        ...
+
+    def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """The columns of those of the named tables and views that exist, for the lineage."""
+        ...

@@ -1,0 +1,63 @@
+"""The table of an asset as its checks see it, in DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import duckdb
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.sql.checks import Check, CheckCannotRun, bad_rows_sql
+from ecommerce_dagster.sql.identifiers import relation
+from ecommerce_dagster.sql.rules import RuleError
+from ecommerce_dagster.warehouses.duckdb import script
+from ecommerce_dagster.warehouses.duckdb.count_failures import counts_of, kind_in
+from ecommerce_dagster.warehouses.duckdb.database import types_in
+from ecommerce_dagster.warehouses.query import Answer
+
+
+@dataclass(frozen=True)
+class DuckDBTable:
+    """A table, in the transaction of a connection."""
+
+    connection: duckdb.DuckDBPyConnection
+    asset: Asset
+    dialect = "duckdb"
+    errors = (duckdb.Error, RuleError)
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, str]:
+        return types_in(self.connection, relation(self.asset.name))
+
+    def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
+        return counts_of(self.connection, self.asset, checks, self._kinds)
+
+    def bad_rows(self, check: Check) -> str:
+        return bad_rows_sql(self.asset, check, kind_in(self._kinds, check)) or ""
+
+    def only_query(self, text: str) -> str:
+        """As it is: what reads it gives it a name first."""
+        return text
+
+    def count(self, query: str) -> int:
+        rows = script.stage(self.connection, "_check", query)
+        ((found,),) = self.connection.execute(f"SELECT count(*) FROM {rows}").fetchall()
+        return int(found)
+
+    def answer(self, query: str, limit: int) -> Answer:
+        rows = script.stage(self.connection, "_check", query)
+        cursor = self.connection.execute(f"SELECT * FROM {rows} LIMIT {limit}")
+        return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+
+    def survived(self, check: Check | None, error: Exception) -> str:
+        """Names that do not exist leave the transaction alive, values that cannot be computed do
+        not. Who interrupts a check means the whole build."""
+        if isinstance(error, duckdb.InterruptException):
+            raise error
+        try:
+            self.connection.execute("SELECT 1")
+        except duckdb.Error:
+            raise CheckCannotRun(check, str(error)) from error
+        return str(error)

@@ -1,0 +1,1 @@
+"""What a DuckLake adds to DuckDB: its catalog, locks, stored types, snapshots, maintenance."""

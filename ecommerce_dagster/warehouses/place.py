@@ -1,0 +1,43 @@
+"""Where a warehouse is: a file, MotherDuck, or a DuckLake; and how each is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import duckdb
+
+from ecommerce_dagster.bruin.model.connections import DuckDBConnection
+from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.published_copy import open_copy
+from ecommerce_dagster.warehouses.ducklake.attach import open_lake
+
+Opened = AbstractContextManager[duckdb.DuckDBPyConnection]
+
+
+def _silent(message: str) -> None:
+    """Tell nobody."""
+
+
+def open_place(
+    place: DuckDBConnection,
+    *,
+    read_only: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    on_wait: Callable[[str], None] = _silent,
+) -> Opened:
+    """A connection to the warehouse, closed in every case. Raises WarehouseError."""
+    if place.lakehouse is not None:
+        return open_lake(place.lakehouse, read_only=read_only, settings=settings, on_wait=on_wait)
+    return open_warehouse(place.path, read_only=read_only, settings=settings, on_wait=on_wait)
+
+
+def open_to_read(
+    place: DuckDBConnection, *, copies: bool, on_wait: Callable[[str], None] = _silent
+) -> Opened:
+    """The tables for somebody who only reads: of a file its published copy, where there are
+    `copies`. A DuckLake needs none: nobody waits for its writers."""
+    if copies and place.lakehouse is None:
+        return open_copy(place.path, on_wait)
+    return open_place(place, read_only=True, on_wait=on_wait)

@@ -1,0 +1,1 @@
+"""A warehouse in PostgreSQL: sessions, catalog, loads, dependent views, copies from DuckDB."""

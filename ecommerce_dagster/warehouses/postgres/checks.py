@@ -1,0 +1,75 @@
+"""The table of an asset as its checks see it, in PostgreSQL.
+
+What is asked runs in a savepoint: a check that fails while it runs takes no other with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import psycopg
+
+from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.rules import RuleError
+from ecommerce_dagster.sql.statements import only_query
+from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
+from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
+from ecommerce_dagster.warehouses.postgres.name_lengths import uncut
+from ecommerce_dagster.warehouses.postgres.script import DIALECT
+from ecommerce_dagster.warehouses.postgres.session import ask, said
+from ecommerce_dagster.warehouses.query import Answer
+
+# Those that one scan of the table does not answer.
+_APART = {"unique", "relationships"}
+
+
+@dataclass(frozen=True)
+class PostgresTable:
+    """A table, in the transaction of a session."""
+
+    catalog: Catalog
+    table: Table
+    dialect = DIALECT
+    errors = (psycopg.Error, LoadError, RuleError)
+
+    @cached_property
+    def _rules(self) -> ColumnRules:
+        return ColumnRules(self.catalog, self.table, self.catalog.columns(self.table.sql))
+
+    def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
+        together = [check for check in checks if check.rule.name not in _APART]
+        filters = [f"count(*) FILTER (WHERE {self._rules.broken(each)})" for each in together]
+        query = f"SELECT {', '.join(['count(*)', *filters])} FROM {self.table.sql}"
+        with self.catalog.session.transaction():
+            ((total, *found),) = ask(self.catalog.session, query)
+            counts = dict(zip([each.id for each in together], found, strict=True))
+            for check in checks:
+                if check.id not in counts:
+                    ((counts[check.id],),) = ask(self.catalog.session, self._rules.count(check))
+        return {id: (int(count), total) for id, count in counts.items()}
+
+    def bad_rows(self, check: Check) -> str:
+        return self._rules.bad_rows(check)
+
+    def only_query(self, text: str) -> str:
+        return only_query(text, DIALECT).text
+
+    def count(self, query: str) -> int:
+        with self.catalog.session.transaction():
+            ((found,),) = ask(self.catalog.session, f"SELECT count(*) FROM (\n{query}\n) AS rows")
+        return int(found)
+
+    def answer(self, query: str, limit: int) -> Answer:
+        rows = f"SELECT * FROM (\n{query}\n) AS rows LIMIT {limit}"
+        session = self.catalog.session
+        with session.transaction(), uncut(session, query):
+            cursor = session.execute(rows.encode())
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+    def survived(self, check: Check | None, error: Exception) -> str:
+        if self.catalog.session.closed:
+            raise error
+        return said(error) if isinstance(error, psycopg.Error) else str(error)

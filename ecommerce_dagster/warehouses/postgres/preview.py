@@ -1,0 +1,232 @@
+"""The statements that a build would run in PostgreSQL, without running any of them.
+
+They come from the code that makes them for a run. What that code asks a database, a `Witness`
+answers: PostgreSQL itself, which tells the columns of a query without running it, or, where it
+cannot be asked, the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import duckdb
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.identifiers import quoted
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.statements import only_query, runnable
+from ecommerce_dagster.sql.strategies.common import STRATEGIES
+from ecommerce_dagster.warehouses.base import Filling, Watermark
+from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Names, Table, parts
+from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
+from ecommerce_dagster.warehouses.postgres.ddl import declaration, declared_type
+from ecommerce_dagster.warehouses.postgres.plan import STAGE, STAGED, Job
+from ecommerce_dagster.warehouses.postgres.script import DIALECT
+from ecommerce_dagster.warehouses.postgres.session import opened
+from ecommerce_dagster.warehouses.postgres.types import declared_types, supposed_types
+from ecommerce_dagster.warehouses.sql_asset import SqlBuild
+
+# As long as one likes to wait for something that is only looked at.
+_PATIENCE = 2
+
+
+class Witness(Names, Protocol):
+    """Who knows the tables, and the columns of a query."""
+
+    def has_schema(self, name: str) -> bool: ...
+
+    def declared(self, asset: Asset) -> dict[str, str]:
+        """PostgreSQL's names of the types that a file declares, as far as it has them."""
+        ...
+
+    def returned(self, asset: Asset, query: str) -> dict[str, str]:
+        """The columns of a query and their types. Raises UnknownColumns."""
+        ...
+
+
+class UnknownColumns(Exception):
+    """The columns of a query cannot be told; the text says why."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database that answers."""
+
+    catalog: Catalog
+
+    def find(self, name: str) -> Table:
+        return self.catalog.find(name)
+
+    def columns(self, relation: str) -> dict[str, str]:
+        return self.catalog.columns(relation)
+
+    def has_schema(self, name: str) -> bool:
+        return self.catalog.has_schema(name)
+
+    def declared(self, asset: Asset) -> dict[str, str]:
+        return declared_types(self.catalog.session, map(declared_type, asset.columns))
+
+    def returned(self, asset: Asset, query: str) -> dict[str, str]:
+        found = columns_or_refusal(self.catalog.session, query)
+        if isinstance(found, Refusal):
+            raise UnknownColumns(f"PostgreSQL: {found.message}")
+        return dict(found)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What stands in the files, where no database can be asked. `schema` is that of names without
+    one; a type that nobody says is an empty text."""
+
+    schema: str
+
+    def find(self, name: str) -> Table:
+        schema, table = parts(name, self.schema)
+        return Table(schema.lower(), table.lower())
+
+    def columns(self, relation: str) -> dict[str, str]:
+        return {}
+
+    def has_schema(self, name: str) -> bool:
+        return False
+
+    def declared(self, asset: Asset) -> dict[str, str]:
+        return supposed_types(map(declared_type, asset.columns))
+
+    def returned(self, asset: Asset, query: str) -> dict[str, str]:
+        names = _names_in(query) or [column.name for column in asset.columns]
+        if not names:
+            raise UnknownColumns("neither the query nor the file names the columns")
+        types = self.declared(asset)
+        known = {c.name.lower(): types.get(declared_type(c), "") for c in asset.columns}
+        key = asset.materialization.incremental_key or ""
+        known.setdefault(key.lower(), "timestamp without time zone")
+        return {name: known.get(name.lower(), "") for name in names}
+
+
+@contextmanager
+def asked(connection: PostgresConnection) -> Iterator[Witness]:
+    """A database as a witness. Raises SourceError when it cannot be reached."""
+    with opened(connection, read_only=True, patience=_PATIENCE) as session:
+        yield Server(Catalog.of(session, connection.schema))
+
+
+def check_sql(witness: Names, asset: Asset, check: Check) -> str:
+    """The query for the rows that break a column check."""
+    table = witness.find(asset.name)
+    return ColumnRules(witness, table, witness.columns(table.sql)).bad_rows(check)
+
+
+def runs_of(build: SqlBuild, witness: Witness) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a run does while there is no such table, and what one does when it is there. Raises
+    AssetError, and UnknownColumns."""
+    return _statements(build, _Preview(witness, is_first=True)), _statements(
+        build, _Preview(witness, is_first=False)
+    )
+
+
+def _statements(build: SqlBuild, preview: _Preview) -> tuple[str, ...]:
+    return tuple(step for step in build(preview).statements if not step.startswith("-- _query\n"))
+
+
+@dataclass(frozen=True)
+class _Preview:
+    """A place for a table that writes down what would be done there, as a Target."""
+
+    witness: Witness
+    is_first: bool
+    errors: tuple[type[Exception], ...] = ()
+
+    def said(self, error: Exception) -> str:
+        return str(error)
+
+    def run_script(self, text: str) -> list[str]:
+        return [each.text for each in runnable(text, DIALECT)]
+
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        table = self._table(asset)
+        gives_way = table.kind not in {None, "view"}
+        drop = [f"DROP {table.kind.upper()} {table.sql}"] if table.kind and gives_way else []
+        text = only_query(query, DIALECT).text
+        create = f"CREATE OR REPLACE VIEW {table.sql} AS\n{text}"
+        return Loaded(statements=(*self._schema_for(table), *drop, create))
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        table, types = self._table(asset), self.witness.declared(asset)
+        existing = None if self.is_first else self._existing(table)
+        if not self.is_first and existing is None:
+            return Loaded()
+        plan = declaration(table, asset, types, existing, {})
+        shown = [step for step in plan.statements if self.is_first or step[:7] != "COMMENT"]
+        return Loaded(statements=(*self._schema_for(table), *shown))
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        text = only_query(query, DIALECT).text
+        incoming = self.witness.returned(asset, text)
+        table, declared = self._table(asset), self.witness.declared(asset)
+        existing = None if self.is_first else self._existing(table)
+        if not self.is_first and existing is None:
+            first = Job(asset, how, Table(table.schema, table.name), None, declared).plan(incoming)
+            fills = dict.fromkeys(STRATEGIES[how.strategy].fills, "")
+            existing = {column.name: column.type for column in first.columns} | fills
+            table = Table(table.schema, table.name, "table")
+        plan = Job(asset, how, table, existing, declared).plan(incoming)
+        steps = (
+            *self._schema_for(table),
+            f"{STAGE}\n{text}",
+            *plan.staging,
+            f"ANALYZE {STAGED}",
+            *plan.reshaping,
+            *plan.filling,
+            *([plan.moved] if plan.moved else []),
+        )
+        return Loaded(statements=steps)
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> NoReturn:
+        raise NotImplementedError
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        raise NotImplementedError
+
+    def columns(self, table: str) -> dict[str, str]:
+        return self.witness.columns(self.witness.find(table).sql)
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        return None
+
+    def _table(self, asset: Asset) -> Table:
+        found = self.witness.find(asset.name)
+        return Table(found.schema, found.name) if self.is_first else found
+
+    def _existing(self, table: Table) -> Mapping[str, str] | None:
+        return self.witness.columns(table.sql) if table.kind == "table" else None
+
+    def _schema_for(self, table: Table) -> list[str]:
+        if not self.is_first or self.witness.has_schema(table.schema):
+            return []
+        return [f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}"]
+
+
+def _names_in(query: str) -> list[str] | None:
+    """The names of the columns of a query; None when its text does not tell."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        parsed = sqlglot.parse_one(query, read=DIALECT)
+    except sqlglot.errors.SqlglotError:
+        return None
+    if not isinstance(parsed, exp.Query) or parsed.is_star:
+        return None
+    names = parsed.named_selects
+    return names if names and all(names) else None

@@ -1,0 +1,158 @@
+"""PostgreSQL as the place where the table of an asset is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+
+import duckdb
+import psycopg
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.sql.identifiers import actual, quoted
+from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.statements import ScriptError
+from ecommerce_dagster.warehouses.base import Filling, Watermark, not_after, untold
+from ecommerce_dagster.warehouses.duckdb.scratch import scratch
+from ecommerce_dagster.warehouses.postgres import script
+from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
+from ecommerce_dagster.warehouses.postgres.copy_from_duckdb import stage
+from ecommerce_dagster.warehouses.postgres.ddl import declare_table
+from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
+from ecommerce_dagster.warehouses.postgres.load import (
+    load_table,
+    place_for,
+    refuse_outside,
+    without_gone,
+)
+from ecommerce_dagster.warehouses.postgres.plan import STAGE
+from ecommerce_dagster.warehouses.postgres.session import Session, ask, run, said
+
+
+@dataclass(frozen=True)
+class PostgresTarget:
+    """A session of PostgreSQL inside a transaction, as a Target."""
+
+    catalog: Catalog
+    dependents: Dependents
+    # Not those that come from outside, like a lost connection.
+    errors = (
+        psycopg.DataError,
+        psycopg.IntegrityError,
+        psycopg.InternalError,
+        psycopg.NotSupportedError,
+        psycopg.ProgrammingError,
+    )
+
+    def said(self, error: Exception) -> str:
+        return said(error) if isinstance(error, psycopg.Error) else str(error)
+
+    def run_script(self, text: str) -> list[str]:
+        return script.run(self.catalog.session, text)
+
+    def create_view(self, asset: Asset, query: str) -> Loaded:
+        """Who reads a view has to wait while it is replaced, so the same view again is left
+        alone."""
+        view, session = self.catalog.find(asset.name), self.catalog.session
+        if view.kind is None:
+            self.catalog.ensure_schema(view)
+        script.create(session, 'CREATE TEMP VIEW "_query" AS', query)
+        ((same,),) = ask(
+            session,
+            "SELECT pg_get_viewdef(to_regclass('pg_temp._query'))"
+            " = pg_get_viewdef(to_regclass(%s))",
+            view.sql,
+        )
+        run(session, "DROP VIEW pg_temp._query")
+        if view.kind == "view" and same:
+            return Loaded()
+        return self._replace_view(view, query)
+
+    def declare_table(self, asset: Asset) -> Loaded:
+        table, changes = place_for(self.catalog, asset), list[str]()
+        if table.kind != "view":
+            return declare_table(
+                self.catalog, asset, self.columns(asset.name) if table.kind else None
+            )
+        with self.dependents.set_aside(table, changes):
+            run(self.catalog.session, f"DROP VIEW {table.sql}")
+            declared = declare_table(self.catalog, asset, None)
+        return replace(declared, schema_changes=(*declared.schema_changes, *changes))
+
+    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+        script.create(self.catalog.session, STAGE, query)
+        loaded = self.load_staged(asset, how)
+        if how.only_window and how.window is not None:
+            refuse_outside(self.catalog, asset, how.window)
+        return loaded
+
+    def fill_from_rows(
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+    ) -> Loaded:
+        stage(self.catalog.session, reader, asset, rows)
+        return self.load_staged(asset, how)
+
+    def load_staged(self, asset: Asset, how: Filling) -> Loaded:
+        """Fill the table from the rows that were staged."""
+        loaded = load_table(self.catalog, asset, how, self.dependents)
+        if not how.complete:
+            return loaded
+        statement = without_gone(self.catalog, asset)
+        deleted = run(self.catalog.session, statement)
+        statements = (*loaded.statements, statement)
+        return replace(loaded, rows_deleted=deleted, statements=statements)
+
+    def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return scratch()
+
+    def columns(self, table: str) -> dict[str, str]:
+        found = self.catalog.find(table)
+        return self.catalog.columns(found.sql) if found.kind == "table" else {}
+
+    def watermark(
+        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+    ) -> Watermark | None:
+        columns = self.columns(table)
+        name = actual(key, columns)
+        if name not in columns:
+            return None
+        kind = columns[name]
+        is_text = kind == "text" or kind.startswith("character")
+        # In the order of bytes, as in DuckDB, whatever the collation of the database.
+        value = f'{quoted(name)} COLLATE "C"' if is_text else quoted(name)
+        nothing = untold(name, endless)
+        ((largest, rows, without),) = ask(
+            self.catalog.session,
+            f"SELECT CAST(max({value}) "
+            f" FILTER (WHERE NOT ({nothing}) AND {not_after(name, until)}) AS text), count(*),"
+            f" count(*) FILTER (WHERE {nothing}) FROM {self.catalog.find(table).sql}",
+        )
+        return Watermark(kind, is_text, largest, rows, without)
+
+    def _replace_view(self, view: Table, query: str) -> Loaded:
+        create, session = f"CREATE OR REPLACE VIEW {view.sql} AS", self.catalog.session
+        if view.kind == "view":
+            # What depends on a view stays as long as its columns do.
+            with suppress(_OtherColumns), session.transaction():
+                return Loaded(statements=(_create_or_replace(session, create, query),))
+        if view.kind is None:
+            return Loaded(statements=(script.create(session, create, query),))
+        drop, changes = f"DROP {view.kind.upper()} {view.sql}", list[str]()
+        with self.dependents.set_aside(view, changes):
+            run(session, drop)
+            created = script.create(session, create, query)
+        return Loaded(statements=(drop, created), schema_changes=tuple(changes))
+
+
+class _OtherColumns(Exception):
+    """A view cannot be replaced by one that lacks a column of it, or has it in another type."""
+
+
+def _create_or_replace(session: Session, create: str, query: str) -> str:
+    try:
+        return script.create(session, create, query)
+    except ScriptError as error:
+        if isinstance(error.__cause__, psycopg.errors.InvalidTableDefinition):
+            raise _OtherColumns from error
+        raise

@@ -1,0 +1,195 @@
+"""Build, check, then publish in PostgreSQL: one transaction, so that nothing unchecked is ever
+seen. Until it is committed, all other sessions see the table as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
+from ecommerce_dagster.sql.identifiers import actual, literal, quoted
+from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.warehouses.base import (
+    Cancellable,
+    Fill,
+    Published,
+    Render,
+    despite,
+    nothing,
+)
+from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
+from ecommerce_dagster.warehouses.postgres.checks import PostgresTable
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
+from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
+from ecommerce_dagster.warehouses.postgres.session import ask, opened, said, take_turn
+from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
+from ecommerce_dagster.warehouses.postgres.types import is_time
+from ecommerce_dagster.warehouses.run_checks import evaluate, sample
+from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
+from ecommerce_dagster.warehouses.table_facts import TableFacts
+from ecommerce_dagster.warehouses.transactional import publish
+
+_TELLS_TIMES = 160000  # the version of pg_input_is_valid
+
+
+@dataclass(frozen=True)
+class PostgresWarehouse:
+    """The PostgreSQL database of a connection. `on_wait` is told what a run waits for; `views` are
+    those that the pipeline makes there."""
+
+    connection: PostgresConnection
+    on_wait: Callable[[str], None] = lambda message: None
+    views: Collection[str] = ()
+
+    def publish(
+        self,
+        asset: Asset,
+        fill: Fill,
+        checks: Sequence[Check],
+        render: Render,
+        timeout: float | None = None,
+    ) -> Published:
+        only_checked = fill is nothing
+        cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
+        done: list[Published] = []
+        try:
+            with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
+                if not only_checked:
+                    take_turn(catalog.session, asset.name, self.on_wait)
+                transaction = _Transaction(catalog, asset, self._dependents(catalog))
+                done += [publish(transaction, asset, fill, checks, render)]
+        except Exception as error:
+            return despite(error, done)
+        return done[0]
+
+    def check(
+        self, asset: Asset, checks: Sequence[Check], render: Render, timeout: float | None = None
+    ) -> tuple[CheckResult, ...]:
+        with self._working(asset, timeout, read_only=True) as catalog:
+            missing = catalog.find(asset.name).kind is None
+            if missing and any(check.column for check in checks):
+                return without_table(asset, checks)
+            return _Transaction(catalog, asset, Dependents(catalog)).results(checks, render)
+
+    def moments(
+        self, table: str, column: str, unit: str, window: Interval | None = None
+    ) -> dict[float, int]:
+        with opened(self.connection, read_only=True) as session:
+            catalog = Catalog.of(session, self.connection.schema)
+            found = catalog.find(table)
+            columns = catalog.columns(found.sql)
+            name = actual(column, columns)
+            moment = quoted(name)
+            if not is_time(columns[name]):
+                # A key may be text, and not every text is a time. Older servers cannot tell.
+                known = session.info.server_version >= _TELLS_TIMES
+                valid = f"pg_input_is_valid({moment}::text, 'timestamptz')" if known else "TRUE"
+                moment = f"CASE WHEN {valid} THEN CAST({moment} AS timestamptz) END"
+            start = f"extract(epoch FROM date_trunc({literal(unit)}, moment))"
+            inside = ""
+            if window:
+                first, end = window.start.timestamp(), window.end.timestamp()
+                inside = f" AND {start} >= {first} AND {start} < {end}"
+            rows = ask(
+                session,
+                f"SELECT {start}, count(*) FROM (SELECT {moment} AS moment FROM {found.sql}) AS"
+                f" rows WHERE isfinite(moment){inside} GROUP BY 1",
+            )
+        return {float(row[0]): int(row[1]) for row in rows}
+
+    def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        with opened(self.connection, read_only=True) as session:
+            catalog = Catalog.of(session, self.connection.schema)
+            found = {name: list(catalog.columns(catalog.find(name).sql)) for name in names}
+        return {name: columns for name, columns in found.items() if columns}
+
+    def _dependents(self, catalog: Catalog) -> Dependents:
+        """Those of the database of `catalog`, where names without a schema are in its schema."""
+        names = (v if "." in v else f"{catalog.schema}.{v}" for v in self.views)
+        return Dependents(catalog, frozenset(name.lower() for name in names))
+
+    @contextmanager
+    def _working(
+        self,
+        asset: Asset,
+        timeout: float | None,
+        cancel: Callable[[], None] = lambda: None,
+        *,
+        read_only: bool,
+    ) -> Iterator[Catalog]:
+        """A session for the asset. What PostgreSQL refuses is an error of the asset."""
+        at = f"{asset.path}:{asset.line}"
+        try:
+            with opened(
+                self.connection, read_only=read_only, timeout=timeout, cancel=cancel
+            ) as session:
+                yield Catalog.of(session, self.connection.schema)
+        except psycopg.OperationalError as error:
+            raise OutsideError(f"{at}: {said(error)}") from error
+        except psycopg.Error as error:
+            raise AssetError(f"{at}: {said(error)}") from error
+        except SourceError as error:
+            raise OutsideError(f"{at}: {error}") from error
+        except LoadError as error:
+            raise AssetError(f"{at}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Transaction:
+    """The transaction of a session."""
+
+    catalog: Catalog
+    asset: Asset
+    dependents: Dependents
+
+    @property
+    def target(self) -> PostgresTarget:
+        return PostgresTarget(self.catalog, self.dependents)
+
+    @property
+    def _table(self) -> Table:
+        return self.catalog.find(self.asset.name)
+
+    def shape(self) -> tuple[int | None, dict[str, str]]:
+        table, session = self._table, self.catalog.session
+        columns = self.catalog.columns(table.sql)
+        if table.kind in {None, "view"}:
+            return None, columns
+        ((rows,),) = ask(session, f"SELECT count(*) FROM {table.sql}")
+        return int(rows), columns
+
+    def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
+        # All rows are looked at.
+        checks = [replace(check, among=None) for check in checks]
+        return evaluate(PostgresTable(self.catalog, self._table), checks, render)
+
+    def facts(self) -> TableFacts:
+        table, session = self._table, self.catalog.session
+        try:
+            with session.transaction():
+                preview = sample(PostgresTable(self.catalog, table), f"SELECT * FROM {table.sql}")
+                size = "SELECT pg_total_relation_size(to_regclass(%s))"
+                ((found,),) = ask(session, size, table.sql)
+                return TableFacts(found, preview)
+        except Exception:
+            if session.closed:
+                raise
+            return TableFacts()
+
+    def number(self) -> object:
+        # One that only reads has none: it is refused all else.
+        if self.catalog.session.read_only:
+            return None
+        return ask(self.catalog.session, "SELECT txid_current()")
+
+    def commit(self) -> None:
+        self.catalog.session.commit()
+
+    def roll_back(self) -> None:
+        self.catalog.session.rollback()

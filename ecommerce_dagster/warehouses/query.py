@@ -1,0 +1,74 @@
+"""What a query returns, for somebody who only looks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+from duckdb import StatementType
+
+from ecommerce_dagster.sql.identifiers import literal
+
+# The names of the columns, and the rows.
+Answer = tuple[list[str], list[tuple[Any, ...]]]
+
+_EXPLAIN = re.compile(
+    r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b((\s|--[^\n]*\n|/\*.*?\*/)*(ANALYZE|VERBOSE|\([^)]*\)))*",
+    re.IGNORECASE | re.DOTALL,
+)
+# Functions that write although they are read from: those of a DuckLake, of the database that its
+# catalogue is in, of DuckDB's log; and `query`, which runs any text that is put together.
+_CHANGING = re.compile(
+    r"\b(ducklake_(add|cleanup|delete|expire|flush|merge|rewrite|set)\w*|enable_logging|query"
+    r"|(postgres|mysql|sqlite)_(attach|execute|query))\b\"?\s*\(",
+    re.IGNORECASE,
+)
+
+
+class QueryError(Exception):
+    """A query that the database refuses."""
+
+
+def lock(duck: duckdb.DuckDBPyConnection, folders: Sequence[str] = ()) -> None:
+    """Keep whatever runs in a session from files, except for those in `folders`, from other
+    databases and from the settings. What is attached stays."""
+    if folders:
+        duck.execute(f"SET allowed_directories = [{', '.join(map(literal, folders))}]")
+    duck.execute("SET enable_external_access = false")
+    duck.execute("SET lock_configuration = true")
+
+
+def answer_of(duck: duckdb.DuckDBPyConnection, sql: str, limit: int | None) -> Answer:
+    """What a query returns, at most `limit` rows. Raises QueryError."""
+    try:
+        _require_reading(duck, sql)
+        cursor = duck.execute(sql)
+        rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+    except duckdb.PermissionException as error:
+        raise QueryError(f"{error}; this command reads the tables of the warehouse") from None
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+    return [str(column[0]) for column in cursor.description or []], rows
+
+
+def explained(sql: str) -> str:
+    """The statement that an EXPLAIN is about, which ANALYZE executes; any other as it is."""
+    found = _EXPLAIN.match(sql)
+    return sql[found.end() :] if found else sql
+
+
+def _require_reading(duck: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise QueryError for what can write although the database is read-only: into other files,
+    or into those of a DuckLake."""
+    for statement in duck.extract_statements(sql):
+        kind, text = statement.type, statement.query
+        # A PIVOT is cut into several statements, one of which makes a type. They have no text.
+        pivots = kind == StatementType.CREATE and not text
+        if kind == StatementType.EXPLAIN and text:
+            _require_reading(duck, explained(text))
+        elif kind not in {StatementType.SELECT, StatementType.PRAGMA} and not pivots:
+            raise QueryError(f"{kind.name} can change something; this command only reads")
+    if found := _CHANGING.search(sql):
+        raise QueryError(f"{found.group(1)} can change something; this command only reads")

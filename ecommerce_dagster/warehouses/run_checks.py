@@ -1,0 +1,133 @@
+"""The checks of an asset, whichever database is asked: what is counted, and the rows that are
+shown. A check that cannot be evaluated is a result with an error: not verified is not passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from ecommerce_dagster.bruin.model.asset import CustomCheck
+from ecommerce_dagster.sql.checks import SAMPLE_ROWS, Check, CheckResult, failed_to_run
+from ecommerce_dagster.sql.custom_checks import custom_result, number_in
+from ecommerce_dagster.sql.statements import ScriptError
+from ecommerce_dagster.warehouses.query import Answer
+
+
+class CheckedTable(Protocol):
+    """The table of an asset, in a transaction. Its methods raise `errors` when the database refuses
+    what it is asked; `dialect` is sqlglot's name of what it speaks."""
+
+    @property
+    def dialect(self) -> str: ...
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+
+    def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
+        """For each of these column checks, by its id, how many rows break it, and how many were
+        looked at."""
+        ...
+
+    def bad_rows(self, check: Check) -> str:
+        """The query for the rows that break a column check."""
+        ...
+
+    def only_query(self, text: str) -> str:
+        """The query that somebody wrote, as it can stand in another. Raises ScriptError."""
+        ...
+
+    def count(self, query: str) -> int:
+        """How many rows a query returns."""
+        ...
+
+    def answer(self, query: str, limit: int) -> Answer:
+        """What a query returns, at most `limit` rows."""
+        ...
+
+    def survived(self, check: Check | None, error: Exception) -> str:
+        """What the error of a check (None for several) says. Raises it, or CheckCannotRun, when it
+        ended more than that check."""
+        ...
+
+
+def evaluate(
+    table: CheckedTable,
+    checks: Sequence[Check],
+    render: Callable[[str], str],
+    *,
+    one_by_one: bool = False,
+) -> tuple[CheckResult, ...]:
+    """The results of `checks` on what the transaction sees, in their order.
+
+    Column checks share statements unless `one_by_one`.
+    """
+    columns = [check for check in checks if check.column is not None]
+    results = {} if one_by_one or not columns else _together(table, columns)
+    for check in checks:
+        if check.column is None:
+            results[check.id] = _custom_result(table, check, render)
+        elif check.id not in results:
+            results[check.id] = _alone(table, check)
+    return tuple(results[check.id] for check in checks)
+
+
+def sample(
+    table: CheckedTable, query: str, check: Check | None = None
+) -> tuple[dict[str, Any], ...]:
+    """Some of the rows of a query; none when they cannot be shown, which is no reason to fail."""
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, OverflowError)
+    try:
+        names, rows = table.answer(query, SAMPLE_ROWS)
+    except faults as error:
+        table.survived(check, error)
+        return ()
+    names = [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
+    return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _together(table: CheckedTable, checks: Sequence[Check]) -> dict[str, CheckResult]:
+    """The results of column checks by id; none when one of them spoils the shared statements: which
+    of them it was, each alone will tell."""
+    try:
+        counts = table.counts(checks)
+    except table.errors as error:
+        table.survived(None, error)
+        return {}
+    return {check.id: _column_result(table, check, *counts[check.id]) for check in checks}
+
+
+def _alone(table: CheckedTable, check: Check) -> CheckResult:
+    try:
+        counts = table.counts([check])
+    except table.errors as error:
+        return failed_to_run(check, table.survived(check, error))
+    return _column_result(table, check, *counts[check.id])
+
+
+def _column_result(table: CheckedTable, check: Check, count: int, total: int) -> CheckResult:
+    looked_at = check.among.words if check.among else "all"
+    query = table.bad_rows(check)
+    if count == 0:
+        return CheckResult(check, True, "passed", 0, total, query, which_rows=looked_at)
+    share = f"{count:,} of {total:,} rows break the rule: {check.words}"
+    rows = sample(table, query, check)
+    return CheckResult(check, False, share, count, total, query, rows, which_rows=looked_at)
+
+
+def _custom_result(table: CheckedTable, check: Check, render: Callable[[str], str]) -> CheckResult:
+    rule = check.rule
+    assert isinstance(rule, CustomCheck)
+    # A template that cannot be rendered is a ValueError too.
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, ValueError)
+    try:
+        query = table.only_query(render(rule.query))
+        if rule.count is None:
+            _, rows = table.answer(query, 2)
+            found = number_in(rows)
+        else:
+            found = table.count(query)
+    except faults as error:
+        return failed_to_run(check, table.survived(check, error))
+    return custom_result(
+        check, found, query, lambda rows: sample(table, rows, check), table.dialect
+    )
