@@ -218,7 +218,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a rejected build is published in PostgreSQL",
-        "warehouses/transactional.py",
+        "warehouses/publish.py",
         "        if rejected:\n            transaction.roll_back()",
         "        if rejected and False:\n            transaction.roll_back()",
         "contract/test_publish.py",

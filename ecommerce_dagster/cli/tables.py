@@ -39,8 +39,8 @@ def print_rows(
     for row in rows:
         table.add_row(*(escape(row[position]) for position in shown))
     if not console.is_terminal:
-        endless = console.options.update(max_width=_ENDLESS)
-        table.width = console.measure(table, options=endless).maximum
+        infinities = console.options.update(max_width=_ENDLESS)
+        table.width = console.measure(table, options=infinities).maximum
     console.print(table, soft_wrap=not console.is_terminal)
     others = [name for position, name in enumerate(names) if position not in shown]
     if others:

@@ -38,8 +38,8 @@ from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, Rows
 from ecommerce_dagster.sql.strategies.common import in_window
 from ecommerce_dagster.warehouses.base import Warehouse
-from ecommerce_dagster.warehouses.duckdb.locking import Turns, at_any_time
-from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns
+from ecommerce_dagster.warehouses.duckdb.locking import Locking, no_lock
+from ecommerce_dagster.warehouses.ducklake.locking import LakeLocking
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 
@@ -99,17 +99,17 @@ class AssetRun:
             return resource.place()
         return DuckDBConnection(resource.database)
 
-    def turns_in(self, name: str) -> Turns:
+    def locking_of(self, name: str) -> Locking:
         """Among all that build in the DuckDB of a connection. A snapshot of a DuckLake says which
         run it is of, and which partition."""
         resource = self.resource(name)
         if not isinstance(resource, DuckLakeResource):
-            return at_any_time
+            return no_lock
         about = {"run_id": self.context.run.run_id, "pipeline": self.project.pipeline.name}
         if self.interval is not None and is_partitioned(self.asset):
             about["interval"] = str(self.interval)
         window = self.window if self.fills_partitions else None
-        return LakeTurns(resource.lakehouse(), about, window, self.context.log.info)
+        return LakeLocking(resource.lakehouse(), about, window, self.context.log.info)
 
     @property
     def views(self) -> list[str]:

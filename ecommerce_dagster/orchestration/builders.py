@@ -28,8 +28,8 @@ from ecommerce_dagster.runtime.sensor import (
 )
 from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import Check
-from ecommerce_dagster.sql.loaded import Loaded
-from ecommerce_dagster.warehouses.base import Fill, Published, nothing
+from ecommerce_dagster.sql.load_result import LoadResult
+from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
 from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.
     from ecommerce_dagster.orchestration.asset_run import AssetRun
 
-Build = Callable[["AssetRun", Sequence[Check]], Published]
+Build = Callable[["AssetRun", Sequence[Check]], BuildResult]
 
 
 @contextmanager
@@ -51,16 +51,16 @@ def in_time(run: AssetRun) -> Iterator[None]:
         raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
 
 
-def _publish(run: AssetRun, fill: Fill, checks: Sequence[Check]) -> Published:
+def _publish(run: AssetRun, fill: Writer, checks: Sequence[Check]) -> BuildResult:
     """Fill and check within the asset's time."""
     with in_time(run):
         return run.warehouse.publish(run.asset, fill, checks, run.render, run.timeout)
 
 
-def build_nothing(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_nothing(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     """For assets that somebody else makes, or that are nothing but a name: check them."""
     if not checks:
-        return Published(True, (), Loaded(), None, {}, 0.0, 0.0)
+        return BuildResult(True, (), LoadResult(), None, {}, 0.0, 0.0)
     return _publish(run, nothing, checks)
 
 
@@ -70,19 +70,19 @@ def sql_build(run: AssetRun) -> SqlBuild:
     return SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
 
 
-def build_sql(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_sql(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     return _publish(run, sql_build(run), checks)
 
 
-def build_seed(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_seed(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     return _publish(run, Seed(run.asset, run.project.root), checks)
 
 
-def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     return _publish(run, reading(run), checks)
 
 
-def build_python(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     """The file runs while nobody holds the warehouse; only its rows are loaded under the lock."""
     asset, project = run.asset, run.project
     connections = project.connections.by_name
@@ -142,7 +142,7 @@ def _secrets(project: Project, asset: Asset) -> dict[str, str]:
     return found
 
 
-def build_sensor(run: AssetRun, checks: Sequence[Check]) -> Published:
+def build_sensor(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     """Wait without holding the warehouse: each question opens it and lets it go again."""
     asset, query = run.asset, run.render(run.asset.parameter("query"))
     mode: Mode = run.sensor_mode

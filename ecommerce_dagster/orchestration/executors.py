@@ -12,7 +12,7 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
 from ecommerce_dagster.deploy.choice import chosen, partitions_per_run
-from ecommerce_dagster.orchestration.run_launcher import sign_of_life
+from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 
 
 def executor_for(variables: Mapping[str, str]) -> dg.ExecutorDefinition:
@@ -39,7 +39,7 @@ def backfill_policy(variables: Mapping[str, str]) -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(count) if count else dg.BackfillPolicy.single_run()
 
 
-class _LivingExecutor(dg.Executor):
+class _HeartbeatExecutor(dg.Executor):
     """An executor whose run can be told from a dead one while its steps are in other processes.
 
     One of those may be killed: that ends its step, and not the run.
@@ -62,7 +62,7 @@ class _LivingExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[Any]:
-        with sign_of_life(plan_context.instance, plan_context.run_id):
+        with run_heartbeat(plan_context.instance, plan_context.run_id):
             yield from self._executor.execute(plan_context, execution_plan)
 
 
@@ -73,6 +73,6 @@ def _living(definition: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
         name=definition.name,
         config_schema=cast(Any, definition.config_schema),
         requirements=dg.multiple_process_executor_requirements(),
-        executor_creation_fn=lambda context: _LivingExecutor(create(context)),
+        executor_creation_fn=lambda context: _HeartbeatExecutor(create(context)),
         description=definition.description,
     )

@@ -37,7 +37,7 @@ from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
 
@@ -168,7 +168,7 @@ def _record_partitions(run: AssetRun, key: dg.AssetKey, written: int | None) -> 
     return 0
 
 
-def _summary(asset: Asset, built: Published) -> str:
+def _summary(asset: Asset, built: BuildResult) -> str:
     passed = sum(result.passed for result in built.results)
     before = built.rows_before
     parts = [

@@ -38,7 +38,7 @@ from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.validation.project import bind_project
-from ecommerce_dagster.validation.schema_only import EmptyWarehouse
+from ecommerce_dagster.validation.schema_only import SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.duckdb.database import kind_of
 from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
 from ecommerce_dagster.warehouses.postgres import preview
@@ -133,7 +133,7 @@ def _in_postgres(run: AssetRun, rendering: Rendering) -> Rendering:
         return replace(rendering, statements=_plain(run), checks=checks, notes=notes)
 
 
-def _witnessed(run: AssetRun, rendering: Rendering, witness: preview.Witness) -> Rendering:
+def _witnessed(run: AssetRun, rendering: Rendering, witness: preview.SchemaSource) -> Rendering:
     checks = _checks(run, partial(preview.check_sql, witness))
     rendering = replace(rendering, checks=checks)
     if run.asset.type != "pg.sql":
@@ -181,7 +181,7 @@ def _rendered(run: AssetRun, template: str, at: Position) -> str:
 def _of_query(project: Project, run: AssetRun, rendering: Rendering) -> Rendering:
     fill, found = sql_build(run), rendering
 
-    def write_down(empty: EmptyWarehouse) -> None:
+    def write_down(empty: SchemaOnlyWarehouse) -> None:
         nonlocal found
         try:
             found = _with_statements(found, *_both_runs(empty, fill))
@@ -199,7 +199,7 @@ def _with_statements(
 
 
 def _both_runs(
-    empty: EmptyWarehouse, fill: SqlBuild
+    empty: SchemaOnlyWarehouse, fill: SqlBuild
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """What a first run does, if it can be one, and what a later one does. Raises AssetError."""
     session, name = empty.session(), fill.asset.name
@@ -217,7 +217,7 @@ def _both_runs(
 
 
 def _by_declaration(
-    empty: EmptyWarehouse, run: AssetRun, fill: SqlBuild, rendering: Rendering, reason: str
+    empty: SchemaOnlyWarehouse, run: AssetRun, fill: SqlBuild, rendering: Rendering, reason: str
 ) -> Rendering:
     """The statements for a query that has the declared columns, when its own are not known."""
     asset, query = fill.asset, _body(run)

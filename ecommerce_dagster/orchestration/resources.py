@@ -30,7 +30,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
 from ecommerce_dagster.orchestration.names import resource_key
-from ecommerce_dagster.orchestration.run_launcher import sign_of_life
+from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, open_warehouse
 from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
@@ -158,7 +158,7 @@ def _living(context: dg.InitResourceContext) -> Iterator[None]:
     if context.run is None or context.instance is None:
         yield
         return
-    with sign_of_life(context.instance, context.run.run_id):
+    with run_heartbeat(context.instance, context.run.run_id):
         yield
 
 

@@ -32,11 +32,11 @@ from ecommerce_dagster.sources.parameters import primary_key_of
 from ecommerce_dagster.sql.checks import CheckResult
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Table
 from ecommerce_dagster.sql.lineage.query import Lineage
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 
 
 def materialization_of(
-    run: AssetRun, built: Published, *, partition_rows: int | None
+    run: AssetRun, built: BuildResult, *, partition_rows: int | None
 ) -> dg.MaterializeResult[Any]:
     """The event of a published build. `partition_rows` are in each of its partitions of which
     nothing else was said."""
@@ -130,7 +130,7 @@ def _shown(
     return attempt(run.context.log, name, lambda: rows_shown(rows, asset, run.project), None)
 
 
-def _columns(run: AssetRun, built: Published) -> dict[str, Any]:
+def _columns(run: AssetRun, built: BuildResult) -> dict[str, Any]:
     """The columns, and where they come from."""
     name, log = run.declared.name, run.context.log
 
@@ -152,7 +152,7 @@ def _columns(run: AssetRun, built: Published) -> dict[str, Any]:
     }
 
 
-def _lineage(run: AssetRun, built: Published) -> dict[str, Lineage]:
+def _lineage(run: AssetRun, built: BuildResult) -> dict[str, Lineage]:
     """The lineage of the project. The warehouse is asked for columns that no file names."""
     project, asset = run.project, run.declared
     known = dict(project_lineage(project))

@@ -21,7 +21,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 
 
 @contextmanager
-def sign_of_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+def run_heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the run's file until the end of the block."""
     path = _file_of(instance, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)

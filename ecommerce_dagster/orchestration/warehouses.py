@@ -29,9 +29,9 @@ from ecommerce_dagster.warehouses.query import Answer, answer_of, lock
 if TYPE_CHECKING:
     # Those who only read the files do without Dagster, and a run without the proof.
     from ecommerce_dagster.orchestration.asset_run import AssetRun
-    from ecommerce_dagster.validation.project import Proof
+    from ecommerce_dagster.validation.project import Validation
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class WarehouseType:
 
     open: Callable[[AssetRun, str], Warehouse]
     lint: Callable[[Asset, ProblemLog], None]
-    ask: Callable[[Connection, str, int | None, Tell], Answer]
-    proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Proof] | None = None
+    ask: Callable[[Connection, str, int | None, Log], Answer]
+    proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
 
 
 def _duckdb(run: AssetRun, name: str) -> Warehouse:
-    return DuckDBWarehouse(run.resource(name).get_connection, run.turns_in(name))
+    return DuckDBWarehouse(run.resource(name).get_connection, run.locking_of(name))
 
 
-def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Tell) -> Answer:
+def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
     variables = variables_for(connection.path)
     place, copies = connection.duckdb(variables), publishes_copy(variables)
     with open_to_read(place, copies=copies, on_wait=tell) as duck:
@@ -68,14 +68,14 @@ def _postgres(run: AssetRun, name: str) -> Warehouse:
     return PostgresWarehouse(run.resource(name).settings(), run.context.log.info, run.views)
 
 
-def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Tell) -> Answer:
+def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
     with opened(connection.postgres(variables_for(connection.path)), read_only=True) as session:
         return query.answer_of(session, sql, limit)
 
 
 def _prove_postgres(
     project: Project, ask: Ask, variables: Mapping[str, str], log: ProblemLog
-) -> Proof:
+) -> Validation:
     from ecommerce_dagster.validation.postgres.project import PostgresBinding
 
     return PostgresBinding(project, ask, variables, log)

@@ -28,10 +28,10 @@ from ecommerce_dagster.python_assets.interpreter import MissingRequirement, inte
 from ecommerce_dagster.python_assets.lint import NoCodeError, code_of, lint_python
 from ecommerce_dagster.python_assets.process import run_supervised
 from ecommerce_dagster.sql.identifiers import literal, quoted
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies.common import strategy_name
 from ecommerce_dagster.sql.types import known_type
-from ecommerce_dagster.warehouses.base import Filling, Target
+from ecommerce_dagster.warehouses.base import Target, WriteOptions
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 __all__ = ["PythonLoad", "environment_of", "lint_python", "run_python"]
@@ -182,23 +182,27 @@ class PythonLoad:
     parts: Path | None
     full_refresh: bool = False
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         if self.parts is None:
-            return Loaded()
+            return LoadResult()
         try:
             with target.reader() as connection:
                 return self._load(target, connection, self.parts)
         except (LoadError, duckdb.Error) as error:
             raise self._failure(str(error)) from None
         except target.errors as error:
-            raise self._failure(target.said(error)) from None
+            raise self._failure(target.error_message(error)) from None
 
     def _failure(self, message: str) -> AssetError:
         return AssetError(f"{self.asset.path}:{self.asset.body_line}: {message.strip()}")
 
-    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection, parts: Path) -> Loaded:
+    def _load(
+        self, target: Target, connection: duckdb.DuckDBPyConnection, parts: Path
+    ) -> LoadResult:
         found = _read(parts)
-        how = Filling(strategy_name(self.asset), full_refresh=self.full_refresh, update_all=True)
+        how = WriteOptions(
+            strategy_name(self.asset), full_refresh=self.full_refresh, update_all=True
+        )
         if found["columns"]:
             rows = _rows_of(found, parts)
             return target.fill_from_rows(self.asset, connection, rows, how)
@@ -206,7 +210,7 @@ class PythonLoad:
         if not existing:
             return target.fill_from_rows(self.asset, connection, self._no_rows(), how)
         if how.strategy != "create+replace" and not how.full_refresh:
-            return Loaded(0)
+            return LoadResult(0)
         # Of nothing no columns are known: those that are there stay.
         nothing = ", ".join(f"NULL AS {quoted(name)}" for name in existing)
         how = replace(how, strategy="truncate+insert", full_refresh=False)

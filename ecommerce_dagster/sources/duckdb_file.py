@@ -25,7 +25,7 @@ from ecommerce_dagster.sources.postgres.describe import (
 from ecommerce_dagster.sources.request import Request
 from ecommerce_dagster.sources.selection import Key
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, described, kind_of
 from ecommerce_dagster.warehouses.ducklake.attach import attach_lake, is_open
@@ -75,7 +75,7 @@ class DuckDBIngestion(Request):
     def cancel(self) -> None:
         """Nothing: a DuckDB that is attached hears the interrupt itself."""
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         try:
             with target.reader() as connection:
                 if not self._is_attached(connection):
@@ -84,7 +84,7 @@ class DuckDBIngestion(Request):
         except (LoadError, duckdb.Error) as error:
             raise self.failure(str(error)) from None
         except target.errors as error:
-            raise self.failure(target.said(error)) from None
+            raise self.failure(target.error_message(error)) from None
 
     def _is_attached(self, connection: duckdb.DuckDBPyConnection) -> bool:
         """Whether the source is within reach: a reader may be new."""
@@ -104,7 +104,7 @@ class DuckDBIngestion(Request):
         own = row[0] if row else None
         return bool(own and Path(own).resolve() == Path(self.source.path).resolve())
 
-    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> LoadResult:
         source = self._source(connection)
         columns = self._columns(source)
 

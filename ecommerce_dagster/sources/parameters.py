@@ -83,7 +83,11 @@ def overlap_of(asset: Asset) -> float:
 
 def is_reconcilable(asset: Asset) -> bool:
     """Whether rows that are gone from the source can be found by their keys, and should."""
-    return asset.type == "ingestr" and strategy_of(asset) == "merge" and not asset.keeps_history
+    return (
+        asset.type == "ingestr"
+        and strategy_of(asset) == "merge"
+        and not asset.is_refresh_restricted
+    )
 
 
 def compares_keys(asset: Asset) -> bool:

@@ -29,8 +29,8 @@ from ecommerce_dagster.sources.selection import (
     within,
 )
 from ecommerce_dagster.sql.identifiers import actual
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
-from ecommerce_dagster.warehouses.base import Filling, Target
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
+from ecommerce_dagster.warehouses.base import Target, WriteOptions
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 
@@ -58,7 +58,7 @@ class Request:
 
     @property
     def from_scratch(self) -> bool:
-        return self.full_refresh and not self.asset.keeps_history
+        return self.full_refresh and not self.asset.is_refresh_restricted
 
     @property
     def strategy(self) -> str:
@@ -163,9 +163,9 @@ class Request:
                 return None
             # A time that is yet to come tells nothing of what was loaded.
             until = now() if key.is_moment else None
-            mark = target.watermark(table, key.name, key.endless, until)
+            mark = target.watermark(table, key.name, key.infinities, until)
             return from_largest(key, table, mark, overlap_of(self.asset)) if mark else None
-        mark = target.watermark(table, key.name, key.endless)
+        mark = target.watermark(table, key.name, key.infinities)
         if mark is None:
             raise LoadError(
                 f"{table} has no column '{key.name}' (incremental_key) to continue from; "
@@ -173,13 +173,13 @@ class Request:
             )
         return after_largest(key, table, mark, count)
 
-    def filling(self, condition: str | None) -> Filling:
+    def filling(self, condition: str | None) -> WriteOptions:
         """How the rows that meet the condition enter the table."""
         strategy = self.strategy
         if strategy == "delete+insert":
             windowed = condition and not self.from_scratch
             strategy = "time_interval" if windowed else "create+replace"
-        return Filling(
+        return WriteOptions(
             strategy,
             window=self.interval,
             incremental_key=incremental_key_of(self.asset),
@@ -196,13 +196,13 @@ def _has_more(columns: Collection[str], existing: Collection[str]) -> bool:
     return any(name.lower() not in known for name in columns)
 
 
-def both(loaded: Loaded, rest: Loaded) -> Loaded:
+def both(loaded: LoadResult, rest: LoadResult) -> LoadResult:
     """What two loads did, one after the other."""
     written = (loaded.rows_written or 0) + (rest.rows_written or 0)
     return replace(loaded, rows_written=written, statements=(*loaded.statements, *rest.statements))
 
 
-def warned(loaded: Loaded, warning: str) -> Loaded:
+def warned(loaded: LoadResult, warning: str) -> LoadResult:
     return replace(loaded, warnings=(*loaded.warnings, warning))
 
 
@@ -214,7 +214,7 @@ def still_other(table: str, keys: int) -> str:
     )
 
 
-def untold_rows(table: str, rows: int) -> str:
+def unordered_rows(table: str, rows: int) -> str:
     """The warning that rows of the source cannot be told from those of the table."""
     return (
         f"{counted(rows, 'row')} of the source may be new and not in {table}: others have the same"

@@ -14,8 +14,8 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sources.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
 from ecommerce_dagster.sql.identifiers import literal, quoted
-from ecommerce_dagster.sql.loaded import LoadError
-from ecommerce_dagster.warehouses.base import Watermark, untold
+from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.warehouses.base import Watermark, unordered
 
 _ORDERED = MOMENTS | FLOATS | INTEGERS | TEXTS | {"numeric", "uuid"}
 # Keys beyond all others: were one of them the largest, no later row would ever be new.
@@ -36,12 +36,12 @@ class Key:
     is_moment: bool
     is_ordered: bool
     is_text: bool
-    endless: tuple[str, ...] = ()
+    infinities: tuple[str, ...] = ()
 
     @classmethod
     def of_postgres(cls, column: SourceColumn) -> Key:
         name, base = quoted(column.name), column.base
-        endless = {
+        infinities = {
             **dict.fromkeys(MOMENTS, _ENDLESS_MOMENTS),
             **dict.fromkeys(FLOATS, _ENDLESS_FLOATS),
         }
@@ -53,13 +53,13 @@ class Key:
             is_moment=base in MOMENTS,
             is_ordered=base in _ORDERED,
             is_text=base in TEXTS,
-            endless=endless.get(base, ()),
+            infinities=infinities.get(base, ()),
         )
 
     @classmethod
     def of_duckdb(cls, name: str, kind: str) -> Key:
         is_moment = _DUCKDB_MOMENT.fullmatch(kind) is not None
-        endless = _ENDLESS_FLOATS if kind in {"FLOAT", "DOUBLE"} else ()
+        infinities = _ENDLESS_FLOATS if kind in {"FLOAT", "DOUBLE"} else ()
         return cls(
             name,
             kind,
@@ -68,13 +68,13 @@ class Key:
             is_moment=is_moment,
             is_ordered=True,
             is_text=kind == "VARCHAR",
-            endless=_ENDLESS_MOMENTS if is_moment else endless,
+            infinities=_ENDLESS_MOMENTS if is_moment else infinities,
         )
 
     @property
-    def untold(self) -> str:
+    def unordered(self) -> str:
         """The condition that the key tells nothing of older and newer."""
-        return untold(self.name, self.endless)
+        return unordered(self.name, self.infinities)
 
     def value(self, largest: str) -> str:
         """A key as a constant of its type."""
@@ -90,7 +90,7 @@ def within(key: Key, window: Interval) -> str:
 def since(key: Key, first: datetime) -> str:
     """The rows that are not before an instant, those whose key tells nothing among them."""
     _require_moment(key)
-    return f"({key.moment} >= {literal(first)} OR {key.untold})"
+    return f"({key.moment} >= {literal(first)} OR {key.unordered})"
 
 
 def from_largest(key: Key, table: str, mark: Watermark, overlap: float) -> str | None:
@@ -103,7 +103,7 @@ def from_largest(key: Key, table: str, mark: Watermark, overlap: float) -> str |
     largest = _largest(key, table, mark)
     if largest and key.is_moment and overlap:
         largest = f"{largest} - interval '{overlap} seconds'"
-    return f"({key.ordered} >= {largest} OR {key.untold})" if largest else None
+    return f"({key.ordered} >= {largest} OR {key.unordered})" if largest else None
 
 
 def after_largest(key: Key, table: str, mark: Watermark, count: Callable[[str], int]) -> str | None:
@@ -114,17 +114,17 @@ def after_largest(key: Key, table: str, mark: Watermark, count: Callable[[str], 
     """
     if not mark.rows:
         return None
-    found = count(key.untold)
-    if found > mark.untold:
+    found = count(key.unordered)
+    if found > mark.unordered:
         rows = counted(found, "row")
         raise LoadError(
             f"the incremental_key {key.name} is NULL or infinite in {rows} of the source and in "
-            f"{mark.untold} of {table}: 'append' cannot tell which are new; use 'merge', or "
+            f"{mark.unordered} of {table}: 'append' cannot tell which are new; use 'merge', or "
             "another key"
         )
     largest = _largest(key, table, mark)
     later = f"{key.ordered} > {largest} AND " if largest else ""
-    return f"{later}NOT ({key.untold})"
+    return f"{later}NOT ({key.unordered})"
 
 
 def _require_moment(key: Key) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import LoadError
-from ecommerce_dagster.sql.strategies.common import Load, Strategy
+from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.sql.strategies.common import LoadSpec, Strategy
 
 REBUILD = "run once with --full-refresh to rebuild the table"
 
@@ -47,7 +47,7 @@ def require_fills(
         )
 
 
-def require_needed(load: Load, strategy: Strategy, incoming: Collection[str]) -> None:
+def require_needed(load: LoadSpec, strategy: Strategy, incoming: Collection[str]) -> None:
     """Raise LoadError when a key that the strategy needs does not come."""
     needed = list(load.primary_key) if strategy.needs_primary_key else []
     if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):

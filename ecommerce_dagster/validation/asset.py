@@ -10,13 +10,13 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sql.identifiers import relation
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.sql.strategies.common import STRATEGIES, complaints_of, strategy_name
 from ecommerce_dagster.sql.strategies.history import COLUMNS as HISTORY
 from ecommerce_dagster.sql.used_tables import key_of
-from ecommerce_dagster.validation.bind_errors import refusal_of
+from ecommerce_dagster.validation.bind_errors import bind_error_of
 from ecommerce_dagster.validation.checks import CheckBinding
 from ecommerce_dagster.validation.column_lint import (
     declared_schema,
@@ -24,9 +24,9 @@ from ecommerce_dagster.validation.column_lint import (
     lint_types,
     table_schema,
 )
-from ecommerce_dagster.validation.diagnostics import Verdicts
-from ecommerce_dagster.validation.dry_run import Bound, RefusedError, Trial
-from ecommerce_dagster.validation.schema_only import EmptyWarehouse, Schema
+from ecommerce_dagster.validation.diagnostics import Diagnostics
+from ecommerce_dagster.validation.dry_run import Bound, DryRun, RefusedError
+from ecommerce_dagster.validation.schema_only import Schema, SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.load import (
     declare_table,
@@ -46,25 +46,25 @@ class AssetBinding:
     `returned` are the columns of its query, once they are known.
     """
 
-    def __init__(self, warehouse: EmptyWarehouse, asset: Asset, log: ProblemLog) -> None:
+    def __init__(self, warehouse: SchemaOnlyWarehouse, asset: Asset, log: ProblemLog) -> None:
         self._warehouse, self._asset, self._log = warehouse, asset, log
-        self._trial = Trial(warehouse)
-        self.verdicts = Verdicts(asset, self._trial, log)
+        self._dry_run = DryRun(warehouse)
+        self.verdicts = Diagnostics(asset, self._dry_run, log)
         self.returned: tuple[str, ...] | None = None
-        self._checks = CheckBinding(warehouse, asset, self._trial, self.verdicts, log)
+        self._checks = CheckBinding(warehouse, asset, self._dry_run, self.verdicts, log)
 
     def bind(self, texts: list[SqlText]) -> None:
         """Try out a SQL asset."""
         try:
-            with time_limit(self._trial.session.interrupt, _SECONDS):
+            with time_limit(self._dry_run.session.interrupt, _SECONDS):
                 self._run(texts)
         except TimeLimitError:
-            self._warehouse.make(self._trial.session, self._asset.name, self._declared)
+            self._warehouse.make(self._dry_run.session, self._asset.name, self._declared)
 
     def load(self, schema: Schema, texts: list[SqlText]) -> None:
         """Make the table of an asset without a query, and try out its checks."""
-        with suppress(TimeLimitError), time_limit(self._trial.session.interrupt, _SECONDS):
-            self._warehouse.make(self._trial.session, self._asset.name, schema)
+        with suppress(TimeLimitError), time_limit(self._dry_run.session.interrupt, _SECONDS):
+            self._warehouse.make(self._dry_run.session, self._asset.name, schema)
             self._checks.run(texts)
 
     @property
@@ -82,10 +82,10 @@ class AssetBinding:
     def _follow(self, texts: list[SqlText]) -> None:
         for text in texts:
             for rendered in text.texts:
-                for refusal, statement in self._trial.follow(rendered):
+                for refusal, statement in self._dry_run.apply_script(rendered):
                     self.verdicts.judge(text, rendered, refusal, statement)
             if text.rendered is None:
-                self._trial.opaque = self._warehouse.has_hidden_makers = True
+                self._dry_run.opaque = self._warehouse.has_hidden_makers = True
 
     def _build(self, text: SqlText) -> None:
         """Make the table, the view, or whatever a script makes."""
@@ -101,7 +101,7 @@ class AssetBinding:
 
     def _run_script(self, text: SqlText) -> None:
         name = self._asset.name
-        self._warehouse.remove(self._trial.session, name)
+        self._warehouse.remove(self._dry_run.session, name)
         self._follow([text])
         # A script need not make the table that it is called after.
         self._take_note(self._declared)
@@ -110,20 +110,20 @@ class AssetBinding:
         bounds: list[Bound] = []
         for rendered in text.texts:
             try:
-                bounds.append(self._trial.bind(rendered))
+                bounds.append(self._dry_run.bind(rendered))
             except RefusedError as error:
                 self.verdicts.judge(text, rendered, error.refusal, rendered)
         if text.rendered is None or len(bounds) < len(text.texts):
             self._make(self._declared)
             return
         # The last one is the one that can be read; the normal one counts.
-        bound = bounds[0] if len(bounds) == 1 else self._trial.bind(text.rendered)
+        bound = bounds[0] if len(bounds) == 1 else self._dry_run.bind(text.rendered)
         self.returned = tuple(bound.schema.columns) if bound.schema.complete else None
         fits = lint_columns(self._asset, bound.schema, "the query", self._log)
         lint_types(
             self._asset,
             bound.schema.columns,
-            lambda column: self._trial.is_null(bound.rows, column),
+            lambda column: self._dry_run.is_null(bound.rows, column),
             self._log,
         )
         if self._asset.materialization.type == "view":
@@ -132,7 +132,7 @@ class AssetBinding:
             self._make_table(bound, fits=fits)
 
     def _make_view(self, query: str, bound: Bound) -> None:
-        asset, session = self._asset, self._trial.session
+        asset, session = self._asset, self._dry_run.session
         self._warehouse.remove(session, asset.name)
         try:
             ensure_schema(session, asset.name)
@@ -157,7 +157,7 @@ class AssetBinding:
             self._make(Schema({**schema.columns, **filled}, schema.complete))
 
     def _load(self, bound: Bound) -> None:
-        asset, session, name = self._asset, self._trial.session, strategy_name(self._asset)
+        asset, session, name = self._asset, self._dry_run.session, strategy_name(self._asset)
         source = f"(SELECT * FROM {bound.rows} WHERE FALSE)"
         window = yesterday() if name == "time_interval" else None
         self._warehouse.remove(session, asset.name)
@@ -169,7 +169,7 @@ class AssetBinding:
                 self._report_load(str(error))
                 break
             except duckdb.Error as error:
-                refusal = refusal_of(error)
+                refusal = bind_error_of(error)
                 if refusal.kind in {"syntax", "column", "type"}:
                     self._report_load(refusal.message)
                 break
@@ -177,7 +177,7 @@ class AssetBinding:
 
     def _take_note(self, otherwise: Schema) -> None:
         """Somebody has made the table, or it is made `otherwise`."""
-        made = self._trial.schema_made(self._asset.name)
+        made = self._dry_run.schema_made(self._asset.name)
         if made is not None:
             self._warehouse.note(self._asset.name, made, "TABLE")
         else:
@@ -196,13 +196,13 @@ class AssetBinding:
 
     def _declare(self) -> None:
         try:
-            ensure_schema(self._trial.session, self._asset.name)
-            self._warehouse.remove(self._trial.session, self._asset.name)
-            declare_table(self._trial.session, self._asset)
+            ensure_schema(self._dry_run.session, self._asset.name)
+            self._warehouse.remove(self._dry_run.session, self._asset.name)
+            declare_table(self._dry_run.session, self._asset)
         except (duckdb.Error, LoadError):
             self._make(self._declared)
             return
         self._take_note(self._declared)
 
     def _make(self, schema: Schema) -> None:
-        self._warehouse.make(self._trial.session, self._asset.name, schema)
+        self._warehouse.make(self._dry_run.session, self._asset.name, schema)

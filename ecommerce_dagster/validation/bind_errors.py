@@ -43,7 +43,7 @@ _LONGEST = 400
 
 
 @dataclass(frozen=True)
-class Refusal:
+class BindError:
     """A refusal. `line` counts from 1 within the text; None when it is not known."""
 
     kind: Kind
@@ -56,7 +56,7 @@ class Refusal:
         return self.kind == "object" and self.message.startswith("Table with name")
 
 
-def refusal_of(error: Exception) -> Refusal:
+def bind_error_of(error: Exception) -> BindError:
     """What an error of DuckDB, or of the running of a script, says."""
     text = str(error).strip()
     found = _LINE.search(text)
@@ -66,7 +66,7 @@ def refusal_of(error: Exception) -> Refusal:
         kind = _kind(cause, text) if isinstance(cause, Exception) else "shape"
     else:
         kind = _kind(error, text)
-    return Refusal(kind, _sentence(text), line)
+    return BindError(kind, _sentence(text), line)
 
 
 def _kind(error: Exception, text: str) -> Kind:

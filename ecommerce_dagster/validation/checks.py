@@ -13,11 +13,11 @@ from ecommerce_dagster.sql.identifiers import literal, relation
 from ecommerce_dagster.sql.rules import RULES, RuleError
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.used_tables import key_of
-from ecommerce_dagster.validation.bind_errors import Refusal
+from ecommerce_dagster.validation.bind_errors import BindError
 from ecommerce_dagster.validation.column_lint import place_of
-from ecommerce_dagster.validation.diagnostics import Verdicts
-from ecommerce_dagster.validation.dry_run import RefusedError, Trial
-from ecommerce_dagster.validation.schema_only import EmptyWarehouse
+from ecommerce_dagster.validation.diagnostics import Diagnostics
+from ecommerce_dagster.validation.dry_run import DryRun, RefusedError
+from ecommerce_dagster.validation.schema_only import SchemaOnlyWarehouse
 
 _CHECK_RULE = "check-fits-column"
 
@@ -27,13 +27,13 @@ class CheckBinding:
 
     def __init__(
         self,
-        warehouse: EmptyWarehouse,
+        warehouse: SchemaOnlyWarehouse,
         asset: Asset,
-        trial: Trial,
-        verdicts: Verdicts,
+        dry_run: DryRun,
+        verdicts: Diagnostics,
         log: ProblemLog,
     ) -> None:
-        self._warehouse, self._asset, self._trial = warehouse, asset, trial
+        self._warehouse, self._asset, self._dry_run = warehouse, asset, dry_run
         self._verdicts, self._log = verdicts, log
 
     def run(self, texts: list[SqlText]) -> None:
@@ -50,7 +50,7 @@ class CheckBinding:
             if not rendered.strip():
                 continue
             try:
-                schema = self._trial.bind(rendered).schema
+                schema = self._dry_run.bind(rendered).schema
             except RefusedError as error:
                 self._verdicts.judge(text, rendered, error.refusal, rendered)
                 continue
@@ -62,7 +62,7 @@ class CheckBinding:
     def _ask(self, text: SqlText) -> None:
         """Try out the question of a sensor. What does not exist yet is what it waits for."""
         for rendered in text.texts:
-            refusal = self._trial.refusal(rendered) if rendered.strip() else None
+            refusal = self._dry_run.refusal(rendered) if rendered.strip() else None
             if refusal is not None and refusal.kind != "object":
                 self._verdicts.judge(text, rendered, refusal, rendered)
 
@@ -111,10 +111,10 @@ class CheckBinding:
             self._log.error(*key.at("column"), _CHECK_RULE, message)
         return not parent.has(key.column)
 
-    def _refused(self, conditions: list[str]) -> tuple[Refusal, str] | None:
+    def _refused(self, conditions: list[str]) -> tuple[BindError, str] | None:
         cells = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in conditions)
         sql = f"SELECT {cells} FROM {relation(self._asset.name)}"
-        refusal = self._trial.refusal(sql)
+        refusal = self._dry_run.refusal(sql)
         return (refusal, sql) if refusal is not None else None
 
     def _check_bounds(self, column: Column, check: ColumnCheck, kind: str) -> None:
@@ -127,7 +127,7 @@ class CheckBinding:
             if not isinstance(bound, str) or check.name not in {"min", "max", "range"}:
                 continue
             with suppress(duckdb.Error):
-                row = self._trial.session.execute(
+                row = self._dry_run.session.execute(
                     f"SELECT TRY_CAST({literal(bound)} AS {kind}) IS NULL"
                 ).fetchone()
                 if row and row[0]:

@@ -112,8 +112,8 @@ def lint_stored(asset: Asset, schema: Schema, rules: TypeRules, log: ProblemLog)
         at = place_of(column, asset) if column else Position(asset.body_path, asset.body_line)
         if column and column.type and column.at("type").path == asset.path:
             at = column.at("type")
-        is_sure = asset.type != "ingestr" or (column is not None and bool(column.type))
-        report = log.error if is_sure else log.warning
+        is_certain = asset.type != "ingestr" or (column is not None and bool(column.type))
+        report = log.error if is_certain else log.warning
         report(*at, "type-is-stored", f"the column {name} is {kind}: {reason}")
 
 

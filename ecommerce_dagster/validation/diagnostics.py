@@ -10,12 +10,12 @@ from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.used_tables import key_of
-from ecommerce_dagster.validation.bind_errors import Refusal
-from ecommerce_dagster.validation.dry_run import Trial
+from ecommerce_dagster.validation.bind_errors import BindError
+from ecommerce_dagster.validation.dry_run import DryRun
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class PendingError:
     """A problem, unless what seems to be missing is made by somebody after all."""
 
     problem: Problem
@@ -23,33 +23,35 @@ class Suspicion:
     exists: Callable[[str], bool]
 
 
-class Verdicts:
+class Diagnostics:
     """Reports the refusals of one asset's SQL, if they are such that a run would meet too.
 
     Whether something does not exist can be told when all assets are through: `suspicions`.
     """
 
-    def __init__(self, asset: Asset, trial: Trial, log: ProblemLog) -> None:
-        self.suspicions: list[Suspicion] = []
-        self._asset, self._trial, self._log = asset, trial, log
+    def __init__(self, asset: Asset, dry_run: DryRun, log: ProblemLog) -> None:
+        self.suspicions: list[PendingError] = []
+        self._asset, self._dry_run, self._log = asset, dry_run, log
 
-    def judge(self, text: SqlText, rendered: str, refusal: Refusal, statement: str) -> None:
+    def judge(self, text: SqlText, rendered: str, refusal: BindError, statement: str) -> None:
         """Report why a text of the file is refused."""
         fails = {"syntax": " does not parse", "shape": ""}.get(refusal.kind, " does not bind")
         run = " in a full refresh" if rendered == text.refreshed else ""
         at = text.place(rendered, refusal.line)
         self.report(at, text.rule, f"{text.name}{fails}{run}:", refusal, statement)
 
-    def report(self, at: Position, rule: str, intro: str, refusal: Refusal, statement: str) -> None:
+    def report(
+        self, at: Position, rule: str, intro: str, refusal: BindError, statement: str
+    ) -> None:
         """Report a refusal, if it is one that a run would meet too."""
-        if not self._trial.is_sure(refusal, statement):
+        if not self._dry_run.is_certain(refusal, statement):
             return
         if refusal.kind != "object":
             self._log.error(*at, rule, f"{intro} {refusal.message}")
             return
         table = None
         if refusal.misses_table:
-            missing = self._trial.missing(statement)
+            missing = self._dry_run.missing(statement)
             named = refusal.message.removeprefix("Table with name ").split(" ")[0].strip('"')
             if missing is None:
                 return
@@ -58,4 +60,4 @@ class Verdicts:
                 return
         message = intro if table is not None else f"{intro} {refusal.message}"
         problem = Problem(at.path, at.line, message, rule)
-        self.suspicions.append(Suspicion(problem, table, self._trial.exists))
+        self.suspicions.append(PendingError(problem, table, self._dry_run.exists))

@@ -15,8 +15,8 @@ from duckdb import StatementType
 
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.statements import ScriptError
-from ecommerce_dagster.validation.bind_errors import Refusal, refusal_of
-from ecommerce_dagster.validation.schema_only import OTHERS, EmptyWarehouse, Schema
+from ecommerce_dagster.validation.bind_errors import BindError, bind_error_of
+from ecommerce_dagster.validation.schema_only import OTHERS, Schema, SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 
@@ -64,18 +64,18 @@ class Bound:
 class RefusedError(Exception):
     """A query that does not bind."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: BindError) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
 
 
-class Trial:
+class DryRun:
     """The connection of one asset.
 
     It is `opaque` once a statement was left out that may change how later ones bind.
     """
 
-    def __init__(self, warehouse: EmptyWarehouse) -> None:
+    def __init__(self, warehouse: SchemaOnlyWarehouse) -> None:
         self.opaque = False
         self.session = warehouse.session()
         self._warehouse = warehouse
@@ -87,7 +87,7 @@ class Trial:
             rows = script.stage(self.session, _BOUND, query)
             columns = described(self.session, rows)
         except (duckdb.Error, ScriptError, RuntimeError) as error:
-            raise RefusedError(refusal_of(error)) from None
+            raise RefusedError(bind_error_of(error)) from None
         known = self._known(query)
         result = _result(columns, query, known, stored=rows.endswith('_stored"'))
         if known is not None and self._may_read_others(query, known):
@@ -98,15 +98,15 @@ class Trial:
             frozenset(use.key for use in self._warehouse.uses(query) or ()),
         )
 
-    def refusal(self, query: str) -> Refusal | None:
+    def refusal(self, query: str) -> BindError | None:
         """Why a query does not bind; None when it does."""
         try:
             script.stage(self.session, _BOUND, query)
         except (duckdb.Error, ScriptError, RuntimeError) as error:
-            return refusal_of(error)
+            return bind_error_of(error)
         return None
 
-    def follow(self, text: str) -> Iterator[tuple[Refusal, str]]:
+    def apply_script(self, text: str) -> Iterator[tuple[BindError, str]]:
         """Do what a script does to tables, without its data: each refusal, with its statement.
 
         What reaches outside of the warehouse is left out.
@@ -114,7 +114,7 @@ class Trial:
         try:
             statements = self.session.extract_statements(text)
         except (duckdb.Error, RuntimeError) as error:
-            yield refusal_of(error), text
+            yield bind_error_of(error), text
             self.opaque = self._warehouse.has_hidden_makers = True
             return
         if any(not statement.query for statement in statements):
@@ -127,10 +127,10 @@ class Trial:
             if refusal is not None:
                 begin = len(statement.query) - len(statement.query.lstrip())
                 line = refusal.line or statement.query.count("\n", 0, begin) + 1
-                yield Refusal(refusal.kind, refusal.message, line + skipped), statement.query
+                yield BindError(refusal.kind, refusal.message, line + skipped), statement.query
             skipped += statement.query.count("\n")
 
-    def is_sure(self, refusal: Refusal, sql: str) -> bool:
+    def is_certain(self, refusal: BindError, sql: str) -> bool:
         """Whether DuckDB would refuse `sql` in a real warehouse too, as far as columns and types
         are concerned. (Whether an object is missing depends on all scripts of a pipeline.)"""
         if refusal.kind == "shape":
@@ -177,15 +177,15 @@ class Trial:
             columns = described(self.session, relation(name))
         except duckdb.Error:
             return None
-        loose = self.opaque or self._warehouse.has_loose_tables
+        loose = self.opaque or self._warehouse.schemas_uncertain
         return _result(columns, "", None if loose else [], stored=False)
 
     def _known(self, sql: str) -> list[Schema] | None:
         """What is known of the tables that `sql` names; None when it may name others."""
         uses = self._warehouse.uses(sql)
-        if uses is None or self.opaque or self._warehouse.has_loose_macros:
+        if uses is None or self.opaque or self._warehouse.macros_uncertain:
             return None
-        made = Schema(complete=not self._warehouse.has_loose_tables)
+        made = Schema(complete=not self._warehouse.schemas_uncertain)
         schemas = [self._warehouse.schema(use.key) for use in uses]
         return [made if schema is None else schema for schema in schemas]
 
@@ -198,7 +198,7 @@ class Trial:
             any(schema.has(alias) for schema in known) for alias in aliases
         )
 
-    def _tried(self, statement: duckdb.Statement) -> Refusal | None:
+    def _tried(self, statement: duckdb.Statement) -> BindError | None:
         """Why DuckDB refuses a statement of a script; None when it does not."""
         kind, sql = statement.type, statement.query
         if kind in _WITHOUT_EFFECT or _HARMLESS.match(sql):
@@ -213,7 +213,7 @@ class Trial:
         self._lose_track(kind)
         return None
 
-    def _made(self, sql: str, *, is_drop: bool) -> Refusal | None:
+    def _made(self, sql: str, *, is_drop: bool) -> BindError | None:
         """Tables are made without their rows, which may be many."""
         known = self._known(sql)
         refusal = self._executed(f"{sql}\nWITH NO DATA")
@@ -226,8 +226,8 @@ class Trial:
             for use in self._warehouse.uses(sql) or ():
                 self._warehouse.doubt(use.key)
         elif known is None or not all(schema.certain for schema in known):
-            self._warehouse.has_loose_tables = True
-            self._warehouse.has_loose_macros |= _MACRO.match(sql) is not None
+            self._warehouse.schemas_uncertain = True
+            self._warehouse.macros_uncertain |= _MACRO.match(sql) is not None
         return refusal
 
     def _lose_track(self, kind: StatementType) -> None:
@@ -237,17 +237,17 @@ class Trial:
         if kind not in {StatementType.LOAD, StatementType.SET, StatementType.ATTACH}:
             self._warehouse.has_hidden_makers = True
 
-    def _executed(self, sql: str, lines_above: int = 0) -> Refusal | None:
+    def _executed(self, sql: str, lines_above: int = 0) -> BindError | None:
         try:
             self.session.execute(sql)
         except (duckdb.Error, RuntimeError) as error:
-            refusal = refusal_of(error)
+            refusal = bind_error_of(error)
             line = refusal.line - lines_above if refusal.line else None
-            return Refusal(refusal.kind, refusal.message, line)
+            return BindError(refusal.kind, refusal.message, line)
         return None
 
 
-def _of_content(refusal: Refusal | None) -> Refusal | None:
+def _of_content(refusal: BindError | None) -> BindError | None:
     """What is wrong in a statement, and not with putting it into another one: DESCRIBE x is a
     query, and cannot be a view."""
     return None if refusal is None or refusal.kind == "syntax" else refusal

@@ -31,7 +31,7 @@ UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
 """
 
 
-class Elsewhere:
+class ExternalTables:
     """What the other pipelines of the checkout make, and what is in the warehouse already.
 
     Looked up when a table seems to be missing, which is seldom.

@@ -34,15 +34,15 @@ from ecommerce_dagster.validation.column_lint import (
     lint_types,
     loaded_schema,
 )
-from ecommerce_dagster.validation.diagnostics import Suspicion
-from ecommerce_dagster.validation.external_tables import Elsewhere, other_names
-from ecommerce_dagster.validation.schema_only import EmptyWarehouse, Schema
+from ecommerce_dagster.validation.diagnostics import PendingError
+from ecommerce_dagster.validation.external_tables import ExternalTables, other_names
+from ecommerce_dagster.validation.schema_only import Schema, SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.transaction_rules import lint_transactions
 
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
 # Binds the texts of an asset in another database than DuckDB. It gets the columns of its source as
 # well, and returns those of its query, as far as they are known.
-Proof = Callable[[Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None]
+Validation = Callable[[Asset, Sequence[SqlText], Mapping[str, str] | None], Collection[str] | None]
 
 # The types of assets whose connection says where they are.
 _ANYWHERE = {"empty", "ingestr", "python"}
@@ -55,9 +55,9 @@ def bind_project(
     log: ProblemLog,
     *,
     source_columns: SourceColumns,
-    proofs: Mapping[str, Proof] = MappingProxyType({}),
+    proofs: Mapping[str, Validation] = MappingProxyType({}),
     variables: Mapping[str, str] = os.environ,
-    then: Callable[[EmptyWarehouse], None] = lambda empty: None,
+    then: Callable[[SchemaOnlyWarehouse], None] = lambda empty: None,
 ) -> Mapping[str, Collection[str]]:
     """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
     columns and dependencies that does not agree with it.
@@ -96,21 +96,21 @@ class _Binder:
         project: Project,
         log: ProblemLog,
         source_columns: SourceColumns,
-        proofs: Mapping[str, Proof],
+        proofs: Mapping[str, Validation],
         variables: Mapping[str, str],
     ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
         self._proofs = proofs
         self._by_key = {key_of(asset.name): asset for asset in project.assets}
         self.returned: dict[str, Collection[str]] = {}
-        self._suspicions: list[Suspicion] = []
+        self._suspicions: list[PendingError] = []
         self._others = other_names(project, log)
-        self._elsewhere = Elsewhere(project, variables)
+        self._elsewhere = ExternalTables(project, variables)
 
-    def run(self, then: Callable[[EmptyWarehouse], None]) -> None:
+    def run(self, then: Callable[[SchemaOnlyWarehouse], None]) -> None:
         project, log = self._project, self._log
         names = [*self._others, *(asset.name for asset in project.assets)]
-        with EmptyWarehouse(self._elsewhere.database, names) as empty:
+        with SchemaOnlyWarehouse(self._elsewhere.database, names) as empty:
             session = empty.session()
             for name in self._others:
                 empty.make(session, name, Schema())
@@ -132,14 +132,14 @@ class _Binder:
         dependency_lint.lint_variables(project, log)
 
     def _stand_in(
-        self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection, key: str
+        self, empty: SchemaOnlyWarehouse, session: duckdb.DuckDBPyConnection, key: str
     ) -> None:
         """A table that does not exist yet, for an asset that reads itself, or part of a circle."""
         asset = self._by_key.get(key)
         if asset is not None and empty.schema(key) is None:
             empty.make(session, asset.name, declared_schema(asset))
 
-    def _bind(self, empty: EmptyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
+    def _bind(self, empty: SchemaOnlyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
         lint_transactions(asset, self._project.platform(asset), texts, self._log)
         binding = AssetBinding(empty, asset, self._log)
         if _is_ours(asset):
@@ -171,7 +171,7 @@ class _Binder:
         proof = self._proofs.get(self._project.platform(asset)) if _is_ours(asset) else None
         return proof(asset, texts, found) if proof is not None else None
 
-    def _confirm(self, empty: EmptyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
+    def _confirm(self, empty: SchemaOnlyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
         """Report what does not exist, now that all that is made has been made."""
         if empty.has_hidden_makers:
             return
@@ -217,7 +217,7 @@ class _Binder:
         dependency_lint.lint_used_tables(project, asset, found, log)
 
 
-def _uses(empty: EmptyWarehouse, texts: list[SqlText]) -> list[_Used]:
+def _uses(empty: SchemaOnlyWarehouse, texts: list[SqlText]) -> list[_Used]:
     return [
         _Used(text, rendered, use)
         for text in texts

@@ -55,17 +55,17 @@ class Schema:
         )
 
 
-class EmptyWarehouse:
+class SchemaOnlyWarehouse:
     """The tables of a pipeline without their rows.
 
-    `has_loose_tables` and `has_loose_macros` tell that a script made some of which less is known
+    `schemas_uncertain` and `macros_uncertain` tell that a script made some of which less is known
     than it seems; `has_hidden_makers` that something may make tables that nobody can know of.
     """
 
     def __init__(self, database: str | None, names: Iterable[str]) -> None:
         """`database` is what the warehouse is called, `names` the tables that it is to hold."""
-        self.has_loose_tables = False
-        self.has_loose_macros = False
+        self.schemas_uncertain = False
+        self.macros_uncertain = False
         self.has_hidden_makers = False
         self._schemas: dict[str, Schema] = {}
         self._kinds: dict[str, str] = {}

@@ -14,14 +14,14 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.identifiers import literal, quoted
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.warehouses.table_facts import TableFacts
 
 Render = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Filling:
+class WriteOptions:
     """How rows enter a table.
 
     The `strategy` is one of `STRATEGIES`; where the `lint` of a warehouse refuses one in files,
@@ -50,16 +50,16 @@ class Watermark:
     is_text: bool
     largest: str | None
     rows: int
-    untold: int
+    unordered: int
 
 
-def untold(key: str, endless: Sequence[str]) -> str:
-    """The condition that a key tells nothing of older and newer, in SQL for any database."""
-    found = f"{quoted(key)} IS NULL"
-    return f"{found} OR {quoted(key)} IN ({', '.join(map(literal, endless))})" if endless else found
+def unordered(key: str, infinities: Sequence[str]) -> str:
+    """The condition that a key cannot be ordered (NULL or infinite), in SQL for any database."""
+    values = ", ".join(map(literal, infinities))
+    return f"{quoted(key)} IS NULL" + (f" OR {quoted(key)} IN ({values})" if values else "")
 
 
-def not_after(key: str, until: str | None) -> str:
+def key_at_most(key: str, until: str | None) -> str:
     """The condition that a key is no later than a moment, in SQL for any database."""
     return f"CAST({quoted(key)} AS TIMESTAMPTZ) <= {literal(until)}" if until else "TRUE"
 
@@ -73,35 +73,35 @@ class Target(Protocol):
 
     What fills a table makes it when it is missing, its schema too, and a view of its name gives way
     to it, as a table does to a view. Its columns have the declared types; a new one is added. What
-    was done is in `Loaded`: the `statements` for people to read, `schema_changes` in words.
+    was done is in `LoadResult`: the `statements` for people to read, `schema_changes` in words.
     """
 
     @property
     def errors(self) -> tuple[type[Exception], ...]: ...
 
-    def said(self, error: Exception) -> str: ...
+    def error_message(self, error: Exception) -> str: ...
 
     def run_script(self, script: str) -> list[str]:
         """Run the statements of a script (a hook, or an asset without a table) and return them.
         None of them ends the transaction."""
         ...
 
-    def create_view(self, asset: Asset, query: str) -> Loaded:
+    def create_view(self, asset: Asset, query: str) -> LoadResult:
         """Make the view of one query, or replace it. A query is as somebody wrote it: a comment or
         a `;` may follow."""
         ...
 
-    def declare_table(self, asset: Asset) -> Loaded:
+    def declare_table(self, asset: Asset) -> LoadResult:
         """Bring the table to what the columns of the file declare (the strategy `ddl`)."""
         ...
 
-    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+    def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         """Fill the table with what one query, as somebody wrote it, returns."""
         ...
 
     def fill_from_rows(
-        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
-    ) -> Loaded:
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: WriteOptions
+    ) -> LoadResult:
         """Fill the table from a relation (SQL that can follow FROM) that the `reader` can read.
         `scratch.as_declared` gives its rows the declared types."""
         ...
@@ -117,17 +117,17 @@ class Target(Protocol):
         ...
 
     def watermark(
-        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+        self, table: str, key: str, infinities: Sequence[str], until: str | None = None
     ) -> Watermark | None:
         """How far a table is loaded by its column `key`; None when it has no such column.
 
-        Its `endless` values tell nothing (see `untold`), and neither do times after `until`, which
-        are yet to come (see `not_after`).
+        `infinities` and NULL cannot be ordered (see `unordered`); times after `until` are in the
+        future and ignored (see `key_at_most`).
         """
         ...
 
 
-Fill = Callable[[Target], Loaded]
+Writer = Callable[[Target], LoadResult]
 
 
 @runtime_checkable
@@ -139,14 +139,14 @@ class Cancellable(Protocol):
         ...
 
 
-def nothing(target: Target) -> Loaded:
+def nothing(target: Target) -> LoadResult:
     """The fill of a table that somebody else makes: it is only checked, nobody is waited for, and
     nothing need be writable."""
-    return Loaded()
+    return LoadResult()
 
 
 @dataclass(frozen=True)
-class Published:
+class BuildResult:
     """The outcome of one build. When not `published`, the table is as it was before.
 
     `rows` and `columns` describe the table as built; both are empty for an asset without one.
@@ -157,7 +157,7 @@ class Published:
 
     published: bool
     results: tuple[CheckResult, ...]
-    loaded: Loaded
+    loaded: LoadResult
     rows: int | None
     columns: dict[str, str]
     build_seconds: float
@@ -167,7 +167,7 @@ class Published:
     facts: TableFacts = field(default_factory=TableFacts)
 
 
-def despite(error: Exception, done: Sequence[Published]) -> Published:
+def despite(error: Exception, done: Sequence[BuildResult]) -> BuildResult:
     """The outcome of a build that was `done` when something went wrong, as when its connection was
     closed. Raises the error when there is none."""
     if not done:
@@ -187,11 +187,11 @@ class Warehouse(Protocol):
     def publish(
         self,
         asset: Asset,
-        fill: Fill,
+        fill: Writer,
         checks: Sequence[Check],
         render: Render,
         timeout: float | None = None,
-    ) -> Published:
+    ) -> BuildResult:
         """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
         `transactional.publish` does it in a database that does all of it in one transaction.

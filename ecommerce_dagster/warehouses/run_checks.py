@@ -44,13 +44,13 @@ class CheckedTable(Protocol):
         """What a query returns, at most `limit` rows."""
         ...
 
-    def survived(self, check: Check | None, error: Exception) -> str:
+    def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         """What the error of a check (None for several) says. Raises it, or CheckCannotRun, when it
         ended more than that check."""
         ...
 
 
-def evaluate(
+def run_checks(
     table: CheckedTable,
     checks: Sequence[Check],
     render: Callable[[str], str],
@@ -79,7 +79,7 @@ def sample(
     try:
         names, rows = table.answer(query, SAMPLE_ROWS)
     except faults as error:
-        table.survived(check, error)
+        table.error_message_or_reraise(check, error)
         return ()
     names = [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
@@ -91,7 +91,7 @@ def _together(table: CheckedTable, checks: Sequence[Check]) -> dict[str, CheckRe
     try:
         counts = table.counts(checks)
     except table.errors as error:
-        table.survived(None, error)
+        table.error_message_or_reraise(None, error)
         return {}
     return {check.id: _column_result(table, check, *counts[check.id]) for check in checks}
 
@@ -100,7 +100,7 @@ def _alone(table: CheckedTable, check: Check) -> CheckResult:
     try:
         counts = table.counts([check])
     except table.errors as error:
-        return failed_to_run(check, table.survived(check, error))
+        return failed_to_run(check, table.error_message_or_reraise(check, error))
     return _column_result(table, check, *counts[check.id])
 
 
@@ -127,7 +127,7 @@ def _custom_result(table: CheckedTable, check: Check, render: Callable[[str], st
         else:
             found = table.count(query)
     except faults as error:
-        return failed_to_run(check, table.survived(check, error))
+        return failed_to_run(check, table.error_message_or_reraise(check, error))
     return custom_result(
         check, found, query, lambda rows: sample(table, rows, check), table.dialect
     )

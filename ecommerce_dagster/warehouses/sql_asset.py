@@ -12,10 +12,10 @@ from ecommerce_dagster.bruin.model.asset import Asset, Hook
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.templates.render import RenderError
 from ecommerce_dagster.bruin.yaml.located import Position
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.sql.strategies.common import strategy_name
-from ecommerce_dagster.warehouses.base import Filling, Target
+from ecommerce_dagster.warehouses.base import Target, WriteOptions
 
 
 class AssetError(Exception):
@@ -36,7 +36,7 @@ class SqlBuild:
     full_refresh: bool = False
     strict_window: bool = False
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         asset = self.asset
         before = self._run_hooks(target, asset.hooks.pre)
         at = Position(asset.body_path, asset.body_line)
@@ -46,7 +46,7 @@ class SqlBuild:
         steps = (*before, *loaded.statements, *after)
         return replace(loaded, statements=steps)
 
-    def _build(self, target: Target, query: str) -> Loaded:
+    def _build(self, target: Target, query: str) -> LoadResult:
         asset = self.asset
         if asset.materialization.type == "table" and strategy_name(asset) == "ddl":
             return target.declare_table(asset)
@@ -54,19 +54,19 @@ class SqlBuild:
             raise LoadError("the file has no query below its header")
         match asset.materialization.type:
             case "none":
-                return Loaded(statements=tuple(target.run_script(query)))
+                return LoadResult(statements=tuple(target.run_script(query)))
             case "view":
                 return target.create_view(asset, query)
         loaded = target.fill_from_query(asset, query, self._filling())
         steps = (f"-- _query\n{query}", *loaded.statements)
         return replace(loaded, statements=steps)
 
-    def _filling(self) -> Filling:
+    def _filling(self) -> WriteOptions:
         strategy = strategy_name(self.asset)
         by_window = strategy == "time_interval"
         # A partition is rebuilt, not the table around it: that would lose all other partitions.
         one_partition = by_window and self.strict_window
-        return Filling(
+        return WriteOptions(
             strategy,
             # Without an interval templates see yesterday, so that is what the query returns.
             window=self.interval or (yesterday() if by_window else None),
@@ -101,4 +101,4 @@ class SqlBuild:
         except target.errors as error:
             # A store of objects that answers 503 is not a mistake in the query.
             kind = OutsideError if isinstance(error, duckdb.HTTPException) else AssetError
-            raise kind(f"{at.path}:{line}: {target.said(error)}") from error
+            raise kind(f"{at.path}:{line}: {target.error_message(error)}") from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 
 PREVIEW_ROWS = 10
 
@@ -19,7 +19,9 @@ class TableFacts:
     preview: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
-def with_changes(loaded: Loaded, before: Mapping[str, str], after: Mapping[str, str]) -> Loaded:
+def with_changes(
+    loaded: LoadResult, before: Mapping[str, str], after: Mapping[str, str]
+) -> LoadResult:
     """The load with all that it changed of the columns, whose types these are by their names. A
     table that is new changed nothing."""
     changes = _schema_changes(before, after, loaded.schema_changes) if before and after else []

@@ -235,7 +235,7 @@ def test_its_assets_hold_what_the_files_say(stranger: Files) -> None:
     assert [hook.query for hook in customers.hooks.pre] == ["SET threads = 4"]
     assert project.by_name["raw.customers"].hooks.pre == ()
     assert project.by_name["raw.customers"].description == "Everyone.\nReally.\n"
-    assert customers.keeps_history
+    assert customers.is_refresh_restricted
     assert customers.body.splitlines()[0].startswith("SELECT id, email")
     lines = customers.path.read_text().splitlines()
     assert lines[customers.body_line - 1] == customers.body.splitlines()[0]

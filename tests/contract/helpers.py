@@ -31,7 +31,7 @@ from ecommerce_dagster.sql.checks import CheckResult, checks_of
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.strategies.common import lint_materialization
 from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
-from ecommerce_dagster.warehouses.base import Fill, Published, nothing
+from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
 from ecommerce_dagster.warehouses.duckdb.database import comments_of, kind_of
 from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish
 from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse, on_duckdb
@@ -132,14 +132,14 @@ class Warehouse(ABC):
         interval: Interval | None = None,
         full_refresh: bool = False,
         strict_window: bool = False,
-    ) -> Published:
+    ) -> BuildResult:
         """Run the asset file with this header and SQL, and tell what a run would tell."""
         asset = header if isinstance(header, Asset) else self.asset(header, sql)
         build = SqlBuild(asset, renderer(asset, interval), interval, full_refresh, strict_window)
         return self.publish(asset, build, interval)
 
     @abstractmethod
-    def publish(self, asset: Asset, fill: Fill, interval: Interval | None = None) -> Published:
+    def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         """Fill the table, ask its checks, publish or not."""
 
     @abstractmethod
@@ -205,10 +205,10 @@ class DuckDB(Warehouse):
 
     connection: duckdb.DuckDBPyConnection
 
-    def publish(self, asset: Asset, fill: Fill, interval: Interval | None = None) -> Published:
+    def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         ask = renderer(asset, interval)
-        apart = on_duckdb(fill, apart=True)
-        return publish(self.connection, asset, on_duckdb(fill), checks_of(asset), ask, apart)
+        autocommit = on_duckdb(fill, autocommit=True)
+        return publish(self.connection, asset, on_duckdb(fill), checks_of(asset), ask, autocommit)
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
@@ -282,17 +282,17 @@ class Postgres(Warehouse):
         connection: PostgresConnection | None = None,
         timeout: float | None = None,
         views: Collection[str] = (),
-    ) -> Published:
+    ) -> BuildResult:
         """Run the asset file with this header and SQL, of a pipeline that makes these views."""
         asset = header if isinstance(header, Asset) else self.asset(header, sql)
         build = SqlBuild(asset, renderer(asset, interval), interval, full_refresh, strict_window)
-        fills: dict[str, Fill] = {"pg.sql": build, "pg.seed": Seed(asset, self.root)}
+        fills: dict[str, Writer] = {"pg.sql": build, "pg.seed": Seed(asset, self.root)}
         return PostgresWarehouse(connection or self.connection, views=views).publish(
             asset, fills.get(asset.type, nothing), checks_of(asset), renderer(asset, interval),
             timeout,
         )  # fmt: skip
 
-    def publish(self, asset: Asset, fill: Fill, interval: Interval | None = None) -> Published:
+    def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         database = PostgresWarehouse(self.connection)
         return database.publish(asset, fill, checks_of(asset), renderer(asset, interval))
 

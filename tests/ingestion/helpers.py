@@ -23,7 +23,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.duckdb.publish import publish
 from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
@@ -109,14 +109,14 @@ class World:
         full_refresh: bool = False,
         reconcile: bool = False,
         connection: PostgresConnection | None = None,
-    ) -> Published:
+    ) -> BuildResult:
         """One run of raw.t."""
         asset = asset_of(parameters, rest)
         fill = Ingestion(asset, connection or self.connection, interval, full_refresh, reconcile)
         with fill.prepare(self.duck):
             return publish(self.duck, asset, on_duckdb(fill), [], lambda template: template)
 
-    def stage(self, *, interval: Interval | None = None) -> Published:
+    def stage(self, *, interval: Interval | None = None) -> BuildResult:
         """One run of stg.t, which is raw.t by day."""
         definition = {"name": "stg.t", "type": "duckdb.sql", **yaml.safe_load(_STAGED)}
         asset = Asset.model_validate(definition)

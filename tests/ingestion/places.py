@@ -10,7 +10,7 @@ import psycopg
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
 from ingestion.helpers import World, asset_of
 
@@ -30,7 +30,7 @@ class PostgresWorld(World):
         full_refresh: bool = False,
         reconcile: bool = False,
         connection: PostgresConnection | None = None,
-    ) -> Published:
+    ) -> BuildResult:
         asset = asset_of(parameters, rest)
         source = connection or self.connection
         fill = CopyIngestion(asset, source, interval, full_refresh, reconcile)

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.identifiers import relation
-from ecommerce_dagster.warehouses.base import Fill, Published
+from ecommerce_dagster.warehouses.base import BuildResult, Writer
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.duckdb.publish import publish
 from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
@@ -35,7 +35,7 @@ def asset_at(path: Path, text: str) -> Asset:
     return asset
 
 
-def build(connection: Connection, asset: Asset, fill: Fill) -> Published:
+def build(connection: Connection, asset: Asset, fill: Writer) -> BuildResult:
     """Build the asset and run its checks, as a run does."""
     return publish(connection, asset, on_duckdb(fill), checks_of(asset), lambda text: text)
 

@@ -38,7 +38,7 @@ from ecommerce_dagster.python_assets.asset import (
     lint_python,
     run_python,
 )
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ingestion_files.helpers import Rows, asset_at, build, problems, types
 
@@ -74,7 +74,7 @@ class Project:
             asset, self.root, variables or {}, on_output=self.output.append, timeout=timeout
         )
 
-    def build(self, code: str, header: str = TABLE, *, full_refresh: bool = False) -> Published:
+    def build(self, code: str, header: str = TABLE, *, full_refresh: bool = False) -> BuildResult:
         """Run the code and load what it returns."""
         asset = self.write(code, header)
         parts = self.run(asset)
@@ -84,7 +84,7 @@ class Project:
             if parts is not None:
                 shutil.rmtree(parts)
 
-    def returns(self, expression: str, header: str = TABLE) -> Published:
+    def returns(self, expression: str, header: str = TABLE) -> BuildResult:
         """Load what this expression is, as if materialize() had returned it."""
         asset, names = self.write("def materialize(): ...", header), {"D": Decimal, "dt": dt}
         with tempfile.TemporaryDirectory() as folder:

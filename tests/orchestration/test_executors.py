@@ -18,7 +18,7 @@ from dagster._serdes import serialize_value
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.deploy import choice
 from ecommerce_dagster.deploy.launcher import ServedRunLauncher
-from ecommerce_dagster.orchestration.run_launcher import LocalRunLauncher, sign_of_life
+from ecommerce_dagster.orchestration.run_launcher import LocalRunLauncher, run_heartbeat
 from orchestration.helpers import NewShop, Shop, Tiny
 
 LAKE = """
@@ -222,8 +222,8 @@ class TestWhetherARunIsAlive:
         launcher = LocalRunLauncher()
         launcher.register_instance(instance)
         file = Path(instance.root_directory, "running", "r")
-        with sign_of_life(instance, "r"):
-            with sign_of_life(instance, "r"):
+        with run_heartbeat(instance, "r"):
+            with run_heartbeat(instance, "r"):
                 pass
             assert file.exists()
             health = launcher.check_run_worker_health(self.run(instance))
@@ -247,7 +247,7 @@ class TestWhetherARunIsAlive:
 
         def process() -> None:
             for number in range(1000):
-                with sign_of_life(instance, "r"):
+                with run_heartbeat(instance, "r"):
                     if not file.exists():
                         without_file.append(number)
 

@@ -9,7 +9,7 @@ import pytest
 from warehouse.helpers import day
 
 from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.sources.postgres.ingest import CarriedIngestion
+from ecommerce_dagster.sources.postgres.ingest import ViaDuckDB
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import Warehouse, asset_of
@@ -30,7 +30,7 @@ def load(
         f" {{name: made, type: {made}}}],"
         f" parameters: {{source_connection: pg, source_table: shop.t, {parameters}}}}}"
     )
-    fill = CarriedIngestion(asset, w.connection, interval, reconcile=reconcile)
+    fill = ViaDuckDB(asset, w.connection, interval, reconcile=reconcile)
     assert PostgresWarehouse(w.connection).publish(asset, fill, [], lambda text: text).published
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from ecommerce_dagster.sql.checks import checks_of
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
@@ -119,11 +119,11 @@ class TestScriptsThatLeaveTheTransaction:
         w.run(CHECKED, GOOD)
         asset = asset_of(CHECKED)
 
-        def fill(target: Target) -> Loaded:
+        def fill(target: Target) -> LoadResult:
             assert isinstance(target, PostgresTarget)
             target.catalog.session.execute("UPDATE mart.t SET x = -1")
             target.catalog.session.execute(end)
-            return Loaded()
+            return LoadResult()
 
         with pytest.raises(AssetError, match="rows of mart.t may be public although no check was"):
             PostgresWarehouse(w.connection).publish(asset, fill, checks_of(asset), str)

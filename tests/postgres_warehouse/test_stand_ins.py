@@ -6,14 +6,14 @@ import pytest
 
 from ecommerce_dagster.validation.postgres.substitute_tables import (
     UnclearError,
-    with_stand_ins,
+    with_substitutes,
 )
 
 ROWS = {("stg", "orders"): "SELECT 1 AS x", ("t",): "SELECT 2 AS y", ("S", "t"): "SELECT 3"}
 
 
 def changed(query: str) -> str:
-    return with_stand_ins(query, {"orders", "t"}, ROWS.get)
+    return with_substitutes(query, {"orders", "t"}, ROWS.get)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import duckdb
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.sql.checks import checks_of
-from ecommerce_dagster.warehouses.base import Published
+from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
-from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns
+from ecommerce_dagster.warehouses.ducklake.locking import LakeLocking
 from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 from warehouse.helpers import asset_of
 
@@ -37,11 +37,13 @@ def build(
     interval: Interval | None = None,
     render: Callable[[str], str] = str,
     session: duckdb.DuckDBPyConnection | None = None,
-) -> Published:
+) -> BuildResult:
     """Build one asset as a run does, by its interval when there is one; in a session that is open
     already, if it is given."""
     asset = asset_of(header, sql)
-    turns = LakeTurns(lake, {"run_id": "r1"}, interval)
+    locking = LakeLocking(lake, {"run_id": "r1"}, interval)
     fill = SqlBuild(asset, render, interval, strict_window=interval is not None)
-    warehouse = DuckDBWarehouse(lambda: nullcontext(session) if session else open_lake(lake), turns)
+    warehouse = DuckDBWarehouse(
+        lambda: nullcontext(session) if session else open_lake(lake), locking
+    )
     return warehouse.publish(asset, fill, checks_of(asset), render)

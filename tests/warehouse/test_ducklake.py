@@ -24,7 +24,7 @@ from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.ducklake import locking
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
-from ecommerce_dagster.warehouses.ducklake.locking import LakeTurns, locks_for
+from ecommerce_dagster.warehouses.ducklake.locking import LakeLocking, locks_for
 from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 from warehouse.helpers import TABLE, asset_of, day
 from warehouse.lakes import build, rows
@@ -194,10 +194,10 @@ class TestManyWriters:
 
     def test_who_waits_for_the_same_table_is_told(self, lake: Lakehouse) -> None:
         told: list[str] = []
-        turns = LakeTurns(lake, on_wait=told.append)
+        locking = LakeLocking(lake, on_wait=told.append)
         asset = asset_of(TABLE)
-        with turns(asset):
-            other = threading.Thread(target=lambda: turns(asset).__enter__())
+        with locking(asset):
+            other = threading.Thread(target=lambda: locking(asset).__enter__())
             other.start()
             while not told:
                 time.sleep(0.01)

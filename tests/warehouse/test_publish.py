@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.sql.checks import checks_of
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.warehouses.duckdb.publish import publish
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
@@ -26,11 +26,11 @@ class TestRejected:
         w.run(CHECKED, "SELECT 1 AS n")
         asset, seen = asset_of(CHECKED), []
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> Loaded:
+        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
             connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
             with connection.cursor() as reader:
                 seen.append(reader.execute("FROM shop.mart.t").fetchall())
-            return Loaded()
+            return LoadResult()
 
         publish(w.connection, asset, fill, checks_of(asset), str)
         assert (seen, w.rows()) == ([[(1,)]], [(2,)])
@@ -113,10 +113,10 @@ class TestScriptsThatLeaveTheTransaction:
         w.run(CHECKED, "SELECT 1 AS n")
         asset = asset_of(CHECKED)
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> Loaded:
+        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
             connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT -1 AS n")
             connection.execute(end)
-            return Loaded()
+            return LoadResult()
 
         with pytest.raises(
             AssetError, match="rows of mart.t may be public although no check was asked"
@@ -143,11 +143,11 @@ class TestTimeLimit:
     def test_a_check_that_takes_too_long_ends_the_build(self, w: Warehouse, more: str) -> None:
         builds = []
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> Loaded:
+        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
             builds.append(1)
             connection.execute("CREATE SCHEMA mart")
             connection.execute(f"CREATE VIEW mart.t AS SELECT * FROM ({self.SLOW}) AS v(n)")
-            return Loaded()
+            return LoadResult()
 
         asset = asset_of(f"{VIEW}\n{more}")
         with pytest.raises(TimeLimitError), time_limit(w.connection.interrupt, 0.2):
@@ -167,7 +167,7 @@ class TestAfterwards:
     def test_an_interruption_undoes_the_build(self, w: Warehouse) -> None:
         w.run(CHECKED, "SELECT 1 AS n")
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> Loaded:
+        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
             connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
             raise KeyboardInterrupt
 

@@ -238,7 +238,7 @@ class Asset(Node):
         return tuple(column.name for column in self.columns if column.primary_key)
 
     @property
-    def keeps_history(self) -> bool:
+    def is_refresh_restricted(self) -> bool:
         """Whether a full refresh leaves this asset alone."""
         return bool(self.refresh_restricted or self.full_refresh_restricted)
 

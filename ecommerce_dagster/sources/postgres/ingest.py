@@ -37,10 +37,10 @@ from ecommerce_dagster.sources.request import (
     Request,
     both,
     still_other,
-    untold_rows,
+    unordered_rows,
     warned,
 )
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.postgres.connect import (
@@ -50,7 +50,7 @@ from ecommerce_dagster.warehouses.postgres.connect import (
     cancel,
     detach,
     reason,
-    settle,
+    start_snapshot,
     texts,
 )
 
@@ -84,7 +84,7 @@ class Ingestion(Request):
         """End what PostgreSQL is doing for this process, from another thread."""
         cancel(self.postgres)
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         try:
             with target.reader() as connection:
                 return self._load(target, connection)
@@ -93,13 +93,13 @@ class Ingestion(Request):
         except duckdb.Error as error:
             raise self.failure(reason(error)) from None
         except target.errors as error:
-            raise self.failure(target.said(error)) from None
+            raise self.failure(target.error_message(error)) from None
 
-    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> LoadResult:
         began = time.perf_counter()
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
         source = describe(self.postgres, self.source_table, self.excluded, self.masks)
-        settle(connection)
+        start_snapshot(connection)
 
         def count(condition: str) -> int:
             query = replace(source, condition=condition).select(texts(["count(*)"]))
@@ -129,7 +129,7 @@ class Ingestion(Request):
         connection: duckdb.DuckDBPyConnection,
         source: Source,
         existing: Mapping[str, str],
-    ) -> Loaded:
+    ) -> LoadResult:
         types = types_of(connection, source, _wanted(self.keyed, source, existing))
         rows = f"(\n{relation_of(connection, source, types)}\n) AS incoming"
         return self._enter(target, connection, source, types, rows)
@@ -141,7 +141,7 @@ class Ingestion(Request):
         source: Source,
         types: Mapping[str, str],
         rows: str,
-    ) -> Loaded:
+    ) -> LoadResult:
         """The rows that come as these types into the table."""
         asset = self.keyed
         loaded = target.fill_from_rows(asset, connection, rows, self.filling(source.condition))
@@ -154,8 +154,8 @@ class Ingestion(Request):
         connection: duckdb.DuckDBPyConnection,
         whole: Source,
         existing: Mapping[str, str],
-        loaded: Loaded,
-    ) -> Loaded:
+        loaded: LoadResult,
+    ) -> LoadResult:
         """Make the table agree with the whole source in all keys, and report it with `loaded`."""
         keys = whole.only((*primary_key_of(self.asset), incremental_key_of(self.asset) or ""))
         types = types_of(connection, keys, _wanted(self.asset, keys, existing))
@@ -174,9 +174,9 @@ class Ingestion(Request):
         connection: duckdb.DuckDBPyConnection,
         whole: Source,
         existing: Mapping[str, str],
-        loaded: Loaded,
+        loaded: LoadResult,
         among: str | None,
-    ) -> Loaded:
+    ) -> LoadResult:
         """The rows that were missed, and those that are gone, by the keys that are staged."""
         table = self.asset.name
         if lacking := missed(connection, table):
@@ -195,10 +195,10 @@ class Ingestion(Request):
         connection: duckdb.DuckDBPyConnection,
         whole: Source,
         existing: Mapping[str, str],
-        loaded: Loaded,
+        loaded: LoadResult,
         keys: Source,
         lacking: int,
-    ) -> Loaded:
+    ) -> LoadResult:
         """Append those of the rows that the table lacks that can be told from others."""
         if not lacking:
             return loaded
@@ -206,7 +206,7 @@ class Ingestion(Request):
         types = types_of(connection, whole, _wanted(self.keyed, whole, existing))
         late = stage_late(connection, whole, types, table, names)
         if lacking > late:
-            loaded = warned(loaded, untold_rows(table, lacking - late))
+            loaded = warned(loaded, unordered_rows(table, lacking - late))
         if not late:
             return loaded
         rest = self._enter(target, connection, whole, types, LATE)
@@ -214,7 +214,7 @@ class Ingestion(Request):
 
 
 @dataclass(frozen=True)
-class CarriedIngestion(Ingestion):
+class ViaDuckDB(Ingestion):
     """The same into another database: what comes is judged in a DuckDB that is only there for it.
 
     For databases that have no way of their own (see `CopyIngestion`).
@@ -222,7 +222,7 @@ class CarriedIngestion(Ingestion):
 
     reads_keys = False
 
-    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> Loaded:
+    def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> LoadResult:
         self.prepare(connection)
         # Settings of the source, and what is seen of it, are those of a transaction.
         connection.execute("BEGIN")
@@ -235,7 +235,7 @@ class CarriedIngestion(Ingestion):
         source: Source,
         types: Mapping[str, str],
         rows: str,
-    ) -> Loaded:
+    ) -> LoadResult:
         connection.execute(f"CREATE TEMP TABLE {_CARRIED} AS FROM {rows}")
         refuse_garbled(connection, source, types, _CARRIED)
         filling = self.filling(source.condition)

@@ -18,15 +18,15 @@ from ecommerce_dagster.sources.request import (
     Request,
     both,
     still_other,
-    untold_rows,
+    unordered_rows,
     warned,
 )
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.postgres.connect import SourceError, cancel
 from ecommerce_dagster.warehouses.postgres.plan import STAGE, STAGED
-from ecommerce_dagster.warehouses.postgres.session import Session, ask, opened, run, said
+from ecommerce_dagster.warehouses.postgres.session import Session, ask, error_message, opened, run
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 
 
@@ -46,7 +46,7 @@ class CopyIngestion(Request):
         """End what PostgreSQL is doing for this process, from another thread."""
         cancel(self.postgres)
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         assert isinstance(target, PostgresTarget)
         try:
             # First, since it waits for whoever rewrites the table, and no snapshot may be older.
@@ -56,9 +56,9 @@ class CopyIngestion(Request):
         except (SourceError, LoadError) as error:
             raise self.failure(str(error)) from None
         except psycopg.Error as error:
-            raise self.failure(said(error)) from None
+            raise self.failure(error_message(error)) from None
 
-    def _load(self, target: PostgresTarget, session: Session, source: Source) -> Loaded:
+    def _load(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
         def count(condition: str) -> int:
             query = replace(source, condition=condition).select("count(*)")
             return int(ask(session, query)[0][0])
@@ -79,13 +79,13 @@ class CopyIngestion(Request):
         refuse_rewritten(lambda query: ask(session, query)[0][0], source)
         return loaded
 
-    def _fill(self, target: PostgresTarget, session: Session, source: Source) -> Loaded:
+    def _fill(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
         _stage(source, session, target.catalog.session)
         return target.load_staged(self.keyed, self.filling(source.condition))
 
     def _compared(
-        self, target: PostgresTarget, session: Session, whole: Source, loaded: Loaded
-    ) -> Loaded:
+        self, target: PostgresTarget, session: Session, whole: Source, loaded: LoadResult
+    ) -> LoadResult:
         """Make the table agree with the whole source in all keys, and report it with `loaded`."""
         keys = Keys.of(self.asset, whole, target.catalog)
         among = self.compared_rows(target.columns(self.asset.name))
@@ -105,8 +105,13 @@ class CopyIngestion(Request):
         return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
 
     def _with_late(
-        self, target: PostgresTarget, session: Session, keys: Keys, whole: Source, loaded: Loaded
-    ) -> Loaded:
+        self,
+        target: PostgresTarget,
+        session: Session,
+        keys: Keys,
+        whole: Source,
+        loaded: LoadResult,
+    ) -> LoadResult:
         """The rows that came with a key that is not after the largest."""
         lacking = keys.find_short()
         if not lacking:
@@ -114,7 +119,7 @@ class CopyIngestion(Request):
         _stage(whole, session, target.catalog.session)
         late = keys.keep_late(whole)
         if lacking > late:
-            loaded = warned(loaded, untold_rows(self.asset.name, lacking - late))
+            loaded = warned(loaded, unordered_rows(self.asset.name, lacking - late))
         if not late:
             return loaded
         rest = target.load_staged(self.keyed, self.filling(whole.condition))

@@ -18,9 +18,9 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.types import known_type, target_type
-from ecommerce_dagster.warehouses.base import Filling, Target
+from ecommerce_dagster.warehouses.base import Target, WriteOptions
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
@@ -52,7 +52,7 @@ class Seed:
     asset: Asset
     root: Path
 
-    def __call__(self, target: Target) -> Loaded:
+    def __call__(self, target: Target) -> LoadResult:
         try:
             with target.reader() as connection:
                 return self._load(connection, target)
@@ -98,9 +98,9 @@ class Seed:
         declared = {name: kind for name, kind in kinds.items() if kind is not None}
         return SeedFile(self.file, self._format(), declared, self._require_declared)
 
-    def _load(self, connection: duckdb.DuckDBPyConnection, target: Target) -> Loaded:
+    def _load(self, connection: duckdb.DuckDBPyConnection, target: Target) -> LoadResult:
         try:
-            source, how = self.content.relation(connection), Filling("create+replace")
+            source, how = self.content.relation(connection), WriteOptions("create+replace")
             return target.fill_from_rows(self._typed, connection, source, how)
         except (LoadError, duckdb.Error) as error:
             unfit = _UNFIT.fullmatch(str(error))
@@ -108,7 +108,8 @@ class Seed:
                 raise self._unfit(unfit.group(1), unfit.group(2), str(error)) from None
             raise self.content.explained(str(error)) from None
         except target.errors as error:
-            raise SeedError(f"{self.file.name} cannot be loaded: {target.said(error)}") from None
+            message = target.error_message(error)
+            raise SeedError(f"{self.file.name} cannot be loaded: {message}") from None
 
     @property
     def _typed(self) -> Asset:

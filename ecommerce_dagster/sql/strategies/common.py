@@ -1,7 +1,7 @@
 """What each strategy does to a table, as separate SQL statements for one transaction.
 
-A strategy gets a `Load`: a table, a relation to take rows from, and what the file says about keys
-and time. It returns statements; it never runs one. The table exists (its first run creates it).
+A strategy gets a `LoadSpec` (a table, a relation to take rows from, keys and times as the file says
+them) and returns statements; it never runs one. The table exists: its first run creates it.
 To add a strategy: write the function, add it to STRATEGIES.
 """
 
@@ -49,7 +49,7 @@ class TargetColumn:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadSpec:
     """One load of a table. `table` and `source` are SQL; `window` bounds what is replaced; `row` is
     what tells equal stored rows apart, in the order in which they came."""
 
@@ -100,10 +100,10 @@ class Load:
         return " OR ".join(f"NOT ({condition})" for condition in cells)
 
 
-Statements = Callable[[Load], list[str]]
+Statements = Callable[[LoadSpec], list[str]]
 
 
-def _create(load: Load) -> list[str]:
+def _create(load: LoadSpec) -> list[str]:
     return [f"CREATE OR REPLACE TABLE {load.table} AS\n{load.select}"]
 
 
@@ -123,25 +123,25 @@ class Strategy:
     needs_primary_key: bool = False
     needs_time: bool = False
     needs_instants: bool = False
-    moved: Callable[[Load], str | None] = lambda load: None
+    moved: Callable[[LoadSpec], str | None] = lambda load: None
     fills: tuple[str, ...] = ()
     complaints: Callable[[Asset], list[str]] = lambda asset: []
 
 
-def _append(load: Load) -> list[str]:
+def _append(load: LoadSpec) -> list[str]:
     return [f"INSERT INTO {load.table} BY NAME\n{load.select}"]
 
 
-def _batch(load: Load, select: str) -> str:
+def _batch(load: LoadSpec, select: str) -> str:
     """The incoming rows are read once: the source may be slow, and may change in between."""
     return f"CREATE OR REPLACE TEMP TABLE {quoted(BATCH)} AS\n{select}"
 
 
-def _insert_batch(load: Load) -> str:
+def _insert_batch(load: LoadSpec) -> str:
     return f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {_BATCH}"
 
 
-def _truncate_insert(load: Load) -> list[str]:
+def _truncate_insert(load: LoadSpec) -> list[str]:
     """The incoming rows are read before the table is emptied: the query may read the table."""
     return [
         _batch(load, load.select),
@@ -151,7 +151,7 @@ def _truncate_insert(load: Load) -> list[str]:
     ]
 
 
-def _delete_insert(load: Load) -> list[str]:
+def _delete_insert(load: LoadSpec) -> list[str]:
     """Every key of the incoming rows is replaced, the NULL key too."""
     key = quoted(load.incremental_key or "")
     return [
@@ -163,7 +163,7 @@ def _delete_insert(load: Load) -> list[str]:
     ]
 
 
-def _without_duplicates(load: Load, table: str) -> str:
+def _without_duplicates(load: LoadSpec, table: str) -> str:
     """Of several rows with one key the newest (by the incremental key, else the last) stays."""
     keys = ", ".join(quoted(key) for key in load.primary_key)
     newest = f"{quoted(load.incremental_key)} DESC NULLS LAST, " if load.incremental_key else ""
@@ -174,11 +174,11 @@ def _without_duplicates(load: Load, table: str) -> str:
     )
 
 
-def _create_merged(load: Load) -> list[str]:
+def _create_merged(load: LoadSpec) -> list[str]:
     return [*_create(load), _without_duplicates(load, load.table)]
 
 
-def _merge(load: Load) -> list[str]:
+def _merge(load: LoadSpec) -> list[str]:
     """Known keys are updated where the file says so, new ones inserted; one row for each key.
 
     NULL is a key like any other. As in the original, a row of the table that the predicate leaves
@@ -212,7 +212,7 @@ def _merge(load: Load) -> list[str]:
     ]
 
 
-def _time_interval(load: Load) -> list[str]:
+def _time_interval(load: LoadSpec) -> list[str]:
     """The window, or all time without one, is emptied and filled with what the query returns."""
     gone = "TRUE"
     if load.window is not None:
@@ -220,7 +220,7 @@ def _time_interval(load: Load) -> list[str]:
     return [f"DELETE FROM {load.table}\nWHERE {gone}", *_append(load)]
 
 
-def _moved(load: Load) -> str | None:
+def _moved(load: LoadSpec) -> str | None:
     """The statement that removes what `time_interval` left of rows that are now in the window.
 
     A primary key says that a row is in one place: a row that moved into the window from another
@@ -256,7 +256,7 @@ def in_window(column: str, window: Interval, by_date: bool) -> str:
 def _staged(statements: Statements, *, deduplicated: bool = False) -> Statements:
     """`statements` for incoming rows that are read once and have the types of the table."""
 
-    def around(load: Load) -> list[str]:
+    def around(load: LoadSpec) -> list[str]:
         return [
             _batch(load, load.select),
             *([_without_duplicates(load, _BATCH)] if deduplicated else []),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.type_rules import TypeRules
 from ecommerce_dagster.sql.types import known_type
 

@@ -25,7 +25,7 @@ from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.types import known_type
 
 if TYPE_CHECKING:
-    from ecommerce_dagster.sql.strategies.common import Load
+    from ecommerce_dagster.sql.strategies.common import LoadSpec
 
 VALID_FROM, VALID_UNTIL, IS_CURRENT = "_valid_from", "_valid_until", "_is_current"
 # What a history has beside the columns of the query.
@@ -45,7 +45,7 @@ _VERSIONS = f"temp.{quoted('_versions')}"
 _FROM, _UNTIL, _CURRENT = quoted(VALID_FROM), quoted(VALID_UNTIL), quoted(IS_CURRENT)
 
 
-def create(load: Load) -> list[str]:
+def create(load: LoadSpec) -> list[str]:
     """Every row is the first version of its key."""
     instant = _instant(load)
     since = f"coalesce({instant}, {_NOW})" if instant else _NOW
@@ -56,7 +56,7 @@ def create(load: Load) -> list[str]:
     ]
 
 
-def by_column(load: Load) -> list[str]:
+def by_column(load: LoadSpec) -> list[str]:
     """A row changes when any of its columns does."""
     known = same(load.primary_key, "source", "target")
     cells = (
@@ -66,7 +66,7 @@ def by_column(load: Load) -> list[str]:
     return _record(load, " AND ".join([known, *cells]))
 
 
-def by_time(load: Load) -> list[str]:
+def by_time(load: LoadSpec) -> list[str]:
     """A row changes when its incremental key is newer; a late row changes nothing."""
     key = load.incremental_key or ""
     known = f"({newer(key, 'source', 'target')}) IS NOT TRUE"
@@ -97,7 +97,7 @@ def newer(name: str, one: str, other: str) -> str:
     return f"{mine} > {theirs} OR ({theirs} IS NULL AND {mine} IS NOT NULL)"
 
 
-def _record(load: Load, unchanged: str) -> list[str]:
+def _record(load: LoadSpec, unchanged: str) -> list[str]:
     """Close the current versions that changed or ended, and open the new ones.
 
     `unchanged` says that an incoming row (`source`) is the current version (`target`) of its key.
@@ -119,7 +119,7 @@ def _record(load: Load, unchanged: str) -> list[str]:
     ]
 
 
-def _find_versions(load: Load, unchanged: str) -> str:
+def _find_versions(load: LoadSpec, unchanged: str) -> str:
     """The rows to insert, each with the moment from which it is valid: not before the beginning of
     the current version of its key, nor before the end of a closed one."""
     keys = ", ".join(quoted(key) for key in load.primary_key)
@@ -143,7 +143,7 @@ def _find_versions(load: Load, unchanged: str) -> str:
     )
 
 
-def _instant(load: Load) -> str | None:
+def _instant(load: LoadSpec) -> str | None:
     """The incremental key of an incoming row as an instant; None when it is no time."""
     key = (load.incremental_key or "").lower()
     column = next((column for column in load.columns if column.name.lower() == key), None)

@@ -1,6 +1,6 @@
 """What each strategy does to a table, as separate SQL statements for one transaction.
 
-A strategy gets a `Load` whose source has the types of the table, and returns statements. All of
+A strategy gets a `LoadSpec` whose source has the types of the table, and returns statements. All of
 them leave others reading what was there before: no row that is replaced is locked against reading.
 """
 
@@ -15,13 +15,13 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.strategies import history, vault
 from ecommerce_dagster.sql.strategies.common import (
-    Load,
+    LoadSpec,
     in_window,
     lint_materialization,
     strategy_name,
 )
 
-Statements = Callable[[Load], list[str]]
+Statements = Callable[[LoadSpec], list[str]]
 
 # Words of DuckDB in the statements that it shares with PostgreSQL, and its names of types.
 _WORDS = {
@@ -37,11 +37,11 @@ _INSTANTS = {
 }
 
 
-def _create(load: Load) -> list[str]:
+def _create(load: LoadSpec) -> list[str]:
     return [f"CREATE TABLE {load.table} AS\n{_rows(load)}"]
 
 
-def _refill(load: Load) -> list[str]:
+def _refill(load: LoadSpec) -> list[str]:
     """The same table with other rows."""
     return _emptied(_append)(load)
 
@@ -56,7 +56,7 @@ def _deduplicated(statements: Statements) -> Statements:
     return lambda load: statements(replace(load, source=_without_duplicates(load)))
 
 
-def _without_duplicates(load: Load) -> str:
+def _without_duplicates(load: LoadSpec) -> str:
     """Of several rows of the source with one key the newest (by the incremental key, else the
     last) stays."""
     keys = ", ".join(quoted(key) for key in load.primary_key)
@@ -67,11 +67,11 @@ def _without_duplicates(load: Load) -> str:
     )
 
 
-def _rows(load: Load) -> str:
+def _rows(load: LoadSpec) -> str:
     return f"SELECT {load.names}\nFROM {load.source} AS source"
 
 
-def _append(load: Load) -> list[str]:
+def _append(load: LoadSpec) -> list[str]:
     return [f"INSERT INTO {load.table} ({load.names})\n{_rows(load)}"]
 
 
@@ -86,7 +86,7 @@ def same(names: Iterable[str], one: str, other: str) -> str:
     )
 
 
-def _delete_insert(load: Load) -> list[str]:
+def _delete_insert(load: LoadSpec) -> list[str]:
     """Every key of the incoming rows is replaced, the NULL key too."""
     key = load.incremental_key or ""
     return [
@@ -97,7 +97,7 @@ def _delete_insert(load: Load) -> list[str]:
     ]
 
 
-def _merge(load: Load) -> list[str]:
+def _merge(load: LoadSpec) -> list[str]:
     """Known keys are updated where the file says so, new ones inserted; one row for each key.
 
     As in the original, a row of the table that the predicate leaves out is not known. A row that
@@ -118,7 +118,7 @@ def _merge(load: Load) -> list[str]:
     ]
 
 
-def _time_interval(load: Load) -> list[str]:
+def _time_interval(load: LoadSpec) -> list[str]:
     """The window, or all time without one, is emptied and filled with what the query returns."""
     gone = "TRUE"
     if load.window is not None:
@@ -129,7 +129,7 @@ def _time_interval(load: Load) -> list[str]:
 def _shared(statements: Statements) -> Statements:
     """Statements of `warehouse`, whose SQL is PostgreSQL's but for a few words."""
 
-    def translated(load: Load) -> list[str]:
+    def translated(load: LoadSpec) -> list[str]:
         typed = tuple(
             replace(column, type=_INSTANTS.get(_PRECISION.sub("", column.type), ""))
             for column in load.columns

@@ -15,18 +15,18 @@ from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.strategies.history import newer, same
 
 if TYPE_CHECKING:
-    from ecommerce_dagster.sql.strategies.common import Load
+    from ecommerce_dagster.sql.strategies.common import LoadSpec
 
 # What the statements add to the columns of a file.
 _ROW, _NTH, _GONE = quoted("_vault_row"), quoted("_vault_nth"), quoted("_vault_gone")
 
 
-def create_keys(load: Load) -> list[str]:
+def create_keys(load: LoadSpec) -> list[str]:
     """A hub or a link that did not exist."""
     return [_empty(load), *add_keys(load)]
 
 
-def add_keys(load: Load) -> list[str]:
+def add_keys(load: LoadSpec) -> list[str]:
     """A hub or a link: the primary key (usually a hash of the business keys) is there once.
 
     Of several rows with one key the first stays: the one with the smallest incremental key (the
@@ -35,12 +35,12 @@ def add_keys(load: Load) -> list[str]:
     return [_insert_unknown(load, load.primary_key)]
 
 
-def create_satellite(load: Load) -> list[str]:
+def create_satellite(load: LoadSpec) -> list[str]:
     """A satellite that did not exist."""
     return [_empty(load), *add_to_satellite(load)]
 
 
-def add_to_satellite(load: Load) -> list[str]:
+def add_to_satellite(load: LoadSpec) -> list[str]:
     """A satellite: what is known of a key, with a row for each change of it.
 
     The incremental key is the load date. A row is added when it is later than the latest row of its
@@ -95,12 +95,12 @@ def complaints(asset: Asset) -> list[str]:
     return []
 
 
-def _keys(load: Load) -> tuple[str, ...]:
+def _keys(load: LoadSpec) -> tuple[str, ...]:
     """The key that a satellite describes. Its load date may be declared as part of the key."""
     return _without(load.primary_key, [load.incremental_key or ""])
 
 
-def _said(load: Load) -> tuple[str, ...]:
+def _said(load: LoadSpec) -> tuple[str, ...]:
     """The columns in which a change is one."""
     names = _without(
         [column.name for column in load.columns], [*load.primary_key, load.incremental_key or ""]
@@ -118,13 +118,13 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def _empty(load: Load) -> str:
+def _empty(load: LoadSpec) -> str:
     return (
         f"CREATE OR REPLACE TABLE {load.table} AS\nSELECT {load.names} FROM {load.source} LIMIT 0"
     )
 
 
-def _delete_incoming(load: Load, condition: str, times: str) -> str:
+def _delete_incoming(load: LoadSpec, condition: str, times: str) -> str:
     """Forget the incoming rows that meet a condition about the window `times`."""
     return (
         f"DELETE FROM {load.source} WHERE {load.row} IN (\n"
@@ -135,7 +135,7 @@ def _delete_incoming(load: Load, condition: str, times: str) -> str:
     )
 
 
-def _insert_unknown(load: Load, identity: tuple[str, ...]) -> str:
+def _insert_unknown(load: LoadSpec, identity: tuple[str, ...]) -> str:
     """Add the first of the rows that agree in these columns, unless the table has one."""
     date = f"{quoted(load.incremental_key)} NULLS LAST, " if load.incremental_key else ""
     cells = ", ".join(column.exact(quoted(column.name)) for column in load.called(identity))
@@ -151,7 +151,7 @@ def _insert_unknown(load: Load, identity: tuple[str, ...]) -> str:
     )
 
 
-def _same(load: Load, names: Sequence[str], one: str, other: str) -> str:
+def _same(load: LoadSpec, names: Sequence[str], one: str, other: str) -> str:
     """The condition that two rows have the same values in these columns."""
     keys = {key.lower() for key in load.primary_key}
     return " AND ".join(

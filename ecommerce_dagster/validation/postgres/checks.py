@@ -8,7 +8,7 @@ from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.rules import RULES, RuleError
 from ecommerce_dagster.validation.column_lint import place_of
 from ecommerce_dagster.validation.schema_only import Schema
-from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
 
@@ -33,10 +33,10 @@ def lint_column_checks(
             continue
         conditions += [(check, condition)] if condition else []
 
-    def refused(*broken: str) -> Refusal | None:
+    def refused(*broken: str) -> BindError | None:
         cells = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in broken)
-        found = columns_or_refusal(catalog.session, f"SELECT {cells} FROM ({rows}) AS checked")
-        return found if isinstance(found, Refusal) and found.is_about_text else None
+        found = columns_or_error(catalog.session, f"SELECT {cells} FROM ({rows}) AS checked")
+        return found if isinstance(found, BindError) and found.is_about_text else None
 
     # One by one when there is something to find.
     if not conditions or not refused(*(condition for _, condition in conditions)):

@@ -11,9 +11,9 @@ from ecommerce_dagster.bruin.problems import ProblemLog, nearest
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.used_tables import key_of
-from ecommerce_dagster.validation.external_tables import Elsewhere
+from ecommerce_dagster.validation.external_tables import ExternalTables
 from ecommerce_dagster.validation.schema_only import Schema
-from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal
+from ecommerce_dagster.warehouses.postgres.bind_errors import BindError
 
 _WORD = re.compile(r'"[^"]+"|\w+')
 _NAME = re.compile(rf"(?:{_WORD.pattern})(?:\s*\.\s*(?:{_WORD.pattern}))*")
@@ -41,7 +41,7 @@ class Asked:
         return tuple(word[1:-1] if word[0] == '"' else word.lower() for word in words)
 
 
-class Verdicts:
+class Diagnostics:
     """Reports refusals, if they are such that a run would meet too.
 
     `mine` are the assets in PostgreSQL, by the keys of their tables.
@@ -55,7 +55,7 @@ class Verdicts:
         log: ProblemLog,
     ) -> None:
         self._project, self._mine, self._log = project, mine, log
-        self._elsewhere = Elsewhere(project, variables)
+        self._elsewhere = ExternalTables(project, variables)
         assets = mine.values()
         scripts = [a.body for a in assets if a.type != "pg.sql" or a.materialization.type == "none"]
         scripts += [hook.query for a in assets for hook in (*a.hooks.pre, *a.hooks.post)]
@@ -66,7 +66,7 @@ class Verdicts:
             a.type == "python" and a.materialization.type != "table" for a in project.assets
         )
 
-    def judge(self, text: SqlText, rendered: str, asked: Asked, refusal: Refusal) -> None:
+    def judge(self, text: SqlText, rendered: str, asked: Asked, refusal: BindError) -> None:
         """Report why a query in the file is refused."""
         if not refusal.is_syntax and not self._is_sure(text, asked, refusal):
             return
@@ -77,7 +77,7 @@ class Verdicts:
         name = ".".join(asked.name_at(refusal.offset))
         if not self._elsewhere.is_of_other_pipeline(name):
             message, is_ours = self._missing(name)
-            self.report(text, rendered, line, message, is_syntax=False, is_sure=is_ours)
+            self.report(text, rendered, line, message, is_syntax=False, is_certain=is_ours)
 
     def report(
         self,
@@ -87,16 +87,16 @@ class Verdicts:
         message: str,
         *,
         is_syntax: bool = True,
-        is_sure: bool = True,
+        is_certain: bool = True,
     ) -> None:
         """Report what is wrong in a line of a text."""
         fails = "does not parse" if is_syntax else "does not bind"
         run = " in a full refresh" if rendered == text.refreshed else ""
-        report = self._log.error if is_sure else self._log.warning
+        report = self._log.error if is_certain else self._log.warning
         at = text.place(rendered, line)
         report(*at, text.rule, f"{text.name} {fails}{run}: {message}")
 
-    def _is_sure(self, text: SqlText, asked: Asked, refusal: Refusal) -> bool:
+    def _is_sure(self, text: SqlText, asked: Asked, refusal: BindError) -> bool:
         """Whether a run would be refused too."""
         if not refusal.is_about_text:
             return False

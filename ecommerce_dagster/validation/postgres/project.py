@@ -17,14 +17,14 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_name, prefixed_sql
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.statements import ScriptError, Statement, only_query, statements
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.validation.column_lint import lint_columns
 from ecommerce_dagster.validation.external_tables import other_names
 from ecommerce_dagster.validation.postgres.checks import lint_column_checks
-from ecommerce_dagster.validation.postgres.diagnostics import Asked, Verdicts
+from ecommerce_dagster.validation.postgres.diagnostics import Asked, Diagnostics
 from ecommerce_dagster.validation.postgres.expected_tables import (
     ExpectedTables,
     filled,
@@ -33,10 +33,10 @@ from ecommerce_dagster.validation.postgres.expected_tables import (
 from ecommerce_dagster.validation.postgres.substitute_tables import (
     Parts,
     UnclearError,
-    with_stand_ins,
+    with_substitutes,
 )
 from ecommerce_dagster.validation.schema_only import Schema
-from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog
 from ecommerce_dagster.warehouses.postgres.databases import Ask
 from ecommerce_dagster.warehouses.postgres.name_lengths import cut_names
@@ -61,7 +61,7 @@ class PostgresBinding:
             if project.platform(asset) == "postgres"
         }
         self._unclear = {key_of(self._actual(name)) for name in other_names(project, log)}
-        self._verdicts = Verdicts(project, self._assets, variables, log)
+        self._verdicts = Diagnostics(project, self._assets, variables, log)
         self._databases: dict[tuple[str, int, str], ExpectedTables] = {}
 
     def __call__(
@@ -83,8 +83,8 @@ class PostgresBinding:
             # It ends without a trace: nothing but the names of tables was looked up.
             with session.transaction(force_rollback=True):
                 catalog = Catalog.of(session, connection.schema)
-                trial = _Trial(self._project, catalog, tables, self._verdicts, self._log)
-                return trial.run(mine, texts, source)
+                dry_run = _Trial(self._project, catalog, tables, self._verdicts, self._log)
+                return dry_run.run(mine, texts, source)
         except (psycopg.Error, LoadError):
             return None
 
@@ -106,7 +106,7 @@ class _Trial:
     project: Project
     catalog: Catalog
     tables: ExpectedTables
-    verdicts: Verdicts
+    verdicts: Diagnostics
     log: ProblemLog
 
     def run(
@@ -140,7 +140,7 @@ class _Trial:
             try:
                 for statement in statements(rendered, DIALECT):
                     found = self._described(text, rendered, statement, statement.text)
-                    if isinstance(found, Refusal) and found.is_syntax:
+                    if isinstance(found, BindError) and found.is_syntax:
                         asked = Asked(statement.text, statement.skipped, ())
                         self.verdicts.judge(text, rendered, asked, found)
             except ScriptError as error:
@@ -173,14 +173,14 @@ class _Trial:
         found = self._described(text, rendered, query, (asked or plain).text)
         if found is None:
             return None
-        if asked is None or (isinstance(found, Refusal) and found.is_syntax):
+        if asked is None or (isinstance(found, BindError) and found.is_syntax):
             # Not of what stands in for a table.
             if asked is not None:
-                found = columns_or_refusal(self.catalog.session, plain.text)
-            if isinstance(found, Refusal) and found.is_syntax:
+                found = columns_or_error(self.catalog.session, plain.text)
+            if isinstance(found, BindError) and found.is_syntax:
                 self.verdicts.judge(text, rendered, plain, found)
             return None
-        if isinstance(found, Refusal):
+        if isinstance(found, BindError):
             self.verdicts.judge(text, rendered, asked, found)
             return None
         certain = all(schema.certain for _, schema in asked.reads)
@@ -190,11 +190,11 @@ class _Trial:
 
     def _described(
         self, text: SqlText, rendered: str, written: Statement, asked: str
-    ) -> list[tuple[str, str]] | Refusal | None:
+    ) -> list[tuple[str, str]] | BindError | None:
         """What the server says of a statement that is asked about in these words; None when it
         would cut a name in it, which is reported."""
         with cut_names(self.catalog.session, written.text) as found:
-            answer = columns_or_refusal(self.catalog.session, asked)
+            answer = columns_or_error(self.catalog.session, asked)
         cuts = [cut for cut in found if cut.offset is not None]
         for cut in cuts:
             line = written.skipped + written.text.count("\n", 0, cut.offset) + 1
@@ -215,7 +215,7 @@ class _Trial:
             return None
 
         try:
-            text = with_stand_ins(query.text, self.tables.words, rows_of)
+            text = with_substitutes(query.text, self.tables.words, rows_of)
         except UnclearError:
             return None
         return Asked(text, query.skipped, reads)

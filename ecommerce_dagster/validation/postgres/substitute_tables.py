@@ -20,7 +20,7 @@ class UnclearError(Exception):
     """It cannot be told which tables a query reads, or where."""
 
 
-def with_stand_ins(
+def with_substitutes(
     query: str, names: Collection[str], rows_of: Callable[[Parts], str | None]
 ) -> str:
     """A query that reads other rows, its lines as they are.

@@ -51,7 +51,7 @@ class DuckDBTable:
         cursor = self.connection.execute(f"SELECT * FROM {rows} LIMIT {limit}")
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
 
-    def survived(self, check: Check | None, error: Exception) -> str:
+    def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         """Names that do not exist leave the transaction alive, values that cannot be computed do
         not. Who interrupts a check means the whole build."""
         if isinstance(error, duckdb.InterruptException):

@@ -73,9 +73,9 @@ def _counts(
         filters = [f"count(*) FILTER (WHERE {_broken(check, kinds)})" for check in scanned]
         found |= _by_id(scanned, _row(connection, f"{', '.join(filters)} FROM {rows}"))
     for check in unique:
-        found[check.id] = _surplus(connection, rows, check, kinds)
+        found[check.id] = _count_duplicates(connection, rows, check, kinds)
     for check in keys:
-        found[check.id] = _orphans(connection, rows, check, kinds)
+        found[check.id] = _count_orphans(connection, rows, check, kinds)
     return {id: (count, total) for id, count in found.items()}
 
 
@@ -92,7 +92,9 @@ def _in_one(
     return {id: (count, total) for id, count in _by_id(checks, found).items()}
 
 
-def _surplus(connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds) -> int:
+def _count_duplicates(
+    connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds
+) -> int:
     """Rows beyond the first of each value. NULLs are not values."""
     name = _name(check)
     distinct = f"count(DISTINCT {name})"
@@ -105,7 +107,9 @@ def _surplus(connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kin
     return int(_row(connection, f"count({name}) - {distinct} FROM {rows}")[0])
 
 
-def _orphans(connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds) -> int:
+def _count_orphans(
+    connection: duckdb.DuckDBPyConnection, rows: str, check: Check, kinds: Kinds
+) -> int:
     """Rows whose key no parent has: looked for unless bitmaps prove that there is none."""
     if _is_integer(check, kinds) and _all_have_parents(connection, rows, check):
         return 0

@@ -58,7 +58,7 @@ def open_warehouse(
     if read_only and not Path(path).exists():
         raise MissingWarehouse(path)
     make_folder_of(path)
-    with turn(path, on_wait):
+    with lock(path, on_wait):
         is_new = not Path(path).exists()
         with connected(path, read_only=read_only, settings=settings, on_wait=on_wait) as connection:
             if is_new:
@@ -116,7 +116,7 @@ def _prepared(
 
 
 @contextmanager
-def turn(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+def lock(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
     """The time in which this process alone has the file, among those of this project."""
     # By its real path, so that a link to the file is the same file. Not bound to a thread, so that
     # a generator that another thread closes frees it too.

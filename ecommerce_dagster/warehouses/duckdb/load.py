@@ -20,11 +20,11 @@ from ecommerce_dagster.sql.load_columns import (
     require_fills,
     require_needed,
 )
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies import ddl
 from ecommerce_dagster.sql.strategies.common import (
     STRATEGIES,
-    Load,
+    LoadSpec,
     Strategy,
     TargetColumn,
     in_window,
@@ -53,7 +53,7 @@ def load_table(
     incremental_key: str | None = None,
     full_refresh: bool = False,
     update_all: bool = False,
-) -> Loaded:
+) -> LoadResult:
     """Fill the table of `asset` from `source`, a relation that this connection can read.
 
     The first run and a full refresh create the table. `update_all` makes a merge replace every
@@ -61,14 +61,14 @@ def load_table(
     """
     strategy = STRATEGIES[strategy_name]
     existing = _existing(connection, asset)
-    if existing is not None and full_refresh and not asset.keeps_history:
+    if existing is not None and full_refresh and not asset.is_refresh_restricted:
         existing = None
     create = existing is None or strategy.rebuilds
     incoming = _incoming(connection, source, existing or {})
     existing = _from_query(asset, strategy, incoming, existing)
     plan = _plan(asset, incoming, None if create else existing, update_all, rules_of(connection))
     how = asset.materialization
-    load = Load(
+    load = LoadSpec(
         table=relation(asset.name),
         source=source,
         columns=tuple(plan.columns),
@@ -90,12 +90,12 @@ def load_table(
         written = _count(connection, load.table)
     moved = None if create else strategy.moved(load)
     if moved is None:
-        return Loaded(written, tuple(steps), tuple(plan.changes))
+        return LoadResult(written, tuple(steps), tuple(plan.changes))
     rows = _run(connection, moved)
-    return Loaded(written, (*steps, moved), tuple(plan.changes), rows_moved=rows)
+    return LoadResult(written, (*steps, moved), tuple(plan.changes), rows_moved=rows)
 
 
-def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> Loaded:
+def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> LoadResult:
     """Bring the table of `asset` to what its columns declare. Runs inside the caller's
     transaction."""
     existing = _existing(connection, asset)
@@ -108,7 +108,7 @@ def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> Loaded
             raise LoadError(f"the default of the column {name}: {error}") from error
     for statement in plan.statements:
         connection.execute(statement)
-    return Loaded(statements=plan.statements, schema_changes=plan.changes)
+    return LoadResult(statements=plan.statements, schema_changes=plan.changes)
 
 
 def refuse_outside(
@@ -237,7 +237,7 @@ def _target_column(
     return TargetColumn(name, wanted, expression, replaced, exact(wanted))
 
 
-def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy) -> None:
+def _require_columns(load: LoadSpec, incoming: Mapping[str, str], strategy: Strategy) -> None:
     require_needed(load, strategy, incoming)
     if strategy.needs_primary_key and "rowid" in _lower(incoming):
         raise LoadError(
@@ -246,7 +246,7 @@ def _require_columns(load: Load, incoming: Mapping[str, str], strategy: Strategy
         )
 
 
-def _require_instants(load: Load, strategy: Strategy) -> None:
+def _require_instants(load: LoadSpec, strategy: Strategy) -> None:
     key = (load.incremental_key or "").lower()
     for column in load.columns if strategy.needs_instants else ():
         if column.name.lower() == key and column.type not in INSTANTS:

@@ -10,7 +10,7 @@ import duckdb
 from ecommerce_dagster.bruin.model.asset import Asset
 
 
-class Turn:
+class WriteLock:
     """The time in which one build may write.
 
     To a DuckDB file one connection writes at a time: who has it open has the turn, and nothing gets
@@ -26,9 +26,9 @@ class Turn:
         return False
 
 
-Turns = Callable[[Asset], AbstractContextManager[Turn]]
+Locking = Callable[[Asset], AbstractContextManager[WriteLock]]
 
 
-def at_any_time(asset: Asset) -> AbstractContextManager[Turn]:
+def no_lock(asset: Asset) -> AbstractContextManager[WriteLock]:
     """Nobody is waited for."""
-    return nullcontext(Turn())
+    return nullcontext(WriteLock())

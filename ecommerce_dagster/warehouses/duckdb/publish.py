@@ -19,14 +19,14 @@ from ecommerce_dagster.sql.checks import (
     without_table,
 )
 from ecommerce_dagster.sql.identifiers import relation
-from ecommerce_dagster.sql.loaded import Loaded
-from ecommerce_dagster.warehouses.base import Published, Render
+from ecommerce_dagster.sql.load_result import LoadResult
+from ecommerce_dagster.warehouses.base import BuildResult, Render
 from ecommerce_dagster.warehouses.duckdb.checks import DuckDBTable
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
-from ecommerce_dagster.warehouses.duckdb.locking import Turn
+from ecommerce_dagster.warehouses.duckdb.locking import WriteLock
 from ecommerce_dagster.warehouses.duckdb.script import outgrows_transaction
 from ecommerce_dagster.warehouses.duckdb.table_facts import facts_of
-from ecommerce_dagster.warehouses.run_checks import evaluate
+from ecommerce_dagster.warehouses.run_checks import run_checks
 from ecommerce_dagster.warehouses.table_facts import TableFacts, with_changes
 from ecommerce_dagster.warehouses.transaction_rules import (
     may_commit_early,
@@ -34,18 +34,18 @@ from ecommerce_dagster.warehouses.transaction_rules import (
     require_same_transaction,
 )
 
-Fill = Callable[[duckdb.DuckDBPyConnection], Loaded]
+Writer = Callable[[duckdb.DuckDBPyConnection], LoadResult]
 
 
 def publish(
     connection: duckdb.DuckDBPyConnection,
     asset: Asset,
-    fill: Fill,
+    fill: Writer,
     checks: Sequence[Check],
     render: Render,
-    apart: Fill | None = None,
-    turn: Turn | None = None,
-) -> Published:
+    autocommit: Writer | None = None,
+    lock: WriteLock | None = None,
+) -> BuildResult:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
     A check whose query fails while it runs ends DuckDB's transaction: the build is then repeated
@@ -55,10 +55,10 @@ def publish(
     is undone, and done by `apart`, in several. `turn` is the time in which this build may write.
     Raises AssetError when a hook or the script ended the transaction.
     """
-    always, turn = asset.is_always_published, turn or Turn()
+    always, lock = asset.is_always_published, lock or WriteLock()
     questions = _Questions(checks, render)
     is_committed = is_published = False
-    loaded: Loaded | None = None
+    loaded: LoadResult | None = None
     build_seconds, rows, columns = 0.0, None, dict[str, str]()
     # Before the transaction: to look for a table in DuckDB's catalogue begins a transaction in each
     # attached database, and from then on nothing is seen of what others commit there.
@@ -74,7 +74,7 @@ def publish(
                 build_seconds = elapsed - (loaded.source_seconds or 0.0)
                 rows, columns = _shape(connection, asset)
                 if always:
-                    turn.before_commit(connection)
+                    lock.before_commit(connection)
                     connection.execute("COMMIT")
                     is_committed = is_published = True
                     connection.execute("BEGIN")
@@ -87,12 +87,12 @@ def publish(
                 results = ask()
                 rejected = any(result.rejects for result in results)
                 require_same_transaction(asset, begun, _number_of_transaction(connection))
-                _end(connection, turn, rejected)
+                _end(connection, lock, rejected)
             check_seconds = time.perf_counter() - started
             # The rows of a view may take long.
             told = rows is not None and not rejected
             facts = facts_of(connection, asset.name) if told else TableFacts()
-            return Published(
+            return BuildResult(
                 not rejected,
                 results,
                 with_changes(loaded, before, columns),
@@ -108,15 +108,15 @@ def publish(
             questions.leave_out(error)
         except BaseException as error:
             roll_back(connection)
-            if not is_committed and turn.tries_again(error):
+            if not is_committed and lock.tries_again(error):
                 loaded = None
                 continue
-            if apart is None or not outgrows_transaction(error):
+            if autocommit is None or not outgrows_transaction(error):
                 raise
             if not may_commit_early(asset):
                 raise refused(asset, error) from error
             # It may commit at any time, and is not done twice.
-            fill, apart, always, loaded, is_committed = apart, None, True, None, True
+            fill, autocommit, always, loaded, is_committed = autocommit, None, True, None, True
 
 
 def check_only(
@@ -153,7 +153,7 @@ class _Questions:
     ) -> tuple[CheckResult, ...]:
         runnable = [check for check in self._checks if check.id not in self._errors]
         table = DuckDBTable(connection, asset)
-        found = evaluate(table, runnable, self._render, one_by_one=self._one_by_one)
+        found = run_checks(table, runnable, self._render, one_by_one=self._one_by_one)
         by_id = {result.check.id: result for result in found} | self._errors
         return tuple(by_id[check.id] for check in self._checks)
 
@@ -193,10 +193,10 @@ def _of_view(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]
         return {}
 
 
-def _end(connection: duckdb.DuckDBPyConnection, turn: Turn, rejected: bool) -> None:
+def _end(connection: duckdb.DuckDBPyConnection, lock: WriteLock, rejected: bool) -> None:
     """End the transaction of a build: undo it, or let others see it."""
     if not rejected:
-        turn.before_commit(connection)
+        lock.before_commit(connection)
     connection.execute("ROLLBACK" if rejected else "COMMIT")
 
 

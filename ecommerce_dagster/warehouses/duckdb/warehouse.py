@@ -15,19 +15,19 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.identifiers import quoted, relation
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.strategies.history import same
 from ecommerce_dagster.warehouses.base import (
+    BuildResult,
     Cancellable,
-    Fill,
-    Filling,
-    Published,
     Render,
     Watermark,
+    WriteOptions,
+    Writer,
     despite,
-    not_after,
+    key_at_most,
     nothing,
-    untold,
+    unordered,
 )
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of, types_in
@@ -37,8 +37,8 @@ from ecommerce_dagster.warehouses.duckdb.load import (
     load_table,
     refuse_outside,
 )
-from ecommerce_dagster.warehouses.duckdb.locking import Turns, at_any_time
-from ecommerce_dagster.warehouses.duckdb.position import by_position
+from ecommerce_dagster.warehouses.duckdb.locking import Locking, no_lock
+from ecommerce_dagster.warehouses.duckdb.match_by_position import by_position
 from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish, roll_back
 from ecommerce_dagster.warehouses.duckdb.stored_types import nothing_lost
 from ecommerce_dagster.warehouses.time_limit import time_limit
@@ -64,10 +64,10 @@ class DuckDBTarget:
     """
 
     connection: duckdb.DuckDBPyConnection
-    apart: bool = False
+    autocommit: bool = False
     errors = (duckdb.Error,)
 
-    def said(self, error: Exception) -> str:
+    def error_message(self, error: Exception) -> str:
         """What does not bind is what somebody wrote into a statement of ours. About anything else,
         a value for one, DuckDB's picture shows a line that nobody wrote."""
         is_written = isinstance(error, duckdb.BinderException | duckdb.ParserException)
@@ -75,7 +75,7 @@ class DuckDBTarget:
 
     def run_script(self, text: str) -> list[str]:
         guarded = partial(nothing_lost, self.connection)
-        if not self.apart:
+        if not self.autocommit:
             return script.run(self.connection, text, guarded=guarded)
         self.connection.execute("COMMIT")
         done = script.run(self.connection, text, outside=True, guarded=guarded)
@@ -83,20 +83,20 @@ class DuckDBTarget:
         self.connection.execute("BEGIN")
         return done
 
-    def create_view(self, asset: Asset, query: str) -> Loaded:
+    def create_view(self, asset: Asset, query: str) -> LoadResult:
         ensure_schema(self.connection, asset.name)
         name = relation(asset.name)
         if kind_of(self.connection, asset.name) == "table":
             self.connection.execute(f"DROP TABLE {name}")
         statement = script.create(self.connection, f"CREATE OR REPLACE VIEW {name} AS", query)
-        return Loaded(statements=(statement,))
+        return LoadResult(statements=(statement,))
 
-    def declare_table(self, asset: Asset) -> Loaded:
+    def declare_table(self, asset: Asset) -> LoadResult:
         return declare_table(self.connection, asset)
 
-    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+    def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         rows = script.stage(self.connection, QUERY, query)
-        if asset.keeps_history or not how.full_refresh:
+        if asset.is_refresh_restricted or not how.full_refresh:
             rows = by_position(self.connection, asset, rows, how.strategy)
         loaded = self.fill_from_rows(asset, self.connection, rows, how)
         if how.only_window and how.window is not None:
@@ -105,8 +105,8 @@ class DuckDBTarget:
         return loaded
 
     def fill_from_rows(
-        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
-    ) -> Loaded:
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: WriteOptions
+    ) -> LoadResult:
         loaded = load_table(
             reader,
             asset,
@@ -136,16 +136,16 @@ class DuckDBTarget:
         return described(self.connection, relation(table)) if is_table else {}
 
     def watermark(
-        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+        self, table: str, key: str, infinities: Sequence[str], until: str | None = None
     ) -> Watermark | None:
         kinds = {name.lower(): kind for name, kind in self.columns(table).items()}
         kind = kinds.get(key.lower())
         if kind is None:
             return None
-        nothing = untold(key, endless)
+        nothing = unordered(key, infinities)
         largest, rows, without = self.connection.execute(
             f"SELECT CAST(max({quoted(key)}) "
-            f" FILTER (WHERE NOT ({nothing}) AND {not_after(key, until)}) AS VARCHAR), count(*),"
+            f" FILTER (WHERE NOT ({nothing}) AND {key_at_most(key, until)}) AS VARCHAR), count(*),"
             f" count(*) FILTER (WHERE {nothing}) FROM {relation(table)}"
         ).fetchall()[0]
         return Watermark(kind, kind == "VARCHAR", largest, rows, without)
@@ -156,20 +156,20 @@ class DuckDBWarehouse:
     """The DuckDB that `open` gives a connection to, and that builds may write to in `turns`."""
 
     open: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
-    turns: Turns = at_any_time
+    locking: Locking = no_lock
 
     def publish(
         self,
         asset: Asset,
-        fill: Fill,
+        fill: Writer,
         checks: Sequence[Check],
         render: Render,
         timeout: float | None = None,
-    ) -> Published:
-        turns = at_any_time if fill is nothing else self.turns
-        done: list[Published] = []
+    ) -> BuildResult:
+        locking = no_lock if fill is nothing else self.locking
+        done: list[BuildResult] = []
         try:
-            with turns(asset) as turn, self.open() as connection:
+            with locking(asset) as lock, self.open() as connection:
                 if isinstance(fill, Attaching):
                     # What it attaches is let go with the connection.
                     fill.prepare(connection)
@@ -180,8 +180,8 @@ class DuckDBWarehouse:
                         fill.cancel()
 
                 with time_limit(interrupt, timeout):
-                    apart, fills = on_duckdb(fill, apart=True), on_duckdb(fill)
-                    done += [publish(connection, asset, fills, checks, render, apart, turn)]
+                    autocommit, fills = on_duckdb(fill, autocommit=True), on_duckdb(fill)
+                    done += [publish(connection, asset, fills, checks, render, autocommit, lock)]
         except Exception as error:
             return despite(error, done)
         return done[0]
@@ -219,9 +219,11 @@ class DuckDBWarehouse:
             }
 
 
-def on_duckdb(fill: Fill, *, apart: bool = False) -> Callable[[duckdb.DuckDBPyConnection], Loaded]:
+def on_duckdb(
+    fill: Writer, *, autocommit: bool = False
+) -> Callable[[duckdb.DuckDBPyConnection], LoadResult]:
     """The fill of a table in the database of a connection."""
-    return lambda connection: fill(DuckDBTarget(connection, apart))
+    return lambda connection: fill(DuckDBTarget(connection, autocommit))
 
 
 def _within(time: str, window: Interval) -> str:

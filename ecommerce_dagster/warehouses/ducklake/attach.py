@@ -24,8 +24,8 @@ from ecommerce_dagster.warehouses.duckdb.database import (
     WarehouseError,
     connected,
     is_lake,
+    lock,
     make_folder_of,
-    turn,
 )
 from ecommerce_dagster.warehouses.duckdb.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouses.duckdb.secrets import forget_secret, keep_secret, login_of
@@ -58,7 +58,7 @@ def open_lake(
     with ExitStack() as stack:
         if isinstance(lake.catalog, CatalogFile):
             make_folder_of(lake.catalog.path)
-            stack.enter_context(turn(lake.catalog.path, on_wait))
+            stack.enter_context(lock(lake.catalog.path, on_wait))
         # What does not fit into memory would else be written to the current folder.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ducklake-"))
         own = {"temp_directory": folder, **(settings or {})}

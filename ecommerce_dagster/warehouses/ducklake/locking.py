@@ -19,7 +19,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.warehouses.duckdb.database import WAITING, WarehouseError
-from ecommerce_dagster.warehouses.duckdb.locking import Turn
+from ecommerce_dagster.warehouses.duckdb.locking import WriteLock
 from ecommerce_dagster.warehouses.ducklake.attach import say
 from ecommerce_dagster.warehouses.ducklake.catalog import Lock, PostgresCatalog
 
@@ -29,7 +29,7 @@ _DAY_LOCKS = 61
 
 
 @dataclass(frozen=True)
-class LakeTurns:
+class LakeLocking:
     """The turns of builds that one run does: those who write to the same table take turns, except
     that each may fill a `window` of its own. `about` is what a snapshot says of its run."""
 
@@ -39,14 +39,14 @@ class LakeTurns:
     on_wait: Callable[[str], None] = lambda message: None
 
     @contextmanager
-    def __call__(self, asset: Asset) -> Iterator[Turn]:
+    def __call__(self, asset: Asset) -> Iterator[WriteLock]:
         about = {"asset": asset.name, **self.about}
 
         def told() -> None:
             self.on_wait(f"{WAITING}another run to finish with {asset.name}")
 
         with holding(self.lake, locks_for(asset.name, self.window), told) as require:
-            yield LakeTurn(f"build {asset.name}", about, require)
+            yield LakeWriteLock(f"build {asset.name}", about, require)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def locks_for(table: str, window: Interval | None) -> list[Lock]:
 
 
 @dataclass
-class LakeTurn(Turn):
+class LakeWriteLock(WriteLock):
     """The time in which nobody else writes the same rows, as `require` makes sure. `message` and
     `about` are for the snapshot."""
 

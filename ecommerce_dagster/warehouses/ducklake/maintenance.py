@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
-from ecommerce_dagster.warehouses.ducklake.locking import LakeTurn
+from ecommerce_dagster.warehouses.ducklake.locking import LakeWriteLock
 
 KEEP_DAYS = 7
 # Who reads or builds for longer than a day may lose what he reads.
@@ -62,11 +62,11 @@ def _call(
     connection: duckdb.DuckDBPyConnection, function: str, *arguments: str
 ) -> list[tuple[Any, ...]]:
     """What a function of DuckLake answers; called again when a build was there first."""
-    turn = LakeTurn(function.replace("_", " "), {})
+    lock = LakeWriteLock(function.replace("_", " "), {})
     call = f"CALL ducklake_{function}({', '.join([literal(LAKE), *arguments])})"
     while True:
         try:
             return connection.execute(call).fetchall()
         except duckdb.Error as error:
-            if not turn.tries_again(error):
+            if not lock.tries_again(error):
                 raise

@@ -16,7 +16,7 @@ from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.warehouses.duckdb.database import WAITING, WarehouseError, described
 from ecommerce_dagster.warehouses.duckdb.publish import roll_back as end_transaction
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
-from ecommerce_dagster.warehouses.ducklake.locking import LakeTurn, holding, locks_for
+from ecommerce_dagster.warehouses.ducklake.locking import LakeWriteLock, holding, locks_for
 
 _ROWS = "_former_rows"
 _SNAPSHOTS = f"""
@@ -84,8 +84,10 @@ def roll_back(
         names = _chosen(connection, lake, number, tables)
         locks = [lock for name in names for lock in locks_for(name, None)]
         with holding(lake, locks, lambda: on_wait(f"{WAITING}runs to finish")) as require:
-            turn = LakeTurn(f"roll back to snapshot {number}", {"snapshot": str(number)}, require)
-            return _restored(connection, lake, names, number, turn)
+            lock = LakeWriteLock(
+                f"roll back to snapshot {number}", {"snapshot": str(number)}, require
+            )
+            return _restored(connection, lake, names, number, lock)
 
 
 def _chosen(
@@ -115,7 +117,7 @@ def _restored(
     lake: Lakehouse,
     names: Sequence[str],
     number: int,
-    turn: LakeTurn,
+    lock: LakeWriteLock,
 ) -> list[str]:
     """Restore tables and views in one transaction, again when another one was there first."""
     while True:
@@ -124,12 +126,12 @@ def _restored(
         try:
             connection.execute("BEGIN")
             done = list(_restore(connection, relations, names, number))
-            turn.before_commit(connection)
+            lock.before_commit(connection)
             connection.execute("COMMIT")
             return done
         except BaseException as error:
             end_transaction(connection)
-            if not turn.tries_again(error):
+            if not lock.tries_again(error):
                 raise
 
 

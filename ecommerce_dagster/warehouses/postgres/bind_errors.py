@@ -21,7 +21,7 @@ _CLASSES = ("42", "22", "0A")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class BindError:
     """Why a statement cannot be. `offset` is that of the character it is about."""
 
     state: str
@@ -58,7 +58,7 @@ class Refusal:
         return known and self.state.startswith(_CLASSES) and self.state != _DENIED
 
 
-def columns_or_refusal(session: Session, query: str) -> list[tuple[str, str]] | Refusal:
+def columns_or_error(session: Session, query: str) -> list[tuple[str, str]] | BindError:
     """The columns of a query's result, name and type; of a statement that has none, nothing."""
     with session.transaction(force_rollback=True):
         answer = session.pgconn.prepare(b"", query.encode())
@@ -79,7 +79,7 @@ def columns_or_refusal(session: Session, query: str) -> list[tuple[str, str]] | 
     return [(name, str(kind)) for name, (kind,) in zip(names, types, strict=True)]
 
 
-def _refusal(answer: PGresult) -> Refusal:
+def _refusal(answer: PGresult) -> BindError:
     def field(which: DiagnosticField) -> str:
         return (answer.error_field(which) or b"").decode(errors="replace")
 
@@ -87,7 +87,7 @@ def _refusal(answer: PGresult) -> Refusal:
     state, message = field(DiagnosticField.SQLSTATE), field(DiagnosticField.MESSAGE_PRIMARY)
     # Of a function it says no more than the message.
     hint = field(DiagnosticField.MESSAGE_HINT) if state not in _OBJECTS else ""
-    return Refusal(
+    return BindError(
         state,
         " ".join(f"{message}; {hint}".split()) if hint else message,
         int(position) - 1 if position else None,

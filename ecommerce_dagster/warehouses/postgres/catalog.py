@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, configure, run
 
 _KINDS = {

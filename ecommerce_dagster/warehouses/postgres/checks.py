@@ -12,14 +12,14 @@ from functools import cached_property
 import psycopg
 
 from ecommerce_dagster.sql.checks import Check
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.statements import only_query
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
 from ecommerce_dagster.warehouses.postgres.name_lengths import uncut
 from ecommerce_dagster.warehouses.postgres.script import DIALECT
-from ecommerce_dagster.warehouses.postgres.session import ask, said
+from ecommerce_dagster.warehouses.postgres.session import ask, error_message
 from ecommerce_dagster.warehouses.query import Answer
 
 # Those that one scan of the table does not answer.
@@ -69,7 +69,7 @@ class PostgresTable:
             cursor = session.execute(rows.encode())
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-    def survived(self, check: Check | None, error: Exception) -> str:
+    def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         if self.catalog.session.closed:
             raise error
-        return said(error) if isinstance(error, psycopg.Error) else str(error)
+        return error_message(error) if isinstance(error, psycopg.Error) else str(error)

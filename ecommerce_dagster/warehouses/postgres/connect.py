@@ -87,7 +87,7 @@ def detach(duck: duckdb.DuckDBPyConnection) -> None:
     duck.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
 
 
-def settle(duck: duckdb.DuckDBPyConnection) -> None:
+def start_snapshot(duck: duckdb.DuckDBPyConnection) -> None:
     """Begin to read in this transaction."""
     changes = [f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()]
     ask(duck, f"SELECT {texts(changes)}")

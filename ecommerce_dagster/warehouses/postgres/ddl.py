@@ -13,10 +13,10 @@ import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.sql.identifiers import actual, literal, quoted, relation
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies.ddl import Declaration
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
-from ecommerce_dagster.warehouses.postgres.session import ask, run, said
+from ecommerce_dagster.warehouses.postgres.session import ask, error_message, run
 from ecommerce_dagster.warehouses.postgres.types import declared_types
 
 # Types whose values count up by themselves.
@@ -28,7 +28,7 @@ _EXPRESSION = re.compile(
 )
 
 
-def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | None) -> Loaded:
+def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | None) -> LoadResult:
     """Bring the table of `asset`, which has these columns, to what is declared. Runs inside the
     caller's transaction."""
     table = catalog.find(asset.name)
@@ -38,10 +38,10 @@ def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | 
         try:
             run(catalog.session, query)
         except psycopg.Error as error:
-            raise LoadError(f"the default of the column {name}: {said(error)}") from error
+            raise LoadError(f"the default of the column {name}: {error_message(error)}") from error
     for statement in plan.statements:
         run(catalog.session, statement)
-    return Loaded(statements=plan.statements, schema_changes=plan.changes)
+    return LoadResult(statements=plan.statements, schema_changes=plan.changes)
 
 
 def declaration(

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import psycopg
 
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
-from ecommerce_dagster.warehouses.postgres.session import ask, run, said
+from ecommerce_dagster.warehouses.postgres.session import ask, error_message, run
 
 _VIEWS = """
 WITH RECURSIVE needing (oid, depth) AS (
@@ -78,7 +78,7 @@ class Dependents:
     remade: frozenset[str] = frozenset()
 
     @contextmanager
-    def set_aside(self, table: Table, changes: list[str]) -> Iterator[None]:
+    def recreating_dependent_views(self, table: Table, changes: list[str]) -> Iterator[None]:
         """Make `table` anew inside of this. `changes` is told what became of the views.
 
         Raises LoadError when something that depends on it cannot be kept.
@@ -92,7 +92,7 @@ class Dependents:
         except psycopg.errors.DependentObjectsStillExist as error:
             raise LoadError(
                 f"{table} cannot get other columns while something else needs it: "
-                f"{' '.join((error.diag.message_detail or said(error)).split())}; "
+                f"{' '.join((error.diag.message_detail or error_message(error)).split())}; "
                 "drop that first, and make it again afterwards"
             ) from error
         for view in views:
@@ -109,7 +109,7 @@ class Dependents:
             except psycopg.errors.InsufficientPrivilege as error:
                 raise LoadError(
                     f"{table} cannot get other columns while the view {view.name} needs it: "
-                    f"{said(error)}"
+                    f"{error_message(error)}"
                 ) from error
 
     def _restore(self, table: Table, view: _View, changes: list[str]) -> None:
@@ -122,11 +122,13 @@ class Dependents:
                 raise
             if view.name.lower() not in self.remade:
                 raise LoadError(
-                    f"the view {view.name} needs {table} as it was ({said(error)}); "
+                    f"the view {view.name} needs {table} as it was ({error_message(error)}); "
                     "change or drop the view first"
                 ) from error
-            message = f"the view {view.name} does not fit any more ({said(error)}); it is dropped"
-            changes.append(f"{message} until its asset runs")
+            changes.append(
+                f"the view {view.name} does not fit any more ({error_message(error)}); "
+                "it is dropped until its asset runs"
+            )
 
     def _views(self, table: Table, table_oid: int | None) -> list[_View]:
         """The views that need a table, each after those that it needs itself."""

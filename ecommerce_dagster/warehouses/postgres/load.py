@@ -11,14 +11,14 @@ import psycopg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.identifiers import actual, quoted
-from ecommerce_dagster.sql.loaded import Loaded, LoadError
+from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies import postgres
 from ecommerce_dagster.sql.strategies.common import in_window
-from ecommerce_dagster.warehouses.base import Filling
+from ecommerce_dagster.warehouses.base import WriteOptions
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
 from ecommerce_dagster.warehouses.postgres.plan import STAGED, Job
-from ecommerce_dagster.warehouses.postgres.session import ask, run, said
+from ecommerce_dagster.warehouses.postgres.session import ask, error_message, run
 from ecommerce_dagster.warehouses.postgres.types import UNKNOWN, declared_types, fits, lost
 
 _VALUE = re.compile(r': "(.*)"$', re.DOTALL)
@@ -26,7 +26,9 @@ _EXAMPLES = 5
 _WRITING = ("INSERT", "UPDATE", "MERGE", "CREATE TABLE")
 
 
-def load_table(catalog: Catalog, asset: Asset, how: Filling, dependents: Dependents) -> Loaded:
+def load_table(
+    catalog: Catalog, asset: Asset, how: WriteOptions, dependents: Dependents
+) -> LoadResult:
     """Fill the table of `asset` from the staged rows. Runs inside the caller's transaction.
 
     The first run and a full refresh create the table.
@@ -43,15 +45,15 @@ def load_table(catalog: Catalog, asset: Asset, how: Filling, dependents: Depende
     for statement in (*plan.staging, f"ANALYZE {STAGED}"):
         run(catalog.session, statement)
     changes, written = list(plan.changes), 0
-    with dependents.set_aside(table, changes) if plan.reshaping else nullcontext():
+    with dependents.recreating_dependent_views(table, changes) if plan.reshaping else nullcontext():
         for statement in (*plan.reshaping, *plan.filling):
             rows = run(catalog.session, statement)
             written += rows if statement.startswith(_WRITING) else 0
     steps = (*plan.reshaping, *plan.filling)
     if plan.moved is None:
-        return Loaded(written, steps, tuple(changes))
+        return LoadResult(written, steps, tuple(changes))
     rows = run(catalog.session, plan.moved)
-    return Loaded(written, (*steps, plan.moved), tuple(changes), rows_moved=rows)
+    return LoadResult(written, (*steps, plan.moved), tuple(changes), rows_moved=rows)
 
 
 def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
@@ -129,7 +131,7 @@ def _require_kept(catalog: Catalog, name: str, kind: str, wanted: str) -> None:
         value = _VALUE.search(error.diag.message_primary or "")
         if value is None:
             raise LoadError(
-                f"the column {name} does not fit its type {wanted}: {said(error)}"
+                f"the column {name} does not fit its type {wanted}: {error_message(error)}"
             ) from error
         found = [(value.group(1),)]
     if found:

@@ -17,7 +17,7 @@ from psycopg.errors import NameTooLong
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 
 _WORD = re.compile(r'"((?:[^"]|"")+)"|[^\W\d][\w$]*')
 

@@ -17,10 +17,10 @@ from ecommerce_dagster.sql.load_columns import (
     require_fills,
     require_needed,
 )
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.strategies import postgres
-from ecommerce_dagster.sql.strategies.common import STRATEGIES, Load, Strategy, TargetColumn
-from ecommerce_dagster.warehouses.base import Filling
+from ecommerce_dagster.sql.strategies.common import STRATEGIES, LoadSpec, Strategy, TargetColumn
+from ecommerce_dagster.warehouses.base import WriteOptions
 from ecommerce_dagster.warehouses.postgres.catalog import Table
 from ecommerce_dagster.warehouses.postgres.types import (
     UNKNOWN,
@@ -61,7 +61,7 @@ class Job:
     file as PostgreSQL calls them."""
 
     asset: Asset
-    how: Filling
+    how: WriteOptions
     table: Table
     existing: Mapping[str, str] | None
     declared: Mapping[str, str]
@@ -74,7 +74,7 @@ class Job:
     @property
     def rebuilds(self) -> bool:
         """Whether the table gets its columns from the query, as on a first run."""
-        fresh = self.how.full_refresh and not self.asset.keeps_history
+        fresh = self.how.full_refresh and not self.asset.is_refresh_restricted
         return self.existing is None or self.needs.rebuilds or fresh
 
     @property
@@ -132,7 +132,9 @@ class Job:
             tuple(changes),
         )
 
-    def _steps(self, load: Load, wider: list[str], added: list[str]) -> tuple[list[str], list[str]]:
+    def _steps(
+        self, load: LoadSpec, wider: list[str], added: list[str]
+    ) -> tuple[list[str], list[str]]:
         """A table that has the right columns already is emptied instead of made anew, so that
         nobody has to wait to read it, and whatever depends on it stays."""
         strategy = postgres.STRATEGIES[self.how.strategy]
@@ -146,11 +148,11 @@ class Job:
         kind = self.table.kind
         return [f"DROP {kind.upper()} {load.table}"] if kind else [], strategy.create(load)
 
-    def _load(self, columns: list[TargetColumn]) -> Load:
+    def _load(self, columns: list[TargetColumn]) -> LoadSpec:
         asset, how = self.asset, self.asset.materialization
         types = {column.name: column.type for column in columns}
         key = self.how.incremental_key or how.incremental_key
-        return Load(
+        return LoadSpec(
             table=self.table.sql,
             source=STAGED,
             columns=tuple(columns),
@@ -173,7 +175,7 @@ def _require_names(incoming: Mapping[str, str]) -> None:
         )
 
 
-def _require_instants(load: Load, needs: Strategy) -> None:
+def _require_instants(load: LoadSpec, needs: Strategy) -> None:
     types = {column.name: column.type for column in load.columns}
     key = load.incremental_key or ""
     if needs.needs_instants and not is_time(types[key]):

@@ -1,6 +1,6 @@
 """The statements that a build would run in PostgreSQL, without running any of them.
 
-They come from the code that makes them for a run. What that code asks a database, a `Witness`
+They come from the code that makes them for a run. What that code asks a database, a `SchemaSource`
 answers: PostgreSQL itself, which tells the columns of a query without running it, or, where it
 cannot be asked, the files.
 """
@@ -18,11 +18,11 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.statements import only_query, runnable
 from ecommerce_dagster.sql.strategies.common import STRATEGIES
-from ecommerce_dagster.warehouses.base import Filling, Watermark
-from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouses.base import Watermark, WriteOptions
+from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Names, Table, parts
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
 from ecommerce_dagster.warehouses.postgres.ddl import declaration, declared_type
@@ -36,7 +36,7 @@ from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 _PATIENCE = 2
 
 
-class Witness(Names, Protocol):
+class SchemaSource(Names, Protocol):
     """Who knows the tables, and the columns of a query."""
 
     def has_schema(self, name: str) -> bool: ...
@@ -73,8 +73,8 @@ class Server:
         return declared_types(self.catalog.session, map(declared_type, asset.columns))
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
-        found = columns_or_refusal(self.catalog.session, query)
-        if isinstance(found, Refusal):
+        found = columns_or_error(self.catalog.session, query)
+        if isinstance(found, BindError):
             raise UnknownColumns(f"PostgreSQL: {found.message}")
         return dict(found)
 
@@ -111,7 +111,7 @@ class Files:
 
 
 @contextmanager
-def asked(connection: PostgresConnection) -> Iterator[Witness]:
+def asked(connection: PostgresConnection) -> Iterator[SchemaSource]:
     """A database as a witness. Raises SourceError when it cannot be reached."""
     with opened(connection, read_only=True, patience=_PATIENCE) as session:
         yield Server(Catalog.of(session, connection.schema))
@@ -123,7 +123,7 @@ def check_sql(witness: Names, asset: Asset, check: Check) -> str:
     return ColumnRules(witness, table, witness.columns(table.sql)).bad_rows(check)
 
 
-def runs_of(build: SqlBuild, witness: Witness) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def runs_of(build: SqlBuild, witness: SchemaSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a run does while there is no such table, and what one does when it is there. Raises
     AssetError, and UnknownColumns."""
     return _statements(build, _Preview(witness, is_first=True)), _statements(
@@ -139,34 +139,34 @@ def _statements(build: SqlBuild, preview: _Preview) -> tuple[str, ...]:
 class _Preview:
     """A place for a table that writes down what would be done there, as a Target."""
 
-    witness: Witness
+    witness: SchemaSource
     is_first: bool
     errors: tuple[type[Exception], ...] = ()
 
-    def said(self, error: Exception) -> str:
+    def error_message(self, error: Exception) -> str:
         return str(error)
 
     def run_script(self, text: str) -> list[str]:
         return [each.text for each in runnable(text, DIALECT)]
 
-    def create_view(self, asset: Asset, query: str) -> Loaded:
+    def create_view(self, asset: Asset, query: str) -> LoadResult:
         table = self._table(asset)
         gives_way = table.kind not in {None, "view"}
         drop = [f"DROP {table.kind.upper()} {table.sql}"] if table.kind and gives_way else []
         text = only_query(query, DIALECT).text
         create = f"CREATE OR REPLACE VIEW {table.sql} AS\n{text}"
-        return Loaded(statements=(*self._schema_for(table), *drop, create))
+        return LoadResult(statements=(*self._schema_for(table), *drop, create))
 
-    def declare_table(self, asset: Asset) -> Loaded:
+    def declare_table(self, asset: Asset) -> LoadResult:
         table, types = self._table(asset), self.witness.declared(asset)
         existing = None if self.is_first else self._existing(table)
         if not self.is_first and existing is None:
-            return Loaded()
+            return LoadResult()
         plan = declaration(table, asset, types, existing, {})
         shown = [step for step in plan.statements if self.is_first or step[:7] != "COMMENT"]
-        return Loaded(statements=(*self._schema_for(table), *shown))
+        return LoadResult(statements=(*self._schema_for(table), *shown))
 
-    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+    def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         text = only_query(query, DIALECT).text
         incoming = self.witness.returned(asset, text)
         table, declared = self._table(asset), self.witness.declared(asset)
@@ -186,10 +186,10 @@ class _Preview:
             *plan.filling,
             *([plan.moved] if plan.moved else []),
         )
-        return Loaded(statements=steps)
+        return LoadResult(statements=steps)
 
     def fill_from_rows(
-        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: WriteOptions
     ) -> NoReturn:
         raise NotImplementedError
 
@@ -200,7 +200,7 @@ class _Preview:
         return self.witness.columns(self.witness.find(table).sql)
 
     def watermark(
-        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+        self, table: str, key: str, infinities: Sequence[str], until: str | None = None
     ) -> Watermark | None:
         return None
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import psycopg
 
 from ecommerce_dagster.sql.statements import beginning
-from ecommerce_dagster.warehouses.postgres.bind_errors import Refusal, columns_or_refusal
+from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
 from ecommerce_dagster.warehouses.postgres.name_lengths import CutNameError, uncut
 from ecommerce_dagster.warehouses.postgres.session import Session, ask
 from ecommerce_dagster.warehouses.query import Answer, QueryError, explained
@@ -37,8 +37,8 @@ def answer_of(session: Session, sql: str, limit: int | None) -> Answer:
     """
     try:
         with uncut(session, sql):
-            columns = columns_or_refusal(session, sql)
-        if isinstance(columns, Refusal):
+            columns = columns_or_error(session, sql)
+        if isinstance(columns, BindError):
             several = columns.is_syntax and "multiple commands" in columns.message
             raise QueryError("one statement is needed here" if several else columns.message)
         if not columns:

@@ -7,7 +7,7 @@ import psycopg
 from ecommerce_dagster.sql.statements import ScriptError, Statement, only_query, runnable
 from ecommerce_dagster.warehouses.postgres import session
 from ecommerce_dagster.warehouses.postgres.name_lengths import CutNameError
-from ecommerce_dagster.warehouses.postgres.session import Session, said
+from ecommerce_dagster.warehouses.postgres.session import Session, error_message
 
 DIALECT = "postgres"
 
@@ -32,7 +32,7 @@ def _run(connection: Session, beginning: str, statement: Statement) -> str:
     except psycopg.Error as error:
         position = int(error.diag.statement_position or 0) - 1
         line = _line(position, beginning, statement) if position >= 0 else None
-        raise ScriptError(said(error), line) from error
+        raise ScriptError(error_message(error), line) from error
     except CutNameError as error:
         offset = error.cut.offset
         line = _line(offset, beginning, statement) if offset is not None else None

@@ -59,7 +59,7 @@ def opened(
             yield opened
 
 
-def take_turn(session: Session, name: str, on_wait: Callable[[str], None]) -> None:
+def lock_table(session: Session, name: str, on_wait: Callable[[str], None]) -> None:
     """Wait until no other run builds the asset of this name; in this transaction no other will.
 
     `on_wait` is told, once, what is waited for.
@@ -86,7 +86,7 @@ def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:
         return session.execute(query.encode(), values or None).fetchall()
 
 
-def said(error: psycopg.Error) -> str:
+def error_message(error: psycopg.Error) -> str:
     """What PostgreSQL says, in one line."""
     found = error.diag
     parts = (found.message_primary, found.message_detail, found.message_hint)

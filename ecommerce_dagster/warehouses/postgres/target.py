@@ -11,9 +11,9 @@ import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.identifiers import actual, quoted
-from ecommerce_dagster.sql.loaded import Loaded
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.statements import ScriptError
-from ecommerce_dagster.warehouses.base import Filling, Watermark, not_after, untold
+from ecommerce_dagster.warehouses.base import Watermark, WriteOptions, key_at_most, unordered
 from ecommerce_dagster.warehouses.duckdb.scratch import scratch
 from ecommerce_dagster.warehouses.postgres import script
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
@@ -27,7 +27,7 @@ from ecommerce_dagster.warehouses.postgres.load import (
     without_gone,
 )
 from ecommerce_dagster.warehouses.postgres.plan import STAGE
-from ecommerce_dagster.warehouses.postgres.session import Session, ask, run, said
+from ecommerce_dagster.warehouses.postgres.session import Session, ask, error_message, run
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class PostgresTarget:
         psycopg.ProgrammingError,
     )
 
-    def said(self, error: Exception) -> str:
-        return said(error) if isinstance(error, psycopg.Error) else str(error)
+    def error_message(self, error: Exception) -> str:
+        return error_message(error) if isinstance(error, psycopg.Error) else str(error)
 
     def run_script(self, text: str) -> list[str]:
         return script.run(self.catalog.session, text)
 
-    def create_view(self, asset: Asset, query: str) -> Loaded:
+    def create_view(self, asset: Asset, query: str) -> LoadResult:
         """Who reads a view has to wait while it is replaced, so the same view again is left
         alone."""
         view, session = self.catalog.find(asset.name), self.catalog.session
@@ -66,21 +66,21 @@ class PostgresTarget:
         )
         run(session, "DROP VIEW pg_temp._query")
         if view.kind == "view" and same:
-            return Loaded()
+            return LoadResult()
         return self._replace_view(view, query)
 
-    def declare_table(self, asset: Asset) -> Loaded:
+    def declare_table(self, asset: Asset) -> LoadResult:
         table, changes = place_for(self.catalog, asset), list[str]()
         if table.kind != "view":
             return declare_table(
                 self.catalog, asset, self.columns(asset.name) if table.kind else None
             )
-        with self.dependents.set_aside(table, changes):
+        with self.dependents.recreating_dependent_views(table, changes):
             run(self.catalog.session, f"DROP VIEW {table.sql}")
             declared = declare_table(self.catalog, asset, None)
         return replace(declared, schema_changes=(*declared.schema_changes, *changes))
 
-    def fill_from_query(self, asset: Asset, query: str, how: Filling) -> Loaded:
+    def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         script.create(self.catalog.session, STAGE, query)
         loaded = self.load_staged(asset, how)
         if how.only_window and how.window is not None:
@@ -88,12 +88,12 @@ class PostgresTarget:
         return loaded
 
     def fill_from_rows(
-        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: Filling
-    ) -> Loaded:
+        self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: WriteOptions
+    ) -> LoadResult:
         stage(self.catalog.session, reader, asset, rows)
         return self.load_staged(asset, how)
 
-    def load_staged(self, asset: Asset, how: Filling) -> Loaded:
+    def load_staged(self, asset: Asset, how: WriteOptions) -> LoadResult:
         """Fill the table from the rows that were staged."""
         loaded = load_table(self.catalog, asset, how, self.dependents)
         if not how.complete:
@@ -111,7 +111,7 @@ class PostgresTarget:
         return self.catalog.columns(found.sql) if found.kind == "table" else {}
 
     def watermark(
-        self, table: str, key: str, endless: Sequence[str], until: str | None = None
+        self, table: str, key: str, infinities: Sequence[str], until: str | None = None
     ) -> Watermark | None:
         columns = self.columns(table)
         name = actual(key, columns)
@@ -121,28 +121,28 @@ class PostgresTarget:
         is_text = kind == "text" or kind.startswith("character")
         # In the order of bytes, as in DuckDB, whatever the collation of the database.
         value = f'{quoted(name)} COLLATE "C"' if is_text else quoted(name)
-        nothing = untold(name, endless)
+        nothing = unordered(name, infinities)
         ((largest, rows, without),) = ask(
             self.catalog.session,
             f"SELECT CAST(max({value}) "
-            f" FILTER (WHERE NOT ({nothing}) AND {not_after(name, until)}) AS text), count(*),"
+            f" FILTER (WHERE NOT ({nothing}) AND {key_at_most(name, until)}) AS text), count(*),"
             f" count(*) FILTER (WHERE {nothing}) FROM {self.catalog.find(table).sql}",
         )
         return Watermark(kind, is_text, largest, rows, without)
 
-    def _replace_view(self, view: Table, query: str) -> Loaded:
+    def _replace_view(self, view: Table, query: str) -> LoadResult:
         create, session = f"CREATE OR REPLACE VIEW {view.sql} AS", self.catalog.session
         if view.kind == "view":
             # What depends on a view stays as long as its columns do.
             with suppress(_OtherColumns), session.transaction():
-                return Loaded(statements=(_create_or_replace(session, create, query),))
+                return LoadResult(statements=(_create_or_replace(session, create, query),))
         if view.kind is None:
-            return Loaded(statements=(script.create(session, create, query),))
+            return LoadResult(statements=(script.create(session, create, query),))
         drop, changes = f"DROP {view.kind.upper()} {view.sql}", list[str]()
-        with self.dependents.set_aside(view, changes):
+        with self.dependents.recreating_dependent_views(view, changes):
             run(session, drop)
             created = script.create(session, create, query)
-        return Loaded(statements=(drop, created), schema_changes=tuple(changes))
+        return LoadResult(statements=(drop, created), schema_changes=tuple(changes))
 
 
 class _OtherColumns(Exception):

@@ -14,12 +14,12 @@ from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
 from ecommerce_dagster.sql.identifiers import actual, literal, quoted
-from ecommerce_dagster.sql.loaded import LoadError
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.base import (
+    BuildResult,
     Cancellable,
-    Fill,
-    Published,
     Render,
+    Writer,
     despite,
     nothing,
 )
@@ -27,13 +27,13 @@ from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.checks import PostgresTable
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
-from ecommerce_dagster.warehouses.postgres.session import ask, opened, said, take_turn
+from ecommerce_dagster.warehouses.postgres.session import ask, error_message, lock_table, opened
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 from ecommerce_dagster.warehouses.postgres.types import is_time
-from ecommerce_dagster.warehouses.run_checks import evaluate, sample
+from ecommerce_dagster.warehouses.publish import publish
+from ecommerce_dagster.warehouses.run_checks import run_checks, sample
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouses.table_facts import TableFacts
-from ecommerce_dagster.warehouses.transactional import publish
 
 _TELLS_TIMES = 160000  # the version of pg_input_is_valid
 
@@ -50,18 +50,18 @@ class PostgresWarehouse:
     def publish(
         self,
         asset: Asset,
-        fill: Fill,
+        fill: Writer,
         checks: Sequence[Check],
         render: Render,
         timeout: float | None = None,
-    ) -> Published:
+    ) -> BuildResult:
         only_checked = fill is nothing
         cancel = fill.cancel if isinstance(fill, Cancellable) else lambda: None
-        done: list[Published] = []
+        done: list[BuildResult] = []
         try:
             with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
                 if not only_checked:
-                    take_turn(catalog.session, asset.name, self.on_wait)
+                    lock_table(catalog.session, asset.name, self.on_wait)
                 transaction = _Transaction(catalog, asset, self._dependents(catalog))
                 done += [publish(transaction, asset, fill, checks, render)]
         except Exception as error:
@@ -131,9 +131,9 @@ class PostgresWarehouse:
             ) as session:
                 yield Catalog.of(session, self.connection.schema)
         except psycopg.OperationalError as error:
-            raise OutsideError(f"{at}: {said(error)}") from error
+            raise OutsideError(f"{at}: {error_message(error)}") from error
         except psycopg.Error as error:
-            raise AssetError(f"{at}: {said(error)}") from error
+            raise AssetError(f"{at}: {error_message(error)}") from error
         except SourceError as error:
             raise OutsideError(f"{at}: {error}") from error
         except LoadError as error:
@@ -167,7 +167,7 @@ class _Transaction:
     def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
         # All rows are looked at.
         checks = [replace(check, among=None) for check in checks]
-        return evaluate(PostgresTable(self.catalog, self._table), checks, render)
+        return run_checks(PostgresTable(self.catalog, self._table), checks, render)
 
     def facts(self) -> TableFacts:
         table, session = self._table, self.catalog.session

@@ -10,7 +10,7 @@ class LoadError(Exception):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadResult:
     """What a load did: rows written, the statements that did it, and what a reader of the table
     should know about its shape: columns that came, went, or have another type than expected.
 

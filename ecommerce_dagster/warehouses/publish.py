@@ -11,8 +11,8 @@ from typing import Protocol
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.checks import Check, CheckResult, or_unanswered
-from ecommerce_dagster.sql.loaded import LoadError
-from ecommerce_dagster.warehouses.base import Fill, Published, Render, Target
+from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.warehouses.base import BuildResult, Render, Target, Writer
 from ecommerce_dagster.warehouses.table_facts import TableFacts, with_changes
 from ecommerce_dagster.warehouses.transaction_rules import require_same_transaction
 
@@ -52,8 +52,8 @@ class Transaction(Protocol):
 
 
 def publish(
-    transaction: Transaction, asset: Asset, fill: Fill, checks: Sequence[Check], render: Render
-) -> Published:
+    transaction: Transaction, asset: Asset, fill: Writer, checks: Sequence[Check], render: Render
+) -> BuildResult:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
     Nothing that follows the commit raises: a table that is published is recorded.
@@ -86,7 +86,7 @@ def publish(
         else:
             found = facts()
             transaction.commit()
-    return Published(
+    return BuildResult(
         not rejected,
         results,
         with_changes(loaded, before, columns),
