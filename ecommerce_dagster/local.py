@@ -60,7 +60,10 @@ def make_private(*folders: str) -> None:
 
 def _make(folder: Path, mode: int, *, tighten: bool) -> None:
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StateError(f"{folder} is a file; move it: a folder is needed there") from None
     if is_new or tighten:
         # It may be another user's.
         with suppress(PermissionError):
@@ -128,7 +131,10 @@ def dagster_home() -> Path:
         home = Path(os.environ["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
         return home
-    make_private("dagster", "reports")
+    make_private("dagster")
+    # Of reports only those who write one need the folder, and they say what is wrong with it.
+    with suppress(StateError):
+        make_private("reports")
     home = state_dir() / "dagster"
     # In one step: another process may read it just now.
     new = home / f"dagster.yaml.{os.getpid()}"

@@ -205,7 +205,8 @@ BROKEN: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "max": lambda x, rule: x > rule["value"],
     "range": lambda x, rule: not rule["min"] <= x <= rule["max"],
     "accepted_values": lambda x, rule: x not in rule["value"],
-    "pattern": lambda x, rule: re.fullmatch(rule["value"], x) is None,
+    # A point is any character, a new line too.
+    "pattern": lambda x, rule: re.fullmatch(rule["value"], x, re.DOTALL) is None,
 }
 
 

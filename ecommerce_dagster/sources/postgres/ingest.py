@@ -28,6 +28,7 @@ from ecommerce_dagster.sources.postgres.keys import (
     LATE,
     agree,
     delete_gone,
+    forget,
     missed,
     stage_keys,
     stage_late,
@@ -78,6 +79,7 @@ class Ingestion(Request):
             raise self.failure(str(error)) from None
         attached = ExitStack()
         attached.callback(detach, connection)
+        attached.callback(forget, connection)
         return attached
 
     def cancel(self) -> None:

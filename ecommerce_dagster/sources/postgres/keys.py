@@ -146,6 +146,12 @@ def stage_late(
     return int(found)
 
 
+def forget(duck: duckdb.DuckDBPyConnection) -> None:
+    """Drop what was kept aside; a connection that is used again would keep it in memory."""
+    for table in (_KEYS, LATE):
+        duck.execute(f"DROP TABLE IF EXISTS {table}")
+
+
 def _arriving(
     duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
 ) -> str:
