@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
+from ecommerce_dagster.errors import BruinError
 
-class GeneratorError(Exception):
+
+class GeneratorError(BruinError):
     """A load that could not be done; the message is one for the user and holds no password."""
 
 

@@ -6,18 +6,30 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecommerce_dagster.bruin.problems import ProjectError
     from ecommerce_dagster.component import BruinPipelineComponent
+    from ecommerce_dagster.errors import BruinError, ConfigurationError
     from ecommerce_dagster.orchestration.build import build_defs
     from ecommerce_dagster.orchestration.translator import BruinTranslator
 
-__all__ = ["BruinPipelineComponent", "BruinTranslator", "build_defs"]
+__all__ = [
+    "BruinError",
+    "BruinPipelineComponent",
+    "BruinTranslator",
+    "ConfigurationError",
+    "ProjectError",
+    "build_defs",
+]
 
 # Dagster's own selection parser sets this parameter whenever somebody selects by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
 
 _PUBLIC = {
+    "BruinError": "ecommerce_dagster.errors",
     "BruinPipelineComponent": "ecommerce_dagster.component",
     "BruinTranslator": "ecommerce_dagster.orchestration.translator",
+    "ConfigurationError": "ecommerce_dagster.errors",
+    "ProjectError": "ecommerce_dagster.bruin.problems",
     "build_defs": "ecommerce_dagster.orchestration.build",
 }
 

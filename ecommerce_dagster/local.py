@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from dotenv import dotenv_values
 from filelock import FileLock
 
+from ecommerce_dagster.errors import BruinError
+
 if TYPE_CHECKING:
     # It takes half a second, which commands that only read files do without.
     import dagster as dg
 
 
-class StateError(Exception):
+class StateError(BruinError):
     """Dagster's records of runs cannot be kept; the text is for the user."""
 
 

@@ -14,8 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ecommerce_dagster.errors import BruinError
 
-class EmbeddedPostgresError(RuntimeError):
+
+class EmbeddedPostgresError(BruinError):
     """PostgreSQL cannot run here; the message says why and what helps."""
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ecommerce_dagster.errors import ConfigurationError
+
 Severity = Literal["error", "warning"]
 
 # How like the right word a wrong one is: a typing error (two letters of `name` swapped), and what
@@ -33,7 +35,7 @@ class Problem:
         return printable(f"{from_here(self.path)}:{self.line}: {self.message}")
 
 
-class ProjectError(Exception):
+class ProjectError(ConfigurationError):
     """Files that cannot be used as they stand. Its text is one line per problem."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -10,21 +10,8 @@ from contextlib import contextmanager
 
 import click
 
-# By name, so that a command which never meets one does not import where it comes from. A class
-# of the table, or of its bases, decides the exit code: 2 for files and settings, 1 for the rest.
-_EXIT_CODES = {
-    "ProjectError": 2,
-    "UnusableConnection": 2,
-    "WarehouseError": 1,
-    "AssetError": 1,
-    "SourceError": 1,
-    "EmbeddedPostgresError": 1,
-    "GeneratorError": 1,
-    "StateError": 1,
-    "SelectionError": 2,
-    "QueryError": 1,
-    "FolderError": 2,
-}
+from ecommerce_dagster.errors import BruinError
+
 _INTERRUPTED = 130
 # What a machine refuses whatever the program does: rights, room, a broken disk.
 _OF_THE_MACHINE = {
@@ -54,20 +41,18 @@ def user_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
-        told = _for_the_user(error)
-        if told is None:
+        found = _for_the_user(error)
+        if found is None:
             raise
-        message, code = told
+        message, code = found
         click.echo(message, err=True)
         sys.exit(code)
 
 
 def _for_the_user(error: Exception) -> tuple[str, int] | None:
-    """What to say of an error, and the exit code; None for a mistake of this program."""
-    names = (kind.__name__ for kind in type(error).__mro__)
-    code = next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), None)
-    if code is not None:
-        return str(error), code
+    """The text of an error and the exit code; None for a fault of this program."""
+    if isinstance(error, BruinError):
+        return str(error), error.exit_code
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part), 1
     return None

@@ -17,11 +17,12 @@ from ecommerce_dagster.bruin.graph import Neighbours, reached
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.errors import ConfigurationError
 
 _TERM = re.compile(r"^(?P<at>@)?(?:(?P<above>\d*)\+)?(?P<what>.+?)(?:\+(?P<below>\d*))?$")
 
 
-class SelectionError(Exception):
+class SelectionError(ConfigurationError):
     """A selection that names nothing."""
 
 

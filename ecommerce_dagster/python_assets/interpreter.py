@@ -9,10 +9,12 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from ecommerce_dagster.errors import UnlocatedError
+
 _FILE = "requirements.txt"
 
 
-class MissingRequirement(Exception):
+class MissingRequirement(UnlocatedError):
     """A requirement that is not installed, and no way to bring it."""
 
 

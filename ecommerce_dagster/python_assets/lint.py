@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.strategies.common import lint_materialization, strategy_name
 
 FUNCTION = "materialize"
@@ -14,7 +15,7 @@ _STRATEGIES = ("append", "create+replace", "delete+insert", "merge")
 _RULE = "assets-python-validation"
 
 
-class NoCodeError(Exception):
+class NoCodeError(UnlocatedError):
     """A Python asset without a Python file."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.column_kinds import ColumnKind, in_duckdb
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.rules import RULES
@@ -94,7 +95,7 @@ class CheckResult:
         return not self.passed and self.check.blocking
 
 
-class CheckCannotRun(Exception):
+class CheckCannotRun(UnlocatedError):
     """A statement failed and took the transaction with it. `check` is None for a shared one."""
 
     def __init__(self, check: Check | None, message: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecommerce_dagster.errors import UnlocatedError
 
-class LoadError(Exception):
+
+class LoadError(UnlocatedError):
     """Rows that cannot become rows of the table; the text names the column."""
 
 

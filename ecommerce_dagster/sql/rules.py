@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, Scalar
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.column_kinds import ColumnKind, compared
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
 
@@ -31,7 +32,7 @@ _ADVICE = {
 Takes = Literal["nothing", "bound", "bounds", "pattern", "list", "foreign key"]
 
 
-class RuleError(Exception):
+class RuleError(UnlocatedError):
     """A rule that says nothing about values of the column's type."""
 
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from itertools import groupby
 
+from ecommerce_dagster.errors import UnlocatedError
+
 # What ends DuckDB's transaction, besides COMMIT. It does what it explains, and says nothing of it.
 DUCKDB_END = re.compile(
     r"ROLLBACK\b|ABORT\b"
@@ -26,7 +28,7 @@ _LEFT_OUT = re.compile(r"(BEGIN|START TRANSACTION|COMMIT|END)\b")
 _QUERY = re.compile(r"(SELECT|WITH|VALUES|TABLE)\b|\(", re.IGNORECASE)
 
 
-class ScriptError(Exception):
+class ScriptError(UnlocatedError):
     """A script that cannot run. `line` counts from 1 within it; None when it is not known."""
 
     def __init__(self, message: str, line: int | None = None) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import duckdb
 from duckdb import StatementType
 
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.validation.bind_errors import BindError, bind_error_of
@@ -61,7 +62,7 @@ class Bound:
     reads: frozenset[str]
 
 
-class RefusedError(Exception):
+class RefusedError(UnlocatedError):
     """A query that does not bind."""
 
     def __init__(self, refusal: BindError) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 from duckdb import StatementType
 
+from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 
 # The names of the columns, and the rows.
@@ -27,7 +28,7 @@ _CHANGING = re.compile(
 )
 
 
-class QueryError(Exception):
+class QueryError(BruinError):
     """A query that the database refuses."""
 
 

@@ -12,13 +12,14 @@ from ecommerce_dagster.bruin.model.asset import Asset, Hook
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.templates.render import RenderError
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.sql.strategies.common import strategy_name
 from ecommerce_dagster.warehouses.base import Target, WriteOptions
 
 
-class AssetError(Exception):
+class AssetError(BruinError):
     """An asset that cannot be built: `path:line: what is wrong`."""
 
 

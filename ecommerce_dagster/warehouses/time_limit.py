@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from ecommerce_dagster.errors import UnlocatedError
+
 _AGAIN = 1.0  # seconds: an interrupt that comes between two statements is lost
 
 
-class TimeLimitError(Exception):
+class TimeLimitError(UnlocatedError):
     """The time is over; what ran was interrupted and rolled back."""
 
 

@@ -17,13 +17,14 @@ from ecommerce_dagster.bruin.model.asset import as_text
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, read_lakehouse
 from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME, PLATFORMS
 from ecommerce_dagster.bruin.problems import did_you_mean, printable
+from ecommerce_dagster.errors import ConfigurationError
 
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
 _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
-class UnusableConnection(Exception):
+class UnusableConnection(ConfigurationError):
     """A connection that cannot be used: its text says which, where it stands and why."""
 
 

@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from ecommerce_dagster.errors import UnlocatedError
+
 LONGEST = 1_000_000
 
 Function = Callable[..., Any]
 
 
-class ExpressionError(ValueError):
+class ExpressionError(UnlocatedError):
     """A condition that cannot be read, or has no answer."""
 
 

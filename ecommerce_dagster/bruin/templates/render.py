@@ -23,6 +23,7 @@ from ecommerce_dagster.bruin.templates.date_filters import (
 )
 from ecommerce_dagster.bruin.templates.macros import BUILTIN_MACROS
 from ecommerce_dagster.bruin.templates.sandbox import BoundedEnvironment, budget
+from ecommerce_dagster.errors import UnlocatedError
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ _ENVIRONMENT = BoundedEnvironment()
 _ENVIRONMENT.filters.update(DATE_FILTERS)
 
 
-class RenderError(ValueError):
+class RenderError(UnlocatedError):
     """A template that cannot be rendered. `line` counts from 1 within the template."""
 
     def __init__(self, message: str, line: int = 1) -> None:

@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.errors import UnlocatedError
 
 # In characters, items and steps: a thousand times what a long query takes, and about a second.
 BUDGET = 5_000_000
@@ -37,7 +38,7 @@ _AMPLIFIERS = {
 _WIDE = re.compile(r"\d{6,}|%[^a-zA-Z%]*\*|\{[^{}]*\{")
 
 
-class TooMuchError(SecurityError):
+class TooMuchError(UnlocatedError, SecurityError):
     """A template that makes too much of something."""
 
 

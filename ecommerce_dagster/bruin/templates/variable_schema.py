@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ecommerce_dagster.errors import UnlocatedError
+
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _ALIASES = {
     "bool": "boolean", "dict": "object", "float": "number", "int": "integer", "list": "array",
@@ -41,7 +43,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 }
 
 
-class SchemaError(ValueError):
+class SchemaError(UnlocatedError):
     """A schema that no value can be checked against; the text is the end of a sentence."""
 
 

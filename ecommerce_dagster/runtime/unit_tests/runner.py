@@ -19,6 +19,7 @@ from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.runtime.unit_tests.inputs import create_inputs, inputs_of
 from ecommerce_dagster.runtime.unit_tests.rows import Expected, differences
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
@@ -46,7 +47,7 @@ def run_unit_tests(project: Project, asset: Asset) -> Iterator[UnitTestResult]:
         name = str(test.get("name") or f"test {number + 1}")
         try:
             found = tuple(_differences(project, asset, test))
-        except (ValueError, duckdb.Error) as error:
+        except (UnlocatedError, ValueError, duckdb.Error) as error:
             found = (str(error).strip(),)
         yield UnitTestResult(asset, name, asset.at("unit_tests", number), found)
 

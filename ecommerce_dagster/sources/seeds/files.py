@@ -15,6 +15,7 @@ from typing import TextIO
 import duckdb
 
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.database import described
 
@@ -32,7 +33,7 @@ _CSV_REASONS = {
 }
 
 
-class SeedError(Exception):
+class SeedError(UnlocatedError):
     """A seed that cannot be loaded; `at` is the place that has to be changed, if it is known."""
 
     def __init__(self, message: str, at: Position | None = None) -> None:

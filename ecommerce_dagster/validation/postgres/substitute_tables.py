@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from ecommerce_dagster.errors import UnlocatedError
+
 # What a table cannot be put in place of with: only tables have it.
 _TABLES_ONLY = ("only", "sample", "pivots", "version", "when")
 
@@ -16,7 +18,7 @@ Parts = tuple[str, ...]
 Edit = tuple[int, int, str]
 
 
-class UnclearError(Exception):
+class UnclearError(UnlocatedError):
     """It cannot be told which tables a query reads, or where."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
+from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 
 # What every session is set to, cursors too, unless the caller's settings say otherwise.
@@ -26,7 +27,7 @@ _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited f
 _POLL = 0.05
 
 
-class WarehouseError(Exception):
+class WarehouseError(BruinError):
     """The warehouse cannot be opened or written; the text is for the user."""
 
 

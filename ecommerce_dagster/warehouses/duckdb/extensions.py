@@ -7,10 +7,11 @@ from pathlib import Path
 
 import duckdb
 
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.identifiers import literal
 
 
-class ExtensionError(Exception):
+class ExtensionError(UnlocatedError):
     """An extension that cannot be loaded; the text is for the user."""
 
 

@@ -15,6 +15,7 @@ import duckdb
 import psycopg
 
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.extensions import ExtensionError, load_extension
 from ecommerce_dagster.warehouses.duckdb.secrets import forget_secret, keep_secret, login_of
@@ -50,7 +51,7 @@ _REASONS = (
 )
 
 
-class SourceError(Exception):
+class SourceError(BruinError):
     """A source that cannot be read as it is; the text is for the user and holds no password."""
 
 

@@ -16,6 +16,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadResult
@@ -50,7 +51,7 @@ class SchemaSource(Names, Protocol):
         ...
 
 
-class UnknownColumns(Exception):
+class UnknownColumns(UnlocatedError):
     """The columns of a query cannot be told; the text says why."""
 
 
