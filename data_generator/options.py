@@ -52,7 +52,7 @@ class Options:
     ending_at: datetime | None = None
 
     def window(self) -> Window:
-        """Return the window of the orders; raises InvalidOptionsError, naming every bad option."""
+        """The window of the orders. Raises InvalidOptionsError, which names every bad option."""
         problems = list(self._bad_numbers())
         today = datetime.now(UTC).date()
         start = self.starting_at or datetime.combine(today, time.min)

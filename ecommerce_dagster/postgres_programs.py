@@ -43,7 +43,8 @@ def find_programs() -> Path:
 
 
 def runnable(binaries: Path) -> Path:
-    """The binaries, or a copy of them where the server's account can get at it."""
+    """The binaries, or a copy of them where the server's account can get at it. Raises
+    EmbeddedPostgresError when another account made that copy."""
     if is_reachable(binaries):
         return binaries
     prefix, status = binaries.parent, (binaries / "postgres").stat()

@@ -76,7 +76,7 @@ class ProblemLog:
         return tuple(sorted({p for p in self.problems if p.severity == "warning"}))
 
     def raise_errors(self) -> None:
-        """Raise one ProjectError with every error found so far, if there is any."""
+        """Raises one ProjectError with every error found so far, if there is any."""
         if self.errors:
             raise ProjectError(self.errors)
 

@@ -68,7 +68,8 @@ def asset_query(project: Project, name: str) -> tuple[str, str]:
 def fetch(
     project: Project, sql: str, limit: int | None, name: str | None = None
 ) -> tuple[list[str], Rows, bool]:
-    """The column names and at most `limit` rows of a query, and whether there are more."""
+    """The column names and at most `limit` rows of a query, and whether there are more. Raises
+    QueryError, WarehouseError, SourceError."""
     name = name or default_connection_name("duckdb", project.pipeline.default_connections)
     connection = project.connections.get(name)
     known = WAREHOUSES.get(connection.platform)

@@ -18,7 +18,8 @@ LAYER = "report"
 
 
 def make_report(project: Project, name: str | None, output: Path | None, *, show: bool) -> int:
-    """Run the report's asset and say where its page is. The exit code: 0 when it was written."""
+    """Run the report's asset and print where its page is; the exit code, 0 when it was written.
+    Raises SelectionError for a report that does not exist or that wrote no page."""
     report = _report_called(project, name)
     code = run_and_report(project, RunRequest(Selection(assets=[report])))
     if code != 0:

@@ -78,7 +78,8 @@ def wait(asset: Asset, ask: Callable[[], bool], mode: Mode, on_wait: Callable[[s
 
 
 def duckdb_says_yes(connection: duckdb.DuckDBPyConnection, asset: Asset, query: str) -> bool:
-    """The answer of a query in the warehouse."""
+    """Whether a query of the sensor `asset` returns a true value in DuckDB; False for a table that
+    does not exist yet. Raises AssetError for a query that fails otherwise."""
     try:
         row = connection.execute(query).fetchone()
     except duckdb.CatalogException:
@@ -90,7 +91,8 @@ def duckdb_says_yes(connection: duckdb.DuckDBPyConnection, asset: Asset, query: 
 
 
 def postgres_says_yes(connection: PostgresConnection, asset: Asset, query: str) -> bool:
-    """The answer of a query in Postgres."""
+    """Whether a query of the sensor `asset` returns a true value in PostgreSQL; False for a table
+    that does not exist yet. Raises AssetError for a query that fails otherwise."""
     with session(connection) as postgres:
         try:
             row = postgres.execute(query.encode()).fetchone()

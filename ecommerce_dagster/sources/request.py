@@ -143,7 +143,8 @@ class Request:
         """Which rows of the source to read, in its SQL; None for all.
 
         Of the source, which has these columns, `key_called` finds one, `count` tells how many of
-        its rows meet a condition, and `now` the time by its clock.
+        its rows meet a condition, and `now` the time by its clock. Raises LoadError when the table
+        has no such column to continue from.
         """
         name, table = incremental_key_of(self.asset), self.asset.name
         if name is None:

@@ -33,8 +33,8 @@ def on_merge(asset: Asset, name: str, update_all: bool) -> str | None:
 def require_fills(
     asset: Asset, strategy: Strategy, incoming: Collection[str], existing: Collection[str] | None
 ) -> None:
-    """Raise LoadError when a column that the strategy fills comes from the query, or is none of the
-    table's; None is a table that is made anew."""
+    """Raises LoadError when a column that the strategy fills comes from the query, or is not in the
+    table. `existing` is None for a table that is made anew."""
     taken = [name for name in incoming if name.lower() in strategy.fills]
     if taken:
         raise LoadError(
@@ -48,7 +48,7 @@ def require_fills(
 
 
 def require_needed(load: LoadSpec, strategy: Strategy, incoming: Collection[str]) -> None:
-    """Raise LoadError when a key that the strategy needs does not come."""
+    """Raises LoadError when a key that the strategy needs does not come."""
     needed = list(load.primary_key) if strategy.needs_primary_key else []
     if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
         needed.append(load.incremental_key)

@@ -28,28 +28,28 @@ class Record(Protocol):
 
 
 def truth(found: Any) -> bool:
-    """A value that must be true or false."""
+    """`found`, when it is true or false. Raises ExpressionError for anything else."""
     if not isinstance(found, bool):
         raise ExpressionError(f"{found!r:.60} is neither true nor false")
     return found
 
 
 def number(found: Any) -> int | float:
-    """A value that must be a number."""
+    """`found`, when it is a number. Raises ExpressionError for anything else."""
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise ExpressionError(f"{found!r:.60} is no number")
     return found
 
 
 def text(found: Any) -> str:
-    """A value that must be a text."""
+    """`found`, when it is a text. Raises ExpressionError for anything else."""
     if not isinstance(found, str):
         raise ExpressionError(f"{found!r:.60} is no text")
     return found
 
 
 def sequence(found: Any) -> Sequence[Any]:
-    """The items of a value that must be a list, or the values of a map."""
+    """The items of a list, or the values of a map. Raises ExpressionError for anything else."""
     if isinstance(found, Mapping):
         return list(found.values())
     if not isinstance(found, Sequence):
@@ -58,7 +58,8 @@ def sequence(found: Any) -> Sequence[Any]:
 
 
 def member(whole: Any, key: Any, *, optional: bool) -> Any:
-    """`whole.key`, or `whole[key]`; nothing has no keys, and an `optional` one of it is nothing."""
+    """`whole.key`, or `whole[key]`; None for an `optional` key when `whole` is None. Raises
+    ExpressionError when `whole` has no keys."""
     if whole is None and optional:
         return None
     if isinstance(whole, Record):
@@ -71,7 +72,8 @@ def member(whole: Any, key: Any, *, optional: bool) -> Any:
 
 
 def bounded(found: Any) -> Any:
-    """A value that is not so large that no reader of files would have it."""
+    """`found` as it is. Raises ExpressionError for a text, list or number that is
+    larger than any pipeline needs."""
     if isinstance(found, str | list) and len(found) > LONGEST:
         raise ExpressionError("a value is too long")
     if isinstance(found, int) and found.bit_length() > 64:

@@ -135,7 +135,7 @@ def described_in(
     excluded: Collection[str] = (),
     masks: Mapping[str, Mask] = MappingProxyType({}),
 ) -> Source:
-    """The same in a session that is open already."""
+    """The source as `describe` finds it, in a session that is open already. Raises SourceError."""
     source = Source(connection, table)
     try:
         cursor = postgres.execute(f"{source.select('*')}\nLIMIT 0".encode())
@@ -207,7 +207,8 @@ def relation_of(duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[
 
     A whole table is read in parallel where the extension gets every column right by itself: it asks
     for ranges of pages, on several connections, under one snapshot. Everything else PostgreSQL
-    prepares; a window it finds by its index, which ranges of pages would not let it use.
+    prepares; a window it finds by its index, which ranges of pages would not let it use. Raises
+    SourceError when the type of a column was changed meanwhile.
     """
     plain = not source.is_query and not source.masked
     if plain and source.condition is None and source.limit is None:

@@ -55,7 +55,7 @@ WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384
 def refuse_garbled(
     duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str], table: str
 ) -> None:
-    """Raise SourceError when values of the source are others in `table`.
+    """Raises SourceError when values of the source are others in `table`.
 
     Such a value leaves a trace there. Only where there is one, PostgreSQL counts the values
     themselves: zone maps mostly tell at once, so that a clean table costs next to nothing.
@@ -86,7 +86,7 @@ def refuse_garbled(
 
 
 def refuse_rewritten(asked: Callable[[str], str | None], source: Source) -> None:
-    """Raise SourceError when a table was rewritten after the moment that this transaction sees.
+    """Raises SourceError when a table was rewritten after the moment that this transaction sees.
 
     To it, a table is then empty: TRUNCATE and ALTER TABLE do not keep the rows for older snapshots.
     `asked` answers, in that transaction, a query for one text.

@@ -52,8 +52,9 @@ class DuckDBTable:
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
 
     def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
-        """Names that do not exist leave the transaction alive, values that cannot be computed do
-        not. Who interrupts a check means the whole build."""
+        """The text of an error that leaves the transaction alive, as a name that does not exist
+        does. Raises CheckCannotRun for one that ended it, as a value that cannot be computed does,
+        and the error itself for an interruption, which is meant for the whole build."""
         if isinstance(error, duckdb.InterruptException):
             raise error
         try:

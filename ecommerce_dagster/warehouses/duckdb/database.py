@@ -118,7 +118,8 @@ def _prepared(
 
 @contextmanager
 def lock(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """The time in which this process alone has the file, among those of this project."""
+    """The time in which this process alone has the file, among those of this project. Raises
+    WarehouseError when the lock file cannot be written."""
     # By its real path, so that a link to the file is the same file. Not bound to a thread, so that
     # a generator that another thread closes frees it too.
     lock = FileLock(f"{Path(path).resolve()}.lock", thread_local=False)

@@ -96,8 +96,8 @@ def load_table(
 
 
 def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> LoadResult:
-    """Bring the table of `asset` to what its columns declare. Runs inside the caller's
-    transaction."""
+    """Bring the table of `asset` to what its columns declare, inside the caller's transaction.
+    Raises LoadError."""
     existing = _existing(connection, asset)
     comments = comments_of(connection, asset.name)
     plan = ddl.declaration(asset, existing, comments, rules_of(connection))
@@ -114,7 +114,7 @@ def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> LoadRe
 def refuse_outside(
     connection: duckdb.DuckDBPyConnection, asset: Asset, source: str, window: Interval, loaded: int
 ) -> None:
-    """Raise LoadError when some of the rows just loaded lie outside of the window.
+    """Raises LoadError when some of the rows just loaded lie outside of the window.
 
     Every rebuild of the window would add them again.
     """

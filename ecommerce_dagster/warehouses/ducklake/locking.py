@@ -94,6 +94,8 @@ class LakeWriteLock(WriteLock):
         say(connection, self.message, self.about)
 
     def tries_again(self, error: BaseException) -> bool:
+        """Whether to publish again after `error`: after a conflict with another writer, following
+        a pause. Raises WarehouseError after the last try."""
         if not is_conflict(error):
             return False
         self._tries += 1

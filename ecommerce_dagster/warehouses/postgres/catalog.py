@@ -109,7 +109,8 @@ class Catalog:
 
 
 def parts(name: str, schema: str) -> tuple[str, str]:
-    """The schema, which is `schema` when none is said, and the table of a name."""
+    """The schema, which is `schema` when none is said, and the table of a name. Raises LoadError
+    for a name of three parts or more."""
     *schemas, table = name.split(".")
     if len(schemas) > 1:
         raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")

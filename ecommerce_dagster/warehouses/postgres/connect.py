@@ -60,7 +60,7 @@ def attach(duck: duckdb.DuckDBPyConnection, connection: PostgresConnection, sche
 
     The password stands in a secret, and that only as long as the attaching takes: in the ATTACH
     itself it would show in duckdb_databases() and in error texts. Without `schema` DuckDB would
-    look at every table of the database.
+    look at every table of the database. Raises SourceError.
     """
     try:
         load_extension(duck, "postgres_scanner")

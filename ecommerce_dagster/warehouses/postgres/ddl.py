@@ -29,8 +29,8 @@ _EXPRESSION = re.compile(
 
 
 def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | None) -> LoadResult:
-    """Bring the table of `asset`, which has these columns, to what is declared. Runs inside the
-    caller's transaction."""
+    """Bring the table of `asset`, which has these columns, to what is declared, inside the caller's
+    transaction. Raises LoadError."""
     table = catalog.find(asset.name)
     types = declared_types(catalog.session, {declared_type(column) for column in asset.columns})
     plan = declaration(table, asset, types, existing, _comments_of(catalog, table))

@@ -57,7 +57,7 @@ def load_table(
 
 
 def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
-    """Raise LoadError when some of the rows just loaded lie outside of the window.
+    """Raises LoadError when some of the rows just loaded lie outside of the window.
 
     Every rebuild of the window would add them again.
     """
@@ -95,7 +95,8 @@ def without_gone(catalog: Catalog, asset: Asset) -> str:
 
 
 def place_for(catalog: Catalog, asset: Asset) -> Table:
-    """The table of the asset, or the view that gives way to it, or where there is none yet."""
+    """The table of the asset, or the view that gives way to it, or where there is none yet. Raises
+    LoadError for a materialized view, a sequence and the like."""
     table = catalog.find(asset.name)
     if table.kind is None:
         catalog.ensure_schema(table)

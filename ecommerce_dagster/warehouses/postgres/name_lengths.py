@@ -78,7 +78,7 @@ def cut_names(session: psycopg.Connection[Any], statement: str) -> Iterator[list
 
 @contextmanager
 def uncut(session: psycopg.Connection[Any], statement: str) -> Iterator[None]:
-    """Raise CutNameError when the server has cut a name of the statement that runs here."""
+    """Raises CutNameError when the server has cut a name of the statement that runs here."""
     with cut_names(session, statement) as found:
         yield
     if found:

@@ -74,6 +74,7 @@ class Server:
         return declared_types(self.catalog.session, map(declared_type, asset.columns))
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
+        """The columns of a query by name, with their types. Raises UnknownColumns."""
         found = columns_or_error(self.catalog.session, query)
         if isinstance(found, BindError):
             raise UnknownColumns(f"PostgreSQL: {found.message}")
@@ -101,6 +102,8 @@ class Files:
         return supposed_types(map(declared_type, asset.columns))
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
+        """The columns of a query by name, with their types as far as the file says them. Raises
+        UnknownColumns."""
         names = _names_in(query) or [column.name for column in asset.columns]
         if not names:
             raise UnknownColumns("neither the query nor the file names the columns")
