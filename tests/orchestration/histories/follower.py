@@ -37,6 +37,7 @@ class Tick:
     built: list[set[str]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    lost_a_run: bool = False
 
     @property
     def says_nothing_changed(self) -> bool:
@@ -126,6 +127,7 @@ class Follower:
             happens, self.meanwhile = self.meanwhile, None
             happens()
         doom, self.doom = self.doom, ""
+        tick.lost_a_run |= bool(doom)
         keys = list(request.asset_selection or [])
         if doom in {"dies before it starts", "is cancelled"}:
             ends = dg.DagsterRunStatus.FAILURE if "dies" in doom else dg.DagsterRunStatus.CANCELED
