@@ -13,8 +13,8 @@ import pytest
 
 import ecommerce_dagster
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"

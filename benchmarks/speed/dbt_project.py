@@ -13,7 +13,7 @@ import yaml
 from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
-from ecommerce_dagster.orchestration.rendering import rendering_of
+from ecommerce_dagster.runtime.render import rendering_of
 from ecommerce_dagster.sql.checks import Check
 
 _PROJECT = """name: shop

@@ -16,8 +16,8 @@ from ecommerce_dagster.bruin.model.connections import (
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import print_table
-from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouses.duckdb.database import (
     MissingWarehouse,
     WarehouseError,

@@ -21,7 +21,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.query import QueryError
 

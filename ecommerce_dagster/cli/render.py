@@ -10,7 +10,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.run import RunRequest, run_tags
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.workspace import interval_of
-from ecommerce_dagster.orchestration.rendering import Rendering, rendering_of
+from ecommerce_dagster.runtime.render import Rendering, rendering_of
 
 
 def render_asset(

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.query import print_table
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 from ecommerce_dagster.warehouses.ducklake.snapshots import (

@@ -15,14 +15,9 @@ from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset
-from ecommerce_dagster.orchestration.lint import lint
-from ecommerce_dagster.orchestration.lint_together import lint_together, used_databases
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
-from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.replacements import require_replacements
 from ecommerce_dagster.orchestration.resources import resources_of
@@ -30,6 +25,11 @@ from ecommerce_dagster.orchestration.schedules import automation_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
 from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.translator import BruinTranslator
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.lint.project import lint
+from ecommerce_dagster.runtime.lint.together import lint_together, used_databases
+from ecommerce_dagster.runtime.names import resource_key
 
 
 def build_defs(

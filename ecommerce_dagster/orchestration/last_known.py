@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.orchestration.names import asset_key, check_name
+from ecommerce_dagster.runtime.names import asset_key, check_name
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 if TYPE_CHECKING:

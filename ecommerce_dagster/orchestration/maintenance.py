@@ -4,7 +4,7 @@
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.names import resource_key, slug
+from ecommerce_dagster.runtime.names import resource_key, slug
 from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 
 # Daily, when few build.

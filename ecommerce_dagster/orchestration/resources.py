@@ -28,9 +28,9 @@ from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
-from ecommerce_dagster.orchestration.names import resource_key
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
+from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
+from ecommerce_dagster.runtime.names import resource_key
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, open_warehouse
 from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake

@@ -11,10 +11,10 @@ from datetime import datetime
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.names import asset_key, slug
 from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG, cron_of
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.names import asset_key, slug
 
 # So many intervals are caught up; who was away for longer asks for a backfill.
 _MOST = 31

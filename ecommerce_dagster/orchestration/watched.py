@@ -17,8 +17,8 @@ from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
-from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_windowed,

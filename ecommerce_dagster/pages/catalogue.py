@@ -10,7 +10,6 @@ from ecommerce_dagster.bruin.graph import Edges, reached
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import unsupported
 from ecommerce_dagster.orchestration.last_known import AssetState, last_known
 from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
 from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
@@ -24,6 +23,7 @@ from ecommerce_dagster.pages.entries import (
     Term,
 )
 from ecommerce_dagster.pages.graph import Graph, layout
+from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.column_lineage import origins, project_lineage
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.lineage.columns import ColumnRef

@@ -24,8 +24,8 @@ import ecommerce_dagster
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.local import ROOT
-from ecommerce_dagster.orchestration.lint import lint_keys
-from ecommerce_dagster.orchestration.validation import validated
+from ecommerce_dagster.runtime.lint.project import lint_keys
+from ecommerce_dagster.runtime.validate import validated
 
 CONFIG = """default_environment: default
 environments:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orchestration.helpers import Outcome, Tiny, clean_environment, invoke
 
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES
 
 
 @pytest.fixture

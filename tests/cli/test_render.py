@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from orchestration.helpers import Tiny
 
-from ecommerce_dagster.orchestration import rendering
+from ecommerce_dagster.runtime import render
 from ecommerce_dagster.runtime.commit import commit_of
 
 EVENTS = "SELECT * FROM (VALUES (1, 'a', DATE '2024-01-01'), (2, 'b', DATE '2024-01-02')) AS v(id, kind, d)"
@@ -182,7 +182,7 @@ def test_the_text_is_a_script(tiny: Tiny) -> None:
 
 
 def test_a_query_that_does_not_end_is_given_up(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_SECONDS", 0.2)
+    monkeypatch.setattr(render, "_SECONDS", 0.2)
     endless = (
         "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i FROM n) SELECT count(*) AS n FROM n"
     )

@@ -18,7 +18,7 @@ from warehouse.test_binding_valid import QUERIES, VALID, written
 from warehouse.trials import Files
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.orchestration.validation import validated
+from ecommerce_dagster.runtime.validate import validated
 
 FACTOR = int(os.environ.get("FUZZ", "1"))
 PER_TEST = 25

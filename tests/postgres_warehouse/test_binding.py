@@ -13,7 +13,7 @@ import yaml
 
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.embedded_postgres import PostgresServer
-from ecommerce_dagster.orchestration.validation import validated
+from ecommerce_dagster.runtime.validate import validated
 
 TABLE = "materialization: {type: table}"
 

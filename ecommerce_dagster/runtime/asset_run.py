@@ -16,7 +16,6 @@ from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
-from ecommerce_dagster.orchestration.names import asset_key, resource_key
 from ecommerce_dagster.orchestration.partitions import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
@@ -31,9 +30,10 @@ from ecommerce_dagster.orchestration.partitions import (
     whole_range,
 )
 from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
 from ecommerce_dagster.runtime.commit import commit_of
+from ecommerce_dagster.runtime.names import asset_key, resource_key
 from ecommerce_dagster.runtime.sensor import Mode
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, Rows
 from ecommerce_dagster.sql.strategies.common import in_window

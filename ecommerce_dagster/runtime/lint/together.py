@@ -8,10 +8,10 @@ from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnec
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, from_here
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
-from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.orchestration.lint import lint_keys
-from ecommerce_dagster.orchestration.names import resource_key, slug
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.lint.project import lint_keys
+from ecommerce_dagster.runtime.names import resource_key, slug
 
 
 def lint_together(

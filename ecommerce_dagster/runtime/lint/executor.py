@@ -12,8 +12,8 @@ from ecommerce_dagster.bruin.model.lakehouse import CatalogFile
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.deploy.choice import SETTING, chosen, partitions_per_run
-from ecommerce_dagster.orchestration.asset_types import unsupported
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.duckdb.database import is_file
 
 _RULE = "valid-executor"

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.environment import publishes_copy, variables_for
+from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.sql.strategies.common import lint_materialization
 from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
 from ecommerce_dagster.warehouses.base import Warehouse
@@ -28,7 +28,7 @@ from ecommerce_dagster.warehouses.query import Answer, answer_of, lock
 
 if TYPE_CHECKING:
     # Those who only read the files do without Dagster, and a run without the proof.
-    from ecommerce_dagster.orchestration.asset_run import AssetRun
+    from ecommerce_dagster.runtime.asset_run import AssetRun
     from ecommerce_dagster.validation.project import Validation
 
 Log = Callable[[str], None]

@@ -11,9 +11,9 @@ from typing import Any
 from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
 from ecommerce_dagster.bruin.project import Project, read_project
-from ecommerce_dagster.orchestration.environment import variables_for
-from ecommerce_dagster.orchestration.lint import lint
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.lint.project import lint
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouses.postgres.databases import Databases
 
 

@@ -18,7 +18,7 @@ from ecommerce_dagster.warehouses.base import Writer
 
 if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.
-    from ecommerce_dagster.orchestration.asset_run import AssetRun
+    from ecommerce_dagster.runtime.asset_run import AssetRun
 
 Reader = Callable[["AssetRun", Connection], Writer]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.environment import variables_for
 from ecommerce_dagster.orchestration.last_known import last_known
-from ecommerce_dagster.orchestration.readers import reading
 from ecommerce_dagster.python_assets.asset import PythonLoad, environment_of, run_python
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.readers import reading
 from ecommerce_dagster.runtime.sensor import (
     Mode,
     duckdb_says_yes,
@@ -35,7 +35,7 @@ from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 
 if TYPE_CHECKING:
     # It needs Dagster, which those who only read the files do without.
-    from ecommerce_dagster.orchestration.asset_run import AssetRun
+    from ecommerce_dagster.runtime.asset_run import AssetRun
 
 Build = Callable[["AssetRun", Sequence[Check]], BuildResult]
 

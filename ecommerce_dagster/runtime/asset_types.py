@@ -14,7 +14,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS, TYPES
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project, platform_said
-from ecommerce_dagster.orchestration.builders import (
+from ecommerce_dagster.python_assets.asset import lint_python
+from ecommerce_dagster.runtime.builders import (
     Build,
     build_ingestr,
     build_nothing,
@@ -23,11 +24,10 @@ from ecommerce_dagster.orchestration.builders import (
     build_sensor,
     build_sql,
 )
-from ecommerce_dagster.orchestration.names import slug
-from ecommerce_dagster.orchestration.readers import READERS
-from ecommerce_dagster.orchestration.warehouses import WAREHOUSES
-from ecommerce_dagster.python_assets.asset import lint_python
+from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.readers import READERS
 from ecommerce_dagster.runtime.sensor import lint_sensor
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.sources.seeds.seed import lint_seed
 

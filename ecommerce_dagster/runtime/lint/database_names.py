@@ -12,7 +12,7 @@ from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.orchestration.environment import variables_for
+from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.duckdb.database import database_name, is_file
 from ecommerce_dagster.warehouses.postgres.name_lengths import lint_lengths
 

@@ -18,12 +18,12 @@ from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
-from ecommerce_dagster.orchestration.asset_types import ASSET_TYPES, connections_of, unsupported
-from ecommerce_dagster.orchestration.database_names import database_names, lint_database
-from ecommerce_dagster.orchestration.executor_lint import lint_executor
 from ecommerce_dagster.orchestration.freshness import lint_automation
-from ecommerce_dagster.orchestration.names import check_name, key_parts, resource_key
 from ecommerce_dagster.orchestration.watched import lint_watched
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
+from ecommerce_dagster.runtime.lint.executor import lint_executor
+from ecommerce_dagster.runtime.names import check_name, key_parts, resource_key
 from ecommerce_dagster.sources.parameters import unmaskable
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.rules import lint_checks
