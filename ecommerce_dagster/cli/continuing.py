@@ -11,14 +11,9 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.selection import SelectionError
-from ecommerce_dagster.orchestration.partitions import (
-    FULL_REFRESH_TAG,
-    MODIFIERS_TAG,
-    RECONCILE_TAG,
-    interval_of,
-    partitions_of,
-)
-from ecommerce_dagster.runtime.names import asset_key, op_name
+from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
+from ecommerce_dagster.orchestration.partitions import interval_of, partitions_of
+from ecommerce_dagster.runtime.run_tags import FULL_REFRESH_TAG, MODIFIERS_TAG, RECONCILE_TAG
 
 PIPELINE_TAG = "bruin/pipeline"
 

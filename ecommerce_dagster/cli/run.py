@@ -28,20 +28,20 @@ from ecommerce_dagster.cli.outcome import (
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import resources_for
+from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
 from ecommerce_dagster.orchestration.build import definitions_of
-from ecommerce_dagster.orchestration.partitions import (
+from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
+from ecommerce_dagster.orchestration.resources import resources_of
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.names import check_name
+from ecommerce_dagster.runtime.run_tags import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
     RECONCILE_TAG,
     SENSOR_MODE_TAG,
     has_partition,
-    is_partitioned,
-    partitions_of,
-    tags_for,
 )
-from ecommerce_dagster.orchestration.resources import resources_of
-from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import asset_key, check_name, op_name
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.warehouses.duckdb.database import WAITING
 from ecommerce_dagster.warehouses.duckdb.published_copy import OUTDATED

@@ -13,10 +13,10 @@ from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.afterwards import attempt
+from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
 from ecommerce_dagster.orchestration.partitions import (
     PARTITION_ROWS,
     Partitions,
-    is_partitioned,
     rows_by_partition,
     time_windows,
     unit_of,
@@ -34,7 +34,8 @@ from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of
 from ecommerce_dagster.runtime.builders import in_time
-from ecommerce_dagster.runtime.names import asset_key, check_name, op_name, resource_key
+from ecommerce_dagster.runtime.names import check_name, resource_key
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouses.base import BuildResult

@@ -79,7 +79,7 @@ def _seconds_by_schedule(project: Project) -> float | None:
     """The longest time between two ticks of the schedule, and some more."""
     from dagster._utils.schedules import schedule_execution_time_iterator
 
-    from ecommerce_dagster.orchestration.partitions import cron_of
+    from ecommerce_dagster.runtime.schedule import cron_of
 
     cron = cron_of(project.pipeline)
     if cron is None:

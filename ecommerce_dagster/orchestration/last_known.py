@@ -6,46 +6,18 @@ Python assets and the pages are told by it what they can trust. Imports Dagster 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.runtime.names import asset_key, check_name
+from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
+from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 if TYPE_CHECKING:
     import dagster as dg
-
-Outcome = Literal["passed", "failed", "unknown"]
-
-
-@dataclass(frozen=True)
-class CheckState:
-    """A check and its latest result. `at` is a moment in ISO 8601, UTC; empty when it never ran."""
-
-    label: str
-    words: str
-    blocking: bool
-    status: Outcome = "unknown"
-    at: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class AssetState:
-    """An asset, when its table was last published, with how many rows, and its checks."""
-
-    name: str
-    built_at: str = ""
-    rows: int | None = None
-    checks: tuple[CheckState, ...] = ()
-
-    @classmethod
-    def from_plain(cls, values: dict[str, Any]) -> AssetState:
-        """The inverse of dataclasses.asdict."""
-        checks = tuple(CheckState(**check) for check in values["checks"])
-        return cls(**{**values, "checks": checks})
 
 
 def last_known(

@@ -10,52 +10,26 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.interval import Interval, interval_between
+from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.sources.parameters import is_windowed
+from ecommerce_dagster.runtime.run_tags import (
+    END_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    START_TAG,
+    dates_of,
+    keys_of,
+)
+from ecommerce_dagster.runtime.schedule import cron_of
 
-# Run tags by which a run without partitions gets its dates, and by which anyone asks for a rebuild.
-START_TAG = "bruin/start"
-END_TAG = "bruin/end"
-FULL_REFRESH_TAG = "bruin/full_refresh"
-# "true" makes merges drop what is gone from the source, and take what a watermark missed.
-RECONCILE_TAG = "bruin/reconcile"
-# Which rows `relationships` checks of a run over partitions look at: `written` (what the run can
-# have written) while other runs of the same change follow, `all` in the last of them. Without this
-# tag all, when the table that they refer to is built in the run.
-RELATIONSHIPS_TAG = "bruin/relationships"
-# `once`, `wait` or `skip`: what assets do that wait for something. Dagster's own runs wait.
-SENSOR_MODE_TAG = "bruin/sensor_mode"
-# "false" keeps `interval_modifiers` of the files from widening windows.
-MODIFIERS_TAG = "bruin/interval_modifiers"
-
-RANGE_START_TAG = "dagster/asset_partition_range_start"
-RANGE_END_TAG = "dagster/asset_partition_range_end"
-_PARTITION = "dagster/partition"
 # Metadata of the event that a partition was filled: how many rows its table then has of it.
 PARTITION_ROWS = "dagster/partition_row_count"
 
-_CRONS = {
-    "hourly": "0 * * * *",
-    "daily": "0 0 * * *",
-    "weekly": "0 0 * * 0",
-    "monthly": "0 0 1 * *",
-    "yearly": "0 0 1 1 *",
-}
 # The latest partition is the current one: data of today can be loaded today.
 _END_OFFSET = 1
 
 Partitions = dg.PartitionsDefinition[str]
-
-
-def cron_of(pipeline: Pipeline) -> str | None:
-    """The schedule as a cron expression; None when there is none (`continuous` is none)."""
-    schedule = (pipeline.schedule or "").strip()
-    if not schedule or schedule.lower() == "continuous":
-        return None
-    return _CRONS.get(schedule.lower().removeprefix("@"), schedule)
 
 
 def partitions_of(pipeline: Pipeline) -> dg.TimeWindowPartitionsDefinition | None:
@@ -123,15 +97,6 @@ def _is_cron(text: str) -> bool:
     return is_valid_cron_schedule(text)
 
 
-def is_partitioned(asset: Asset) -> bool:
-    """Whether the file says how one interval of the asset is rebuilt."""
-    if asset.type == "ingestr":
-        return is_windowed(asset)
-    return (
-        asset.materialization.type == "table" and asset.materialization.strategy == "time_interval"
-    )
-
-
 def time_windows(partitions: Partitions | None) -> dg.TimeWindowPartitionsDefinition | None:
     """The windows of time that partitions are, or have as one of two dimensions."""
     if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
@@ -157,24 +122,6 @@ def interval_of(
     if keys is not None and partitions is not None:
         return interval_of_keys(partitions, *keys)
     return dates_of(tags)
-
-
-def dates_of(tags: Mapping[str, str]) -> Interval | None:
-    """The interval that the dates of a run say."""
-    return interval_between(tags.get(START_TAG), tags.get(END_TAG))
-
-
-def keys_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
-    """The keys of the first and the last partition that a run is about."""
-    if key := tags.get(_PARTITION):
-        return key, key
-    first = tags.get(RANGE_START_TAG)
-    return (first, tags.get(RANGE_END_TAG) or first) if first else None
-
-
-def has_partition(tags: Mapping[str, str]) -> bool:
-    """Whether a run is about partitions."""
-    return keys_of(tags) is not None
 
 
 def interval_of_keys(partitions: Partitions, first: str, last: str) -> Interval | None:

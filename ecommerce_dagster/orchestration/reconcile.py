@@ -5,9 +5,11 @@ from __future__ import annotations
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.partitions import RECONCILE_TAG, is_partitioned
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import asset_key, slug
+from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.run_tags import RECONCILE_TAG
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import is_reconcilable
 
 # Sundays, when few wait for the warehouse.

@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.afterwards import attempt
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS
 from ecommerce_dagster.orchestration.places import place
 from ecommerce_dagster.orchestration.rows import rows_shown
@@ -27,7 +28,7 @@ from ecommerce_dagster.orchestration.table_columns import (
 from ecommerce_dagster.orchestration.translator import severity_of
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.column_lineage import asset_lineage, project_lineage
-from ecommerce_dagster.runtime.names import asset_key, check_name
+from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.sources.parameters import primary_key_of
 from ecommerce_dagster.sql.checks import CheckResult
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Table

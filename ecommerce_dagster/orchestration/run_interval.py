@@ -11,13 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.orchestration.partitions import (
-    Partitions,
-    dates_of,
-    interval_of_keys,
-    keys_of,
-    time_windows,
-)
+from ecommerce_dagster.orchestration.partitions import Partitions, interval_of_keys, time_windows
+from ecommerce_dagster.runtime.run_tags import dates_of, keys_of
 
 
 def run_interval(

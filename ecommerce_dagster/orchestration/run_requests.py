@@ -10,14 +10,11 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    RELATIONSHIPS_TAG,
-)
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import asset_key, check_name
+from ecommerce_dagster.runtime.names import check_name
+from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG, RELATIONSHIPS_TAG
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 

@@ -11,10 +11,12 @@ from datetime import datetime
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG, cron_of
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import asset_key, slug
+from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
+from ecommerce_dagster.runtime.schedule import cron_of
 
 # So many intervals are caught up; who was away for longer asks for a backfill.
 _MOST = 31

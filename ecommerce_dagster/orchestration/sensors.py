@@ -21,6 +21,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import PostgresConnection, UnusableConnection
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
 from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_work
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
@@ -28,7 +29,7 @@ from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
 from ecommerce_dagster.orchestration.watched import Watched, sources_on_postgres, watched_of
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import asset_key, resource_key, slug
+from ecommerce_dagster.runtime.names import resource_key, slug
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 
 _SECONDS_BETWEEN_TICKS = 10

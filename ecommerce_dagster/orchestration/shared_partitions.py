@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.orchestration.partitions import Partitions, is_partitioned, time_windows
+from ecommerce_dagster.orchestration.partitions import Partitions, time_windows
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
 
 

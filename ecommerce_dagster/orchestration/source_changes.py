@@ -14,6 +14,7 @@ from functools import cached_property
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.loads import Loads, loads_since
 from ecommerce_dagster.orchestration.partitions import (
     unit_of,
@@ -22,7 +23,6 @@ from ecommerce_dagster.orchestration.partitions import (
 from ecommerce_dagster.orchestration.run_requests import Work
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
 from ecommerce_dagster.orchestration.watched import Watched
-from ecommerce_dagster.runtime.names import asset_key
 from ecommerce_dagster.sources.postgres.changes import (
     Fingerprints,
     Table,

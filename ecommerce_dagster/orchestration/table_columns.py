@@ -9,8 +9,8 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.column_lineage import origins
-from ecommerce_dagster.runtime.names import asset_key
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
 from ecommerce_dagster.sql.lineage.query import Lineage
 from ecommerce_dagster.sql.rules import RULES

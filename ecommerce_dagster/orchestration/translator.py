@@ -14,15 +14,17 @@ import dagster as dg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.glossary import Domain
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.freshness import (
     automation_condition_of,
     freshness_policy_of,
 )
-from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
+from ecommerce_dagster.orchestration.partitions import partitions_of
 from ecommerce_dagster.orchestration.places import code_references, place
 from ecommerce_dagster.orchestration.table_columns import table_schema
 from ecommerce_dagster.runtime.asset_types import has_table, kinds_of
-from ecommerce_dagster.runtime.names import asset_key, check_name, slug
+from ecommerce_dagster.runtime.names import check_name, slug
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check
 
 # What Dagster takes for an address, or for a team.

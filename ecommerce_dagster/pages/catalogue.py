@@ -10,8 +10,8 @@ from ecommerce_dagster.bruin.graph import Edges, reached
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.last_known import AssetState, last_known
-from ecommerce_dagster.orchestration.partitions import is_partitioned, partitions_of
+from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.partitions import partitions_of
 from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
 from ecommerce_dagster.pages.entries import (
     AssetEntry,
@@ -23,8 +23,10 @@ from ecommerce_dagster.pages.entries import (
     Term,
 )
 from ecommerce_dagster.pages.graph import Graph, layout
+from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.column_lineage import origins, project_lineage
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.lineage.columns import ColumnRef
 from ecommerce_dagster.sql.lineage.query import Lineage

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.last_known import AssetState, CheckState
 from ecommerce_dagster.pages.graph import Graph
+from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 
 
 @dataclass(frozen=True)

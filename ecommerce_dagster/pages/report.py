@@ -11,11 +11,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ecommerce_dagster.orchestration.last_known import AssetState, CheckState
 from ecommerce_dagster.pages.charts import NARROW, WIDE, Chart
 from ecommerce_dagster.pages.formats import Field, moment
 from ecommerce_dagster.pages.source import Answer, Row
 from ecommerce_dagster.pages.templating import render
+from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
-from ecommerce_dagster.orchestration.last_known import AssetState
+from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.warehouses.place import open_place
 
 Row = Mapping[str, Any]

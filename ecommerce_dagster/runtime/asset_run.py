@@ -16,22 +16,25 @@ from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.partitions import (
-    FULL_REFRESH_TAG,
-    MODIFIERS_TAG,
-    RECONCILE_TAG,
-    RELATIONSHIPS_TAG,
-    SENSOR_MODE_TAG,
     Partitions,
-    has_partition,
-    is_partitioned,
     partitions_of,
     time_windows,
     whole_range,
 )
 from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
 from ecommerce_dagster.runtime.commit import commit_of
-from ecommerce_dagster.runtime.names import asset_key, resource_key
+from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.run_tags import (
+    FULL_REFRESH_TAG,
+    MODIFIERS_TAG,
+    RECONCILE_TAG,
+    RELATIONSHIPS_TAG,
+    SENSOR_MODE_TAG,
+    has_partition,
+)
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.runtime.sensor import Mode
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources.parameters import incremental_key_of

@@ -1,14 +1,10 @@
-"""Names of the files as names that Dagster accepts: letters, digits and `_`."""
+"""Names of the files as plain names: letters, digits and `_`."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from ecommerce_dagster.sql.checks import Check
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
 
@@ -18,21 +14,9 @@ def slug(text: str) -> str:
     return _OTHER.sub("_", text.strip()).strip("_").lower() or "_"
 
 
-def asset_key(name: str) -> dg.AssetKey:
-    """`raw.my-orders` is raw/my_orders."""
-    import dagster as dg
-
-    return dg.AssetKey(key_parts(name))
-
-
 def key_parts(name: str) -> tuple[str, ...]:
     """The parts of an asset's key: of `raw.my-orders` raw and my_orders."""
     return tuple(_OTHER.sub("_", part) for part in name.split(".") if part)
-
-
-def op_name(key: dg.AssetKey) -> str:
-    """raw/orders is built by the op raw__orders."""
-    return "__".join(key.path)
 
 
 def check_name(check: Check) -> str:

@@ -22,11 +22,12 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RenderError
 from ecommerce_dagster.bruin.yaml.located import Position
-from ecommerce_dagster.orchestration.partitions import interval_of, is_partitioned, partitions_of
+from ecommerce_dagster.orchestration.partitions import interval_of, partitions_of
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.builders import sql_build
 from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     source_table_of,

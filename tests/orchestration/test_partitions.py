@@ -10,7 +10,7 @@ import pytest
 
 from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
-from ecommerce_dagster.orchestration.partitions import RANGE_END_TAG, RANGE_START_TAG
+from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from orchestration.helpers import Tiny, failures, run_all
 
 DAILY = "name: tiny\nschedule: daily\nstart_date: '2024-01-01'\n"

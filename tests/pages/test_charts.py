@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import duckdb
 import pytest
 
-from ecommerce_dagster.orchestration.last_known import AssetState
 from ecommerce_dagster.pages.charts import NARROW, WIDE, Chart, Kind, Point
 from ecommerce_dagster.pages.palette import DARK, LIGHT
 from ecommerce_dagster.pages.source import Source
+from ecommerce_dagster.runtime.asset_state import AssetState
 
 SVG = "{http://www.w3.org/2000/svg}"
 

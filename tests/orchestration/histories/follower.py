@@ -14,8 +14,8 @@ from unittest import mock
 
 import dagster as dg
 
+from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
-from ecommerce_dagster.runtime.names import asset_key
 from orchestration.helpers import QUIET, Tiny, config_with_source, failures, materialized
 from orchestration.histories.plan import Plan
 from orchestration.histories.servers import Own, Shared
