@@ -13,7 +13,7 @@ import yaml
 from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
-from ecommerce_dagster.runtime.render import rendering_of
+from ecommerce_dagster.orchestration.run_info import rendering
 from ecommerce_dagster.sql.checks import Check
 
 _PROJECT = """name: shop
@@ -56,7 +56,7 @@ def write_dbt_project(project: Project, folder: Path) -> None:
             (folder / "models" / f"{schema}__{table}.sql").write_text(config + query)
         else:
             continue
-        for number, (check, sql) in enumerate(rendering_of(project, asset, {}).checks):
+        for number, (check, sql) in enumerate(rendering(project, asset, {}).checks):
             if _own_test(check) is None:
                 test = folder / "tests" / f"{schema}__{table}_{number}.sql"
                 test.write_text(_with_references(_query(check, sql)))

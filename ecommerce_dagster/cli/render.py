@@ -10,7 +10,8 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.run import RunRequest, run_tags
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.workspace import interval_of
-from ecommerce_dagster.runtime.render import Rendering, rendering_of
+from ecommerce_dagster.orchestration.run_info import rendering
+from ecommerce_dagster.runtime.render import Rendering
 
 
 def render_asset(
@@ -29,12 +30,12 @@ def render_asset(
     request = RunRequest(
         interval=interval, full_refresh=full_refresh, apply_modifiers=apply_interval_modifiers
     )
-    rendering = rendering_of(project, asset, run_tags(project, [asset.name], request))
+    shown = rendering(project, asset, run_tags(project, [asset.name], request))
     if output == "json":
-        found = _as_json(rendering, project.connection_name(asset))
+        found = _as_json(shown, project.connection_name(asset))
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print("\n\n".join(_as_text(rendering)))
+        print("\n\n".join(_as_text(shown)))
 
 
 def _as_json(rendering: Rendering, connection: str) -> dict[str, Any]:

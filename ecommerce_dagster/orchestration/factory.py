@@ -28,7 +28,7 @@ from ecommerce_dagster.orchestration.results import (
     record_partitions,
     rejection_of,
 )
-from ecommerce_dagster.orchestration.run_interval import run_interval
+from ecommerce_dagster.orchestration.run_info import asset_run
 from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
@@ -84,22 +84,11 @@ def build_asset(
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with _repeated(context, retries), _told_to_the_user(asset):
-            yield from _execute(_run_of(project, asset, context, partitions), checks)
+            yield from _execute(
+                asset_run(project, asset, context, partitions), checks, context, partitions
+            )
 
     return run_file
-
-
-def _run_of(
-    project: Project,
-    asset: Asset,
-    context: dg.AssetExecutionContext,
-    partitions: Partitions | None,
-) -> AssetRun:
-    try:
-        interval = run_interval(context, asset_key(asset.name), partitions)
-    except ValueError as error:
-        raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
-    return AssetRun.of(project, asset, context, interval, partitions)
 
 
 def _required_resources(project: Project, asset: Asset) -> set[str]:
@@ -108,9 +97,14 @@ def _required_resources(project: Project, asset: Asset) -> set[str]:
     return {resource_key(name) for name in connections_of(project, asset) if name in known}
 
 
-def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
+def _execute(
+    run: AssetRun,
+    checks: Sequence[Check],
+    context: dg.AssetExecutionContext,
+    partitions: Partitions | None,
+) -> Iterator[Any]:
     """Build and check, or only check: whatever the run selected."""
-    context, asset = run.context, run.declared
+    asset = run.declared
     key = asset_key(asset.name)
     selected = {k.name for k in context.selected_asset_check_keys if k.asset_key == key}
     wanted = [run.here(check) for check in checks if check_name(check) in selected]
@@ -133,7 +127,7 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
         rows = attempt(
             context.log,
             f"{asset.name}: the record of the partitions that have rows",
-            lambda: _record_partitions(run, key, written),
+            lambda: _record_partitions(run, context, partitions, written),
             written,
         )
         yield materialization_of(run, built, partition_rows=rows)
@@ -144,7 +138,12 @@ def _execute(run: AssetRun, checks: Sequence[Check]) -> Iterator[Any]:
     _fail_when_rejected(asset, built.results, kept)
 
 
-def _record_partitions(run: AssetRun, key: dg.AssetKey, written: int | None) -> int | None:
+def _record_partitions(
+    run: AssetRun,
+    context: dg.AssetExecutionContext,
+    partitions: Partitions | None,
+    written: int | None,
+) -> int | None:
     """Record how many rows the partitions have that a run has filled: by this number the sensor
     knows whether a load saw other rows than it did. What is true of those that are not recorded
     here; `written` is the number of rows that the run wrote in all of them.
@@ -152,7 +151,7 @@ def _record_partitions(run: AssetRun, key: dg.AssetKey, written: int | None) -> 
     A run without dates has rebuilt all partitions, and those with rows are recorded: recording each
     of a thousand empty days would take longer than the run.
     """
-    column, partitions = incremental_key_of(run.asset), run.partitions
+    column, key = incremental_key_of(run.asset), asset_key(run.declared.name)
     windows = time_windows(partitions)
     if not (is_partitioned(run.asset) and partitions and windows and column):
         return written
@@ -160,12 +159,12 @@ def _record_partitions(run: AssetRun, key: dg.AssetKey, written: int | None) -> 
     if run.interval and not (is_loaded and run.fills_partitions):
         return written
     moments = run.warehouse.moments(run.asset.name, column, unit_of(windows), run.interval)
-    rows = rows_by_partition(moments, partitions, run.context.instance)
+    rows = rows_by_partition(moments, partitions, context.instance)
     if not run.interval:
-        record_partitions(run.context, key, rows)
+        record_partitions(context, key, rows)
         return None
     for name, number in rows.items():
-        run.context.add_asset_metadata({PARTITION_ROWS: number}, key, partition_key=name)
+        context.add_asset_metadata({PARTITION_ROWS: number}, key, partition_key=name)
     return 0
 
 

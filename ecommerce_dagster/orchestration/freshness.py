@@ -7,20 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.durations import seconds_in
-from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.runtime.lint.freshness import SHORTEST, freshness_seconds
+from ecommerce_dagster.runtime.schedule import cron_of
 
-if TYPE_CHECKING:
-    # Those who only read the files do without Dagster.
-    import dagster as dg
-
-# Dagster looks once a minute.
-_SHORTEST = 60.0
 # A run may take a twelfth of the time between two runs: two hours of a day.
 _GRACE = 1 / 12
 
@@ -30,11 +24,9 @@ def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | 
 
     That is each mart (by its tag), and each table that no other asset reads.
     """
-    import dagster as dg
-
     written = asset.meta.get("freshness")
     if written is not None:
-        seconds = _written_seconds(str(written))
+        seconds = freshness_seconds(str(written))
     elif "mart" in asset.tags or not project.neighbours.below.get(asset.name):
         seconds = _seconds_by_schedule(project)
     else:
@@ -44,8 +36,6 @@ def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | 
 
 def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey] | None:
     """With `automation: eager`, the asset is rebuilt when something that it reads has been."""
-    import dagster as dg
-
     if asset.meta.get("automation") != "eager":
         return None
     # Above may be partitions that nobody ever fills: waiting for all of them is waiting for ever.
@@ -53,33 +43,9 @@ def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey]
     return dg.AutomationCondition.eager().without(~missing)
 
 
-def lint_automation(asset: Asset, log: ProblemLog) -> None:
-    """Report a `freshness` or an `automation` that means nothing."""
-    if (written := asset.meta.get("freshness")) is not None:
-        try:
-            _written_seconds(str(written))
-        except ValueError as error:
-            log.error(*asset.at("meta", "freshness"), "valid-freshness", f"freshness: {error}")
-    if (automation := asset.meta.get("automation")) not in {None, "eager"}:
-        message = f"the automation '{automation}' is unknown; expected eager"
-        log.error(*asset.at("meta", "automation"), "valid-automation", message)
-
-
-def _written_seconds(text: str) -> float | None:
-    """Seconds; None when freshness is switched off. Raises ValueError."""
-    if switched(text) is False and text.strip() != "0":
-        return None
-    seconds = seconds_in(text)
-    if seconds < _SHORTEST:
-        raise ValueError(f"'{text}' is too short; the shortest is 1m")
-    return seconds
-
-
 def _seconds_by_schedule(project: Project) -> float | None:
     """The longest time between two ticks of the schedule, and some more."""
     from dagster._utils.schedules import schedule_execution_time_iterator
-
-    from ecommerce_dagster.runtime.schedule import cron_of
 
     cron = cron_of(project.pipeline)
     if cron is None:
@@ -87,4 +53,4 @@ def _seconds_by_schedule(project: Project) -> float | None:
     start = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
     ticks = islice(schedule_execution_time_iterator(start, cron, "UTC"), 13)
     longest = max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
-    return max(longest * (1 + _GRACE), _SHORTEST)
+    return max(longest * (1 + _GRACE), SHORTEST)

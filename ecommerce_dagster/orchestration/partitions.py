@@ -12,7 +12,6 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
-from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.runtime.run_tags import (
     END_TAG,
     RANGE_END_TAG,
@@ -70,31 +69,6 @@ def unit_of(windows: dg.TimeWindowPartitionsDefinition) -> str:
     if minute != "0" or any(offset % 3600 for offset in seconds):
         return "minute"
     return "hour" if hour != "0" or any(seconds) else "day"
-
-
-def lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
-    """Report a schedule or a start date that means nothing."""
-    cron = cron_of(pipeline)
-    if cron is not None and not _is_cron(cron):
-        message = (
-            f"'{pipeline.schedule}' is no schedule; expected hourly, daily, weekly, monthly, "
-            "yearly or a cron expression"
-        )
-        log.error(*pipeline.at("schedule"), "valid-pipeline-schedule", message)
-    try:
-        if pipeline.start_date:
-            datetime.fromisoformat(pipeline.start_date)
-        if cron is None or _is_cron(cron):
-            partitions_of(pipeline)
-    except ValueError:
-        message = f"the start_date '{pipeline.start_date}' is no date; write 2026-01-31"
-        log.error(*pipeline.at("start_date"), "valid-pipeline-start-date", message)
-
-
-def _is_cron(text: str) -> bool:
-    from dagster._utils.schedules import is_valid_cron_schedule
-
-    return is_valid_cron_schedule(text)
 
 
 def time_windows(partitions: Partitions | None) -> dg.TimeWindowPartitionsDefinition | None:

@@ -128,12 +128,12 @@ def _shown(
 ) -> dg.TableMetadataValue | None:
     """Rows as metadata; None when there are none to be shown."""
     name = f"{run.declared.name}: {what}"
-    return attempt(run.context.log, name, lambda: rows_shown(rows, asset, run.project), None)
+    return attempt(run.info.log, name, lambda: rows_shown(rows, asset, run.project), None)
 
 
 def _columns(run: AssetRun, built: BuildResult) -> dict[str, Any]:
     """The columns, and where they come from."""
-    name, log = run.declared.name, run.context.log
+    name, log = run.declared.name, run.info.log
 
     def lineage() -> dict[str, Any]:
         found = _lineage(run, built)

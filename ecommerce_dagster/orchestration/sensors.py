@@ -27,8 +27,9 @@ from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
-from ecommerce_dagster.orchestration.watched import Watched, sources_on_postgres, watched_of
+from ecommerce_dagster.orchestration.watched import Watched, watched_of
 from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
 from ecommerce_dagster.runtime.names import resource_key, slug
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 

@@ -7,18 +7,17 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
-from ecommerce_dagster.bruin.model.interval import Interval, yesterday
-from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
-from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.lint.watched import with_parameters_rendered
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_windowed,
@@ -27,12 +26,6 @@ from ecommerce_dagster.sources.parameters import (
     strategy_of,
 )
 from ecommerce_dagster.sources.postgres.describe import QUERY
-
-if TYPE_CHECKING:
-    # Those who only read the files do without Dagster.
-    import dagster as dg
-
-    from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 
 
 @dataclass(frozen=True)
@@ -90,18 +83,6 @@ class Watched:
         return [str(settings.get(name)) for name in ("path", "host", "port", "database", "schema")]
 
 
-def sources_on_postgres(project: Project) -> dict[str, list[Asset]]:
-    """The assets that are loaded from each Postgres connection."""
-    found: dict[str, list[Asset]] = {}
-    for asset in project.assets:
-        connection = asset.parameter("source_connection")
-        known = project.connections.by_name.get(connection)
-        is_loaded = asset.type == "ingestr" and unsupported(project, asset) is None
-        if is_loaded and known is not None and known.platform == "postgres":
-            found.setdefault(connection, []).append(asset)
-    return found
-
-
 def watched_of(
     project: Project, assets: Iterable[Asset], shared: SharedPartitions | None = None
 ) -> tuple[list[Watched], dict[str, str]]:
@@ -109,7 +90,7 @@ def watched_of(
     watched, others = [], {}
     for asset in assets:
         try:
-            rendered = _rendered(project, asset)
+            rendered = with_parameters_rendered(project, asset)
         except ValueError as error:
             others[asset.name] = str(error)
             continue
@@ -117,46 +98,3 @@ def watched_of(
         windows = shared.windows if shared is not None and by_time else None
         watched.append(Watched(project, rendered, windows))
     return watched, others
-
-
-def lint_watched(project: Project, log: ProblemLog) -> None:
-    """Report sources that the sensor cannot watch."""
-    for assets in sources_on_postgres(project).values():
-        _, others = watched_of(project, assets)
-        for name, why in others.items():
-            message = f"the sensor does not watch the source of '{name}': {why}"
-            at = project.by_name[name].at("parameters", "source_table")
-            log.warning(*at, "watched-source", message)
-
-
-def _rendered(project: Project, asset: Asset) -> Asset:
-    """The asset as runs have it. Raises ValueError when that differs from run to run."""
-    first, second = (
-        _parameters(project, asset, interval)
-        for interval in (yesterday(), Interval(_LONG_AGO, _LONG_AGO + timedelta(days=1)))
-    )
-    if first != second:
-        raise ValueError(
-            "its parameters are others for each interval; write :interval_start and "
-            ":interval_end in a query instead"
-        )
-    return asset.model_copy(update={"parameters": first})
-
-
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _parameters(project: Project, asset: Asset, interval: Interval) -> Any:
-    context = RunContext(
-        interval=interval,
-        pipeline=project.pipeline.name,
-        variables=project.variables,
-        schema_prefix=project.connections.schema_prefix,
-        execution_date=interval.end,
-    )
-    try:
-        return render_nested(asset.parameters, lambda t: project.render(t, context, asset))
-    except RenderError as error:
-        raise ValueError(
-            f"a template in its parameters cannot be rendered ({error}); correct the template"
-        ) from None

@@ -1,12 +1,11 @@
-"""One execution of one file: what Dagster asked for, and which time it is about."""
+"""One execution of one file: what was asked for, and which time it is about."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-
-import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection
@@ -16,16 +15,9 @@ from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
-from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.partitions import (
-    Partitions,
-    partitions_of,
-    time_windows,
-    whole_range,
-)
-from ecommerce_dagster.orchestration.resources import DuckLakeResource, WarehouseResource
 from ecommerce_dagster.runtime.commit import commit_of
 from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.runtime.run_tags import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
@@ -48,37 +40,37 @@ from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 @dataclass(frozen=True)
 class AssetRun:
-    """The asset of a project inside a Dagster run.
+    """The asset of a project inside a run.
 
     `declared` is the asset as its file says; `asset` is what is built in this environment, where
     schemas may have a prefix. `interval` is what the run is about, None when nobody said;
-    `partitions` are those that the asset has in Dagster.
+    `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over.
     """
 
     project: Project
     declared: Asset
     asset: Asset
-    context: dg.AssetExecutionContext
+    info: RunInfo
     interval: Interval | None = None
-    partitions: Partitions | None = None
+    whole_range: Interval | None = None
 
     def resource(self, connection: str) -> Any:
-        """The resource of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
+        """The database of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
         self.project.connections.get(connection)
-        return getattr(self.context.resources, resource_key(connection))
+        return self.info.database(resource_key(connection))
 
     @classmethod
     def of(
         cls,
         project: Project,
         asset: Asset,
-        context: dg.AssetExecutionContext,
+        info: RunInfo,
         interval: Interval | None,
-        partitions: Partitions | None,
+        whole_range: Interval | None,
     ) -> AssetRun:
         """The run of an asset, with the templates in its parameters rendered."""
         built = prefixed_asset(asset, project.connections.schema_prefix, project.by_name)
-        run = cls(project, asset, built, context, interval, partitions)
+        run = cls(project, asset, built, info, interval, whole_range)
         try:
             parameters = render_nested(asset.parameters, run.render)
         except RenderError as error:
@@ -98,21 +90,21 @@ class AssetRun:
     def place_called(self, name: str) -> DuckDBConnection:
         """Where the DuckDB of a connection of `.bruin.yml` is."""
         resource = self.resource(name)
-        if isinstance(resource, WarehouseResource):
-            return resource.place()
-        return DuckDBConnection(resource.database)
+        # One that a user of dagster-duckdb put in place has its path and nothing more.
+        place = getattr(resource, "place", None)
+        return place() if place is not None else DuckDBConnection(resource.database)
 
     def locking_of(self, name: str) -> Locking:
         """Among all that build in the DuckDB of a connection. A snapshot of a DuckLake says which
         run it is of, and which partition."""
-        resource = self.resource(name)
-        if not isinstance(resource, DuckLakeResource):
+        lakehouse = self.place_called(name).lakehouse
+        if lakehouse is None:
             return no_lock
-        about = {"run_id": self.context.run.run_id, "pipeline": self.project.pipeline.name}
+        about = {"run_id": self.info.run_id, "pipeline": self.project.pipeline.name}
         if self.interval is not None and is_partitioned(self.asset):
             about["interval"] = str(self.interval)
         window = self.window if self.fills_partitions else None
-        return LakeLocking(resource.lakehouse(), about, window, self.context.log.info)
+        return LakeLocking(lakehouse, about, window, self.info.log.info)
 
     @property
     def views(self) -> list[str]:
@@ -123,8 +115,8 @@ class AssetRun:
         return [prefixed_asset(asset, prefix, project.by_name).name for asset in views]
 
     @property
-    def tags(self) -> dict[str, str]:
-        return dict(self.context.run.tags)
+    def tags(self) -> Mapping[str, str]:
+        return self.info.tags
 
     @property
     def full_refresh(self) -> bool:
@@ -178,8 +170,8 @@ class AssetRun:
         agrees with its source, which is loaded whole. A table whose days are replaced is about
         whole days: a query that returned part of one would lose the rest.
         """
-        if self.rebuilds and self._windows is not None:
-            return whole_range(self._windows)
+        if self.rebuilds:
+            return self.whole_range
         found = self._modified(self.interval)
         return found.whole_days() if found and self._replaces_days else found
 
@@ -189,11 +181,6 @@ class AssetRun:
         asset = self.asset
         by_day = asset.materialization.time_granularity == "date"
         return by_day and asset.type != "ingestr" and is_partitioned(asset)
-
-    @property
-    def _windows(self) -> dg.TimeWindowPartitionsDefinition | None:
-        """The windows of time that the asset is rebuilt by: its partitions, else its pipeline's."""
-        return time_windows(self.partitions) or partitions_of(self.project.pipeline)
 
     @property
     def source_window(self) -> Interval | None:
@@ -223,8 +210,7 @@ class AssetRun:
     @property
     def rebuilds(self) -> bool:
         """Whether an asset that is rebuilt by intervals is rebuilt whole: nobody gave dates."""
-        by_time = self.interval is None and is_partitioned(self.asset)
-        return by_time and self._windows is not None
+        return self.interval is None and self.whole_range is not None
 
     @property
     def fills_partitions(self) -> bool:
@@ -238,7 +224,7 @@ class AssetRun:
         return RunContext(
             interval=self.window,
             full_refresh=self.full_refresh or self.rebuilds,
-            run_id=self.context.run.run_id,
+            run_id=self.info.run_id,
             pipeline=self.project.pipeline.name,
             variables=self.project.variables,
             schema_prefix=self.project.connections.schema_prefix,
@@ -273,8 +259,7 @@ class AssetRun:
         wanted = self.tags.get(RELATIONSHIPS_TAG)
         if wanted in {"all", "written"}:
             return wanted == "all"
-        built = self.context.job_def.asset_layer.selected_asset_keys
-        return asset_key(key.table) in built
+        return self.info.is_selected(key.table)
 
     @property
     def written_rows(self) -> Rows | None:

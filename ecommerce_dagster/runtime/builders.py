@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.python_assets.asset import PythonLoad, environment_of, run_python
+from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.readers import reading
 from ecommerce_dagster.runtime.sensor import (
@@ -33,11 +32,7 @@ from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
 from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 
-if TYPE_CHECKING:
-    # It needs Dagster, which those who only read the files do without.
-    from ecommerce_dagster.runtime.asset_run import AssetRun
-
-Build = Callable[["AssetRun", Sequence[Check]], BuildResult]
+Build = Callable[[AssetRun, Sequence[Check]], BuildResult]
 
 
 @contextmanager
@@ -95,12 +90,12 @@ def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
         secrets=_secrets(project, asset),
     )
     began = time.perf_counter()
-    with _told_by_dagster(run) as (variables, summary):
+    with _told_by_the_run(run) as (variables, summary):
         folder = run_python(
             asset,
             project.root,
             environment | variables,
-            on_output=run.context.log.info,
+            on_output=run.info.log.info,
             timeout=run.timeout,
         )
         told = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
@@ -116,12 +111,12 @@ def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 
 
 @contextmanager
-def _told_by_dagster(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
+def _told_by_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
     """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
     which state the assets above it are, and the name of one for its summary."""
     assets = run.project.assets
     above = set(reached([run.declared.name], run.project.neighbours.above)) - {run.declared.name}
-    states = last_known(run.context.instance, [a for a in assets if a.name in above])
+    states = run.info.last_known([a for a in assets if a.name in above])
     with TemporaryDirectory(prefix="python-asset-") as name:
         upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
         upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")
@@ -156,5 +151,5 @@ def build_sensor(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
         with database.get_connection() as connection:
             return duckdb_says_yes(connection, asset, query)
 
-    wait(asset, ask, mode, run.context.log.info)
+    wait(asset, ask, mode, run.info.log.info)
     return build_nothing(run, checks)

@@ -1,4 +1,4 @@
-"""The variables that `.bruin.yml` refers to. Does not import Dagster."""
+"""The variables that `.bruin.yml` refers to."""
 
 from __future__ import annotations
 

@@ -6,21 +6,17 @@ To add a source: write a `Request` in ingestion/ (see docs/extending.md), and an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
 from ecommerce_dagster.sources.parameters import is_reconcilable
 from ecommerce_dagster.sources.postgres.ingest import Ingestion, ViaDuckDB
 from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
 from ecommerce_dagster.warehouses.base import Writer
 
-if TYPE_CHECKING:
-    # It needs Dagster, which those who only read the files do without.
-    from ecommerce_dagster.runtime.asset_run import AssetRun
-
-Reader = Callable[["AssetRun", Connection], Writer]
+Reader = Callable[[AssetRun, Connection], Writer]
 
 
 def reading(run: AssetRun) -> Writer:

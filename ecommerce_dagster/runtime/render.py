@@ -6,11 +6,10 @@ of the pipeline without their rows, and what it does there is written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, cast
 
 import duckdb
@@ -22,12 +21,10 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RenderError
 from ecommerce_dagster.bruin.yaml.located import Position
-from ecommerce_dagster.orchestration.partitions import interval_of, partitions_of
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.builders import sql_build
 from ecommerce_dagster.runtime.environment import variables_for
-from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     source_table_of,
@@ -69,13 +66,9 @@ class Rendering:
     notes: tuple[str, ...] = ()
 
 
-def rendering_of(project: Project, asset: Asset, tags: Mapping[str, str]) -> Rendering:
-    """What a run with these tags does for an asset. Raises AssetError."""
-    dagster: Any = SimpleNamespace(run=SimpleNamespace(tags=dict(tags), run_id="render"))
-    partitions = partitions_of(project.pipeline)
-    interval = interval_of(tags, partitions)
-    own = partitions if is_partitioned(asset) else None
-    run = AssetRun.of(project, asset, dagster, interval, own)
+def rendering_of(run: AssetRun) -> Rendering:
+    """What a run does for its asset. Raises AssetError."""
+    project, asset = run.project, run.declared
     rendering = Rendering(run.asset, run.window or yesterday())
     if project.platform(asset) == "postgres" and unsupported(project, asset) is None:
         return _in_postgres(run, rendering)

@@ -1,4 +1,4 @@
-"""Everything that can be said of a pipeline before anything runs. Does not import Dagster."""
+"""Everything that can be said of a pipeline before anything runs."""
 
 from __future__ import annotations
 

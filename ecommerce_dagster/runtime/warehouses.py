@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
+from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.sql.strategies.common import lint_materialization
 from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
 from ecommerce_dagster.warehouses.base import Warehouse
 from ecommerce_dagster.warehouses.duckdb.database import is_file
+from ecommerce_dagster.warehouses.duckdb.locking import Locking
 from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouses.place import open_to_read
 from ecommerce_dagster.warehouses.postgres import query
@@ -27,11 +29,25 @@ from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouses.query import Answer, answer_of, lock
 
 if TYPE_CHECKING:
-    # Those who only read the files do without Dagster, and a run without the proof.
-    from ecommerce_dagster.runtime.asset_run import AssetRun
+    # A run does without the proof.
     from ecommerce_dagster.validation.project import Validation
 
 Log = Callable[[str], None]
+
+
+class Opener(Protocol):
+    """What a run gives to those who open its databases.
+
+    `resource` gives the database of a connection, `locking_of` who else may write to it; `views`
+    are the names of the pipeline's views.
+    """
+
+    @property
+    def info(self) -> RunInfo: ...
+    @property
+    def views(self) -> list[str]: ...
+    def resource(self, connection: str) -> Any: ...
+    def locking_of(self, name: str) -> Locking: ...
 
 
 @dataclass(frozen=True)
@@ -45,13 +61,13 @@ class WarehouseType:
     `proof` binds the queries of a project before a run; without one nobody does.
     """
 
-    open: Callable[[AssetRun, str], Warehouse]
+    open: Callable[[Opener, str], Warehouse]
     lint: Callable[[Asset, ProblemLog], None]
     ask: Callable[[Connection, str, int | None, Log], Answer]
     proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
 
 
-def _duckdb(run: AssetRun, name: str) -> Warehouse:
+def _duckdb(run: Opener, name: str) -> Warehouse:
     return DuckDBWarehouse(run.resource(name).get_connection, run.locking_of(name))
 
 
@@ -64,8 +80,8 @@ def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Log) 
         return answer_of(duck, sql, limit)
 
 
-def _postgres(run: AssetRun, name: str) -> Warehouse:
-    return PostgresWarehouse(run.resource(name).settings(), run.context.log.info, run.views)
+def _postgres(run: Opener, name: str) -> Warehouse:
+    return PostgresWarehouse(run.resource(name).settings(), run.info.log.info, run.views)
 
 
 def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:

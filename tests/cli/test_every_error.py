@@ -213,7 +213,7 @@ RULES: dict[str, list[Broken]] = {
             "a SQL asset needs a query: in a .sql file, or in one that `run:` names"),
     ],
     "valid-pipeline-schedule": [pipeline("schedule: dayly <<<",
-            "'dayly' is no schedule; expected hourly, daily, weekly, monthly, yearly or a cron expression")],
+            "'dayly' is not a valid schedule; expected hourly, daily, weekly, monthly, yearly or a cron expression")],
     "valid-pipeline-name": [
         Broken("schedule: daily <<<",
             "a pipeline needs a 'name'", "pipeline.yml"),
@@ -306,12 +306,12 @@ RULES: dict[str, list[Broken]] = {
     ],
     "valid-pipeline-start-date": [
         pipeline("schedule: daily\nstart_date: 2025-02-30 <<<",
-            "the start_date '2025-02-30' is no date; write 2026-01-31"),
+            "the start_date '2025-02-30' is not a date; write 2026-01-31"),
         pipeline("start_date: 01/02/2025 <<<",
-            "the start_date '01/02/2025' is no date; write 2026-01-31"),
+            "the start_date '01/02/2025' is not a date; write 2026-01-31"),
     ],
     "valid-asset-start-date": [Broken(sql("start_date: yesterday <<<\n"),
-            "the start_date 'yesterday' is no date; write 2026-01-31")],
+            "the start_date 'yesterday' is not a date; write 2026-01-31")],
     "valid-entity-references": [
         Broken(sql("columns:\n  - extends: Custmer.Email <<<\n"),
             "the glossary has no entity 'Custmer'; did you mean 'Customer'?"),

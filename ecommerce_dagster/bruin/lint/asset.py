@@ -128,7 +128,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"the start_date '{text}' is no date; write 2026-01-31") from None
+        raise ValueError(f"the start_date '{text}' is not a date; write 2026-01-31") from None
 
 
 def _lint_tags(asset: Asset, log: ProblemLog) -> None:

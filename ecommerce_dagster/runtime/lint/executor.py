@@ -1,7 +1,4 @@
-"""Whether the executor that the environment asks for can share the tables of the pipeline.
-
-Does not import Dagster.
-"""
+"""Whether the executor that the environment asks for can share the tables of the pipeline."""
 
 from __future__ import annotations
 

@@ -1,14 +1,8 @@
-"""What the files ask for, and the warehouse, the sources or Dagster cannot do.
-
-Importing Dagster takes longer than reading hundreds of files, so that nothing here does until a
-schedule needs its opinion.
-"""
+"""What the files of one pipeline ask for, and the warehouse, the sources or Dagster cannot do."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
 
 from ecommerce_dagster.bruin.config_file import Connections
 from ecommerce_dagster.bruin.model.asset import Asset
@@ -18,23 +12,21 @@ from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
-from ecommerce_dagster.orchestration.freshness import lint_automation
-from ecommerce_dagster.orchestration.watched import lint_watched
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
+from ecommerce_dagster.runtime.lint.freshness import lint_automation
+from ecommerce_dagster.runtime.lint.schedule import lint_schedule
+from ecommerce_dagster.runtime.lint.watched import lint_watched
 from ecommerce_dagster.runtime.names import check_name, key_parts, resource_key
 from ecommerce_dagster.sources.parameters import unmaskable
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.rules import lint_checks
 
-# Schedules that need no second look; the days of a month that is too short are one that does.
-_PLAIN_SCHEDULE = re.compile(r"@?(hourly|daily|weekly|monthly|yearly|continuous)", re.IGNORECASE)
-
 
 def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
-    _lint_schedule(project.pipeline, log)
+    lint_schedule(project.pipeline, log)
     _lint_preview(project.pipeline, log)
     lint_executor(project, log)
     lint_keys(tuple(project.by_name.values()), log)
@@ -58,20 +50,6 @@ def lint(project: Project, log: ProblemLog) -> None:
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
     lint_watched(project, log)
-
-
-def _lint_schedule(pipeline: Pipeline, log: ProblemLog) -> None:
-    """Ask Dagster about every schedule and start date that is not obviously right."""
-    schedule, start = (pipeline.schedule or "").strip(), pipeline.start_date
-    try:
-        plain = start is None or datetime.fromisoformat(start) is not None
-    except ValueError:
-        plain = False
-    if plain and (not schedule or _PLAIN_SCHEDULE.fullmatch(schedule)):
-        return
-    from ecommerce_dagster.orchestration.partitions import lint_schedule
-
-    lint_schedule(pipeline, log)
 
 
 def _lint_preview(node: Asset | Pipeline, log: ProblemLog) -> None:

@@ -1,4 +1,4 @@
-"""What pipelines that become one code location must not both have. Does not import Dagster."""
+"""What pipelines that become one code location must not both have."""
 
 from __future__ import annotations
 

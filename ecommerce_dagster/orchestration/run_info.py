@@ -1,0 +1,76 @@
+"""What Dagster tells a run of an asset, in words that the code of runs knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.partitions import (
+    Partitions,
+    interval_of,
+    partitions_of,
+    time_windows,
+    whole_range,
+)
+from ecommerce_dagster.orchestration.run_interval import run_interval
+from ecommerce_dagster.runtime.asset_run import AssetRun
+from ecommerce_dagster.runtime.render import Rendering, rendering_of
+from ecommerce_dagster.runtime.run_info import RunInfo
+from ecommerce_dagster.runtime.schedule import is_partitioned
+from ecommerce_dagster.warehouses.sql_asset import AssetError
+
+
+def asset_run(
+    project: Project,
+    asset: Asset,
+    context: dg.AssetExecutionContext,
+    partitions: Partitions | None,
+) -> AssetRun:
+    """The run of an asset that Dagster executes; `partitions` are those of the asset in Dagster.
+
+    Raises AssetError.
+    """
+    try:
+        interval = run_interval(context, asset_key(asset.name), partitions)
+    except ValueError as error:
+        raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
+    whole = whole_range_of(project, asset, partitions) if interval is None else None
+    return AssetRun.of(project, asset, run_info(context), interval, whole)
+
+
+def run_info(context: dg.AssetExecutionContext) -> RunInfo:
+    """A run of Dagster, as plain data and functions."""
+    return RunInfo(
+        run_id=context.run.run_id,
+        tags=context.run.tags,
+        log=context.log,
+        database=lambda key: getattr(context.resources, key),
+        is_selected=lambda name: asset_key(name) in context.job_def.asset_layer.selected_asset_keys,
+        last_known=lambda assets: last_known(context.instance, assets),
+    )
+
+
+def whole_range_of(
+    project: Project, asset: Asset, partitions: Partitions | None
+) -> Interval | None:
+    """The time that an asset is rebuilt over when nobody gives dates: of its partitions, else of
+    its pipeline's. None when it is not rebuilt by time."""
+    if not is_partitioned(asset):
+        return None
+    windows = time_windows(partitions) or partitions_of(project.pipeline)
+    return whole_range(windows) if windows is not None else None
+
+
+def rendering(project: Project, asset: Asset, tags: Mapping[str, str]) -> Rendering:
+    """What a run with these tags would do for an asset. Raises AssetError."""
+    partitions = partitions_of(project.pipeline)
+    interval = interval_of(tags, partitions)
+    whole = whole_range_of(project, asset, partitions) if interval is None else None
+    run = AssetRun.of(project, asset, RunInfo("render", tags), interval, whole)
+    return rendering_of(run)

@@ -1,0 +1,38 @@
+"""What the scheduler of a run tells the code that builds its assets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.runtime.asset_state import AssetState
+
+States = Callable[[Sequence[Asset]], Mapping[str, AssetState]]
+
+
+_LOG = logging.getLogger(__name__)
+
+
+def _no_database(key: str) -> Any:
+    raise LookupError(f"a run that is not executed opens no database ({key})")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run: its id, its tags, and where it logs to.
+
+    `database` gives an open-able database by the key of its connection (`resource_key`);
+    `is_selected` tells whether the run builds the asset of a name; `last_known` gives what was
+    recorded of assets in earlier runs, by their names. The defaults are those of a run that nobody
+    executes, as when its statements are only shown.
+    """
+
+    run_id: str
+    tags: Mapping[str, str]
+    log: logging.Logger = _LOG
+    database: Callable[[str], Any] = _no_database
+    is_selected: Callable[[str], bool] = lambda name: False
+    last_known: States = lambda assets: {}
