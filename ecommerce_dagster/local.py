@@ -7,21 +7,14 @@ Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
-from filelock import FileLock
 
 from ecommerce_dagster.errors import BruinError
-
-if TYPE_CHECKING:
-    # It takes half a second, which commands that only read files do without.
-    import dagster as dg
 
 
 class StateError(BruinError):
@@ -146,24 +139,3 @@ def dagster_home() -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     return home
-
-
-@contextmanager
-def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """The local Dagster instance. Raises StateError when the disk does not take its records.
-
-    The first process that opens it creates its databases; two at once would collide.
-    """
-    import dagster as dg
-    from sqlalchemy.exc import DatabaseError
-
-    # Ctrl-C in the moment in which a connection closes is logged with a traceback, and raised too.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    home = dagster_home()
-    try:
-        with FileLock(home / "opening.lock"):
-            instance = dg.DagsterInstance.get()
-        with instance:
-            yield instance
-    except DatabaseError as error:
-        raise StateError(f"the records of runs in {home} cannot be kept: {error.orig}") from None

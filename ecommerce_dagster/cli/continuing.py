@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ecommerce_dagster import local
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.selection import SelectionError
 from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
 from ecommerce_dagster.orchestration.partitions import interval_of, partitions_of
@@ -40,7 +40,7 @@ class Unfinished:
 
 def last_run(project: Project) -> Unfinished:
     """The last run of the pipeline. Raises SelectionError when there is none."""
-    with local.dagster_instance() as instance:
+    with dagster_instance() as instance:
         filters = dg.RunsFilter(tags={PIPELINE_TAG: project.pipeline.name})
         records = instance.get_run_records(filters, limit=1)
         if not records:

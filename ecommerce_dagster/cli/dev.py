@@ -16,6 +16,7 @@ import click
 from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
+from ecommerce_dagster.cli.instance import dagster_instance
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 20
@@ -27,7 +28,7 @@ def run_dev(port: int) -> int:
     local.load_environment()
     home = local.dagster_home()
     _require_free(port)
-    with local.dagster_instance():
+    with dagster_instance():
         pass  # its databases exist before several processes open them at once
     with local.postgres() as dsn:
         if not _has_orders(dsn):

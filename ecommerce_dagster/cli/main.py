@@ -85,7 +85,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     files or the options are wrong, or the check of --single-check has no answer.
     """
     with user_errors():
-        from ecommerce_dagster.cli.workspace import run_from_options
+        from ecommerce_dagster.cli.run import run_from_options
 
         sys.exit(run_from_options(assets, pipeline, options))
 

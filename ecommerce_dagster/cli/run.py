@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
 from dagster import DagsterEventType
 
-from ecommerce_dagster import local
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
+from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.outcome import (
     AssetOutcome,
     CheckOutcome,
@@ -27,7 +28,7 @@ from ecommerce_dagster.cli.outcome import (
 )
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
-from ecommerce_dagster.cli.workspace import resources_for
+from ecommerce_dagster.cli.workspace import interval_of, located, opened, resources_for
 from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
 from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
@@ -68,6 +69,34 @@ class RunRequest:
     sensor_mode: Literal["once", "wait", "skip"] = "once"
     proceed: bool = False
     profile: bool = False
+
+
+def run_from_options(
+    assets: Sequence[str], pipeline: Path | None, options: Mapping[str, Any]
+) -> int:
+    """`ecommerce run` with the options of its command. The exit code."""
+    interval = interval_of(options["start_date"], options["end_date"])
+    folder, names = located(assets, pipeline)
+    project = opened(folder, options)
+    request = RunRequest(
+        selection=Selection(
+            assets=names,
+            tag=options["tag"],
+            excluded_tags=options["exclude_tag"],
+            selector=options["selector"],
+            downstream=options["downstream"],
+        ),
+        interval=interval,
+        full_refresh=options["full_refresh"],
+        reconcile=options["reconcile"],
+        only=options["only"],
+        single_check=options["single_check"],
+        apply_modifiers=options["apply_interval_modifiers"],
+        sensor_mode=options["sensor_mode"],
+        proceed=options["proceed"],
+        profile=options["profile"],
+    )
+    return run_and_report(project, request, options["output"])
 
 
 def run_and_report(
@@ -152,7 +181,7 @@ def run(
     )
     if not building and not checks:
         return outcomes, []
-    with local.dagster_instance() as instance, reporter:
+    with dagster_instance() as instance, reporter:
         run_id, listener = str(uuid.uuid4()), _Listener(outcomes, reporter)
         instance.add_event_listener(run_id, listener)
         try:

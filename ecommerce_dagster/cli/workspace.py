@@ -91,10 +91,12 @@ def project_from_options(
     """The pipeline that the shared options of a command name, and the asset in it: `asset` may be a
     name, a file, or the folder of a pipeline, which is no asset."""
     folder, names = located([asset] if asset else [], options["pipeline"])
-    return _opened(folder, options), names[0] if names else None
+    return opened(folder, options), names[0] if names else None
 
 
-def _opened(folder: Path | None, options: Mapping[str, Any]) -> Project:
+def opened(folder: Path | None, options: Mapping[str, Any]) -> Project:
+    """The pipeline in a folder (None: the one here) with the shared options of a command. Raises
+    ProjectError."""
     return open_project(
         folder,
         options["config_file"],
@@ -119,37 +121,6 @@ def resources_for(project: Project) -> dict[str, Any]:
     from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 
     return {"pg_default": EmbeddedPostgresResource.for_folder(local.postgres_data())}
-
-
-def run_from_options(
-    assets: Sequence[str], pipeline: Path | None, options: Mapping[str, Any]
-) -> int:
-    """`ecommerce run` with the options of its command. The exit code."""
-    from ecommerce_dagster.cli.run import RunRequest, run_and_report
-    from ecommerce_dagster.cli.selection import Selection
-
-    interval = interval_of(options["start_date"], options["end_date"])
-    folder, names = located(assets, pipeline)
-    project = _opened(folder, options)
-    request = RunRequest(
-        selection=Selection(
-            assets=names,
-            tag=options["tag"],
-            excluded_tags=options["exclude_tag"],
-            selector=options["selector"],
-            downstream=options["downstream"],
-        ),
-        interval=interval,
-        full_refresh=options["full_refresh"],
-        reconcile=options["reconcile"],
-        only=options["only"],
-        single_check=options["single_check"],
-        apply_modifiers=options["apply_interval_modifiers"],
-        sensor_mode=options["sensor_mode"],
-        proceed=options["proceed"],
-        profile=options["profile"],
-    )
-    return run_and_report(project, request, options["output"])
 
 
 def located(assets: Sequence[str], pipeline: Path | None) -> tuple[Path | None, Sequence[str]]:

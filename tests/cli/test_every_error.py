@@ -309,6 +309,8 @@ RULES: dict[str, list[Broken]] = {
             "the start_date '2025-02-30' is not a date; write 2026-01-31"),
         pipeline("start_date: 01/02/2025 <<<",
             "the start_date '01/02/2025' is not a date; write 2026-01-31"),
+        pipeline("schedule: daily\nstart_date: 0001-01-01T00:00+02:00 <<<",
+            "the start_date '0001-01-01T00:00+02:00' is not a date; write 2026-01-31"),
     ],
     "valid-asset-start-date": [Broken(sql("start_date: yesterday <<<\n"),
             "the start_date 'yesterday' is not a date; write 2026-01-31")],

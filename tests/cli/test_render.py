@@ -193,6 +193,16 @@ def test_a_query_that_does_not_end_is_given_up(tiny: Tiny, monkeypatch: pytest.M
     assert endless in outcome.stdout
 
 
+def test_a_check_of_another_table_is_shown(tiny: Tiny) -> None:
+    tiny.sql("a.parent", "SELECT 1 AS id", "columns: [{name: id, type: integer}]")
+    key = "foreign_key: {table: a.parent, column: id}, checks: [{name: relationships}]"
+    header = f"depends: [a.parent]\ncolumns: [{{name: id, type: integer, {key}}}]"
+    tiny.sql("a.child", "SELECT id FROM a.parent", header)
+    [check] = rendered(tiny, "a.child")["checks"]
+    assert check["id"] == "a.child:id:relationships"
+    assert 'NOT IN (SELECT parent."id" FROM "a"."parent"' in check["sql"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
     [

@@ -189,13 +189,26 @@ class TestSources:
         assert "s3cr3t" not in outcome.text
 
 
-def test_neither_dagster_nor_a_warehouse_is_opened(tmp_path: Path) -> None:
-    code = (
+@pytest.mark.parametrize(
+    ("schedule", "code"),
+    [("", 0), ("*/15 2-4 l * mon#1", 0), ("@midnight", 0), ("0 0 30 2 *", 1), ("fortnightly", 1)],
+)
+def test_neither_dagster_nor_a_warehouse_is_opened(
+    tmp_path: Path, schedule: str, code: int
+) -> None:
+    pipeline = ROOT / "asset_specs"
+    if schedule:
+        pipeline = tmp_path / "pipeline"
+        pipeline.mkdir()
+        text = f"name: p\nschedule: '{schedule}'\nstart_date: 2024-01-01\n"
+        (pipeline / "pipeline.yml").write_text(text)
+    script = (
         "import sys\nfrom ecommerce_dagster.cli import main\n"
-        "try: main(['validate', 'asset_specs'])\n"
-        "except SystemExit as end: assert end.code == 0, end.code\n"
+        f"try: main(['validate', {str(pipeline)!r}])\n"
+        f"except SystemExit as end: assert end.code == {code}, end.code\n"
         "assert 'dagster' not in sys.modules\n"
     )
-    environment = clean_environment(ECOMMERCE_HOME=str(tmp_path))
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
-    assert list(tmp_path.iterdir()) == []
+    home = tmp_path / "home"
+    environment = clean_environment(ECOMMERCE_HOME=str(home))
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
+    assert not home.exists()
