@@ -73,16 +73,16 @@ def test_a_table_with_a_key_of_text_is_recorded_with_its_days(
     [
         ("orchestration.factory.rows_by_partition", "the record of the partitions that have rows"),
         ("orchestration.factory.record_partitions", "the record of the partitions that have rows"),
-        ("warehouse.duckdb_warehouse.DuckDBWarehouse.moments", "the record of the partitions"),
-        ("postgres_warehouse.PostgresWarehouse.moments", "the record of the partitions"),
+        ("warehouses.duckdb.warehouse.DuckDBWarehouse.moments", "the record of the partitions"),
+        ("warehouses.postgres.warehouse.PostgresWarehouse.moments", "the record of the partitions"),
         ("orchestration.results.rows_shown", "the preview is missing"),
         ("orchestration.results.built_schema", "the description of the columns is missing"),
         ("orchestration.results.column_lineage", "where the columns come from is missing"),
         ("orchestration.results.lineage_in_words", "where the columns come from is missing"),
         ("orchestration.results.project_lineage", "where the columns come from is missing"),
-        ("warehouse.table_facts._size", ""),
-        ("warehouse.table_facts._first_rows", ""),
-        ("postgres_warehouse.warehouse.sample", ""),
+        ("warehouses.duckdb.table_facts._size", ""),
+        ("warehouses.duckdb.table_facts._first_rows", ""),
+        ("warehouses.postgres.warehouse.sample", ""),
     ],
 )
 def test_whatever_of_it_fails_is_a_warning(
@@ -104,7 +104,7 @@ def test_whatever_of_it_fails_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    "where", ["orchestration.resources.open_warehouse", "postgres_warehouse.session.connected"]
+    "where", ["orchestration.resources.open_warehouse", "warehouses.postgres.session.connected"]
 )
 def test_a_connection_that_cannot_be_closed_is_a_warning(
     day_by_day: DayByDay, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, where: str

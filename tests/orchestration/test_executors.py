@@ -266,8 +266,8 @@ class TestWhetherARunIsAlive:
         launcher.register_instance(instance)
         holder = (
             "import os, sys, types\n"
-            "from ecommerce_dagster.orchestration.run_launcher import sign_of_life\n"
-            "with sign_of_life(types.SimpleNamespace(root_directory=sys.argv[1]), 'r'):\n"
+            "from ecommerce_dagster.orchestration.run_launcher import run_heartbeat\n"
+            "with run_heartbeat(types.SimpleNamespace(root_directory=sys.argv[1]), 'r'):\n"
             "    os.kill(os.getpid(), 9)\n"
         )
         folder = instance.root_directory
