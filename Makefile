@@ -107,6 +107,10 @@ lock: ## Resolve the dependencies anew and pin them.
 licences: install ## List the licences of the dependencies in docs/licences.md.
 	python scripts/licences > docs/licences.md
 
+.PHONY: reference
+reference: install ## Write docs/reference.md from the docstrings.
+	python scripts/reference > docs/reference.md
+
 .PHONY: audit
 audit: ## Compare the locked dependencies with the advisories of osv.dev.
 	scripts/uv tool run --quiet pip-audit --strict --require-hashes --disable-pip \

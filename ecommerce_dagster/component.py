@@ -5,27 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
 from ecommerce_dagster.orchestration.build import build_defs
 
 
 class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
-    """A folder of Bruin-style files as assets and asset checks.
+    """A folder of Bruin-style files as assets and asset checks, for a `defs.yaml`.
 
-    Paths count from the root of the project:
+    Paths are relative to the root of the project:
 
         type: ecommerce_dagster.component.BruinPipelineComponent
         attributes:
           pipeline_dir: pipelines/sales
     """
 
-    pipeline_dir: str
-    glossary: str | None = None
-    config_file: str | None = None
-    environment: str | None = None
+    pipeline_dir: str = Field(
+        description="A folder with a pipeline.yml, or one with several such folders in it."
+    )
+    glossary: str | None = Field(
+        default=None,
+        description="The file of the glossary. Default: the nearest glossary.yml, from the folder "
+        "of the pipeline upwards.",
+    )
+    config_file: str | None = Field(
+        default=None,
+        description="The file of the connections. Default: the nearest .bruin.yml, likewise.",
+    )
+    environment: str | None = Field(
+        default=None,
+        description="The environment of .bruin.yml. Default: the one that it calls its default.",
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The definitions of the pipeline. Override it to add to them."""
+        """The definitions of the pipeline. Override it to add to them.
+
+        Args:
+            context: What Dagster says of the project; its `project_root` is what paths are
+                relative to.
+
+        Returns:
+            What the function `build_defs` returns for these attributes.
+
+        Raises:
+            ProjectError: The files have errors; it lists each of them with file and line.
+        """
         root = Path(context.project_root)
         return build_defs(
             root / self.pipeline_dir,

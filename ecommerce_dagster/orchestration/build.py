@@ -44,15 +44,30 @@ def build_defs(
     resources: Mapping[str, Any] | None = None,
     watch: bool = False,
 ) -> dg.Definitions:
-    """One Dagster asset for each file of the pipeline, one asset check for each rule.
+    """One Dagster asset for each file of a pipeline, one asset check for each rule in it.
 
-    `pipeline_dir` holds a pipeline.yml, or several pipelines below it. `glossary` and `config_file`
-    default to the nearest `glossary.yml` and `.bruin.yml` above a pipeline; `environment` to the
-    default one of `.bruin.yml`. `variables` replace defaults of pipeline.yml, as a
-    `variant` of it does. `resources` replace connections by resource key (pg-default is
-    pg_default). `watch` starts the schedule and the sensors on source data together with Dagster;
-    else somebody starts them in its UI. Raises ProjectError with every error of every file, and
-    DagsterInvalidDefinitionError for a resource or a translator that does not fit them.
+    Reads and checks the files. No database is opened before an asset runs.
+
+    Args:
+        pipeline_dir: A folder with a pipeline.yml, or one with several such folders in it.
+        glossary: The file of the glossary. Default: the nearest glossary.yml, from the folder of
+            the pipeline upwards.
+        config_file: The file of the connections. Default: the nearest .bruin.yml, likewise.
+        environment: The environment of .bruin.yml. Default: the one that it calls its default.
+        variables: Values for variables of pipeline.yml, by name, in place of their defaults.
+        variant: The variant of pipeline.yml to build. Default: none.
+        translator: What an asset or a check looks like in Dagster. Default: `BruinTranslator()`.
+        resources: Resources in place of connections, by resource key: the connection pg-default is
+            the resource pg_default. The other connections become resources by themselves.
+        watch: Start the schedule and the sensors on source data together with Dagster. Default:
+            somebody starts them in its UI.
+
+    Returns:
+        Assets, checks, resources, schedule, sensors, jobs and executor.
+
+    Raises:
+        ProjectError: The files have errors; it lists each of them with file and line.
+        dagster.DagsterInvalidDefinitionError: A resource or the translator does not fit them.
     """
     folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
     log = ProblemLog()

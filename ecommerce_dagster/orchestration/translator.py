@@ -33,13 +33,27 @@ _TAG = re.compile(r"^[A-Za-z0-9_.-]{1,63}$")
 
 
 class BruinTranslator:
-    """How a file becomes an AssetSpec and a rule an AssetCheckSpec."""
+    """What the asset of a file and the check of a rule look like in Dagster.
+
+    Subclass it, override a method, and hand an instance to `build_defs`:
+
+        class WithTeam(BruinTranslator):
+            def get_asset_spec(self, asset, project):
+                spec = super().get_asset_spec(asset, project)
+                return spec.merge_attributes(tags={"team": asset.meta.get("team", "none")})
+    """
 
     def get_asset_spec(self, asset: Asset, project: Project) -> dg.AssetSpec:
-        """The asset that a file stands for.
+        """The asset of one file: key, dependencies, group, owners, tags, kinds, metadata.
 
-        Override this to change what Dagster shows, all but the key, for example
-        `return super().get_asset_spec(asset, project).merge_attributes(tags={"team": "a"})`.
+        Args:
+            asset: The file as read, the glossary applied: `name`, `type`, `path`, `columns`,
+                `tags`, `meta`, `owner`, `depends`, `body` and more.
+            project: The pipeline that the file belongs to: `pipeline`, `glossary`, `assets`.
+
+        Returns:
+            The spec. Its key must stay `dagster.AssetKey` of the asset's name: `build_defs` raises
+            DagsterInvalidDefinitionError for another one.
         """
         return dg.AssetSpec(
             key=asset_key(asset.name),
@@ -63,7 +77,16 @@ class BruinTranslator:
         )
 
     def get_asset_check_spec(self, check: Check, project: Project) -> dg.AssetCheckSpec:
-        """The asset check that a rule stands for. Override this to change what Dagster shows."""
+        """The asset check of one rule: name, description, whether it blocks, metadata.
+
+        Args:
+            check: The rule: `id`, `asset`, `column` (None for a custom check), `rule`, `blocking`.
+            project: The pipeline that its asset belongs to.
+
+        Returns:
+            The spec. Its name and its asset must stay. Whether a failed check keeps the table from
+            being published is decided by `blocking` of the file, not of the spec.
+        """
         return dg.AssetCheckSpec(
             name=check_name(check),
             asset=asset_key(check.asset.name),
