@@ -40,7 +40,7 @@ from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
 from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
-from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError, OutsideError
 
 _RETRY_SECONDS = 1.0
 
@@ -236,6 +236,7 @@ def _told_to_the_user(asset: Asset) -> Iterator[None]:
     except (AssetError, WarehouseError, UnusableConnection, ProjectError) as error:
         mistake = asset.type.endswith(".sql") and isinstance(error, AssetError)
         mistake = mistake and not isinstance(error, OutsideError)
+        mistake = mistake or isinstance(error, MistakeError)
         raise dg.Failure(str(error), allow_retries=not mistake) from None
 
 

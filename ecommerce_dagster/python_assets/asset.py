@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,19 +25,23 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval, interval_between, yesterday
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.python_assets import runner
-from ecommerce_dagster.python_assets.interpreter import MissingRequirement, interpreter_for
+from ecommerce_dagster.python_assets.interpreter import interpreter_for
 from ecommerce_dagster.python_assets.lint import NoCodeError, code_of, lint_python
 from ecommerce_dagster.python_assets.process import run_supervised
+from ecommerce_dagster.python_assets.requirements import RequirementsError
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies.common import strategy_name
 from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.base import Target, WriteOptions
-from ecommerce_dagster.warehouses.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
 
 __all__ = ["PythonLoad", "environment_of", "lint_python", "run_python"]
 
 _MOMENTS = ("start", "end", "execution")
+_NO_COLUMNS = (
+    "materialize() returned no rows, and the file declares no columns: no table is made of nothing"
+)
 _TAIL = 10  # lines of the output that an error repeats
 
 
@@ -123,27 +128,28 @@ def _run(
         on_output(line)
 
     wants_rows = asset.materialization.type == "table"
+    deadline = None if timeout is None else time.monotonic() + timeout
     try:
         file = code_of(asset)
-        interpreter = interpreter_for(file, root, with_rows=wants_rows)
-    except (NoCodeError, MissingRequirement) as error:
-        raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
+        python = interpreter_for(asset, file, root, on_output=on_output, timeout=timeout)
 
-    def command(alive: int) -> list[str]:
-        order = {
-            "file": str(file),
-            "root": str(root),
-            "result": str(result),
-            "materialize": wants_rows,
-            "parent": os.getpid(),
-            "alive": alive,
-        }
-        return [*interpreter, "-u", "-P", runner.__file__, json.dumps(order)]
+        def command(alive: int) -> list[str]:
+            order = {
+                "file": str(file),
+                "paths": [str(path) for path in python.paths],
+                "result": str(result),
+                "materialize": wants_rows,
+                "parent": os.getpid(),
+                "alive": alive,
+            }
+            return [str(python.python), "-u", runner.__file__, json.dumps(order)]
 
-    variables = {**os.environ, **environment}
-    variables |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    try:
-        code = run_supervised(command, root, variables, on_output=told, timeout=timeout)
+        variables = python.variables({**os.environ, **environment})
+        variables |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        left = None if deadline is None else deadline - time.monotonic()
+        code = run_supervised(command, python.folder, variables, on_output=told, timeout=left)
+    except (NoCodeError, RequirementsError) as error:
+        raise MistakeError(f"{asset.path}:{asset.line}: {error}") from None
     except TimeoutError:
         at = asset.at("timeout")
         message = f'asset "{asset.name}" timed out after {asset.timeout or f"{timeout:g}s"}'
@@ -158,7 +164,8 @@ def _require_success(asset: Asset, file: Path, code: int, result: Path, tail: de
         found = json.loads(failure.read_text(encoding="utf-8"))
         lines = str(found["traceback"]).rstrip().splitlines()[-_TAIL:]
         where = f"{file}:{found['line'] or asset.body_line}"
-        raise AssetError("\n".join([f"{where}: {found['message']}", *lines]))
+        kind = MistakeError if found["lasting"] else AssetError
+        raise kind("\n".join([f"{where}: {found['message']}", *lines]))
     unfinished = asset.materialization.type == "table" and not (result / "result.json").is_file()
     if code == 0 and not unfinished:
         return
@@ -207,6 +214,8 @@ class PythonLoad:
             rows = _rows_of(found, parts)
             return target.fill_from_rows(self.asset, connection, rows, how)
         existing = target.columns(self.asset.name)
+        if not existing and not self.asset.columns:
+            return LoadResult(warnings=(_NO_COLUMNS,))
         if not existing:
             return target.fill_from_rows(self.asset, connection, self._no_rows(), how)
         if how.strategy != "create+replace" and not how.full_refresh:
@@ -223,11 +232,6 @@ class PythonLoad:
             f"CAST(NULL AS {known_type(column.type) or 'VARCHAR'}) AS {quoted(column.name)}"
             for column in self.asset.columns
         )
-        if not cells:
-            raise LoadError(
-                "materialize() returned no rows, and the file declares no columns; "
-                "declare them, or return None to leave everything as it is"
-            )
         return f"(SELECT {cells} LIMIT 0) AS returned"
 
 

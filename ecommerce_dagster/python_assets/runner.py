@@ -3,8 +3,8 @@
     python python_runner.py '{"file": ..., "root": ..., "result": ..., "materialize": true, ...}'
 
 The folder `result` gets part-*.parquet and result.json, or error.json. The standard output belongs
-to the file. Imports nothing of this project: the interpreter may be one of the asset's own, with
-nothing but what the asset requires and pyarrow.
+to the file. Imports nothing of this project, and works in Python 3.8: the interpreter may be one of
+the asset's own, with nothing but what the asset requires and pyarrow.
 """
 
 from __future__ import annotations
@@ -42,12 +42,17 @@ class ResultError(Exception):
     """What `materialize()` returned is no table."""
 
 
+class MissingFunctionError(ResultError):
+    """There is no `materialize()`."""
+
+
 def main(order: Mapping[str, Any]) -> int:
     """Do what the parent process asks for; the exit code."""
     file, result = Path(order["file"]), Path(order["result"])
     _die_with_the_parent(order["parent"], order["alive"], result)
     # An asset called like a package must not hide it from the others, so its folder comes last.
-    sys.path = [order["root"], *sys.path, str(file.parent)]
+    ours = str(Path(__file__).parent)
+    sys.path = [*order["paths"], *(p for p in sys.path if p != ours), str(file.parent)]
     sys.argv = [str(file)]
     try:
         if order["materialize"]:
@@ -110,7 +115,9 @@ def _materialized(file: Path) -> Any:
     module = _execute(file, _module_name(file))
     function = getattr(module, "materialize", None)
     if not callable(function):
-        raise ResultError("the file defines no function materialize(); it is what returns the rows")
+        raise MissingFunctionError(
+            "the file defines no function materialize(); it is what returns the rows"
+        )
     return function()
 
 
@@ -132,15 +139,27 @@ def _report(error: BaseException, file: Path, result: Path) -> None:
         lines = traceback.format_exception(type(error), error, frames)
         message = _message(error)
         sys.stderr.write("".join(lines))
-    found = {"message": message, "line": _line(error, frames, file), "traceback": "".join(lines)}
+    found = {
+        "message": message,
+        "line": _line(error, frames, file),
+        "traceback": "".join(lines),
+        "lasting": _is_lasting(error),
+    }
     (result / "error.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def _is_lasting(error: BaseException) -> bool:
+    """Whether another try fails too: code that is wrong, not what it was given (`eval`)."""
+    if isinstance(error, SyntaxError):
+        return Path(error.filename or "").is_file()
+    return isinstance(error, (ModuleNotFoundError, MissingFunctionError))
 
 
 def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         numbered = isinstance(error.code, int) or error.code is None
         return f"it ended with exit code {error.code or 0}" if numbered else str(error.code)
-    return traceback.format_exception_only(error)[-1].strip()
+    return traceback.format_exception_only(type(error), error)[-1].strip()
 
 
 def _line(error: BaseException, frames: TracebackType | None, file: Path) -> int | None:
@@ -318,7 +337,7 @@ _EXPECTED = "return a DataFrame, a pyarrow Table, or dicts, one for each row"
 def _items(value: Any) -> Iterable[Any]:
     if _is_frame(value):
         return [value]
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         return value
     if inspect.iscoroutine(value):
         value.close()
@@ -342,7 +361,7 @@ def _described(value: Any) -> str:
 
 
 def _is_frame(value: Any) -> bool:
-    arrow = isinstance(value, pa.Table | pa.RecordBatch) or hasattr(value, "__arrow_c_stream__")
+    arrow = isinstance(value, (pa.Table, pa.RecordBatch)) or hasattr(value, "__arrow_c_stream__")
     return arrow or _is_of(value, "pandas", "DataFrame") or _is_of(value, "polars", "LazyFrame")
 
 
@@ -416,7 +435,12 @@ def _array(name: str, values: list[Any]) -> Any:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise ResultError(f"the column {name}: {error}") from None
+        if len(kinds) == 1:
+            raise ResultError(f"the column {name}: {error}") from None
+        mixed = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise ResultError(
+            f"the column {name} holds values of {mixed}; return values of one type ({error})"
+        ) from None
 
 
 def _moments(name: str, values: list[Any]) -> list[Any]:
@@ -471,7 +495,7 @@ def _stored_type(column: Any) -> Any:
     kind, types = column.type, pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or _is_string_view(kind):
         return pa.large_string()
     if types.is_struct(kind) and not kind.num_fields:
         return pa.null()
@@ -485,6 +509,10 @@ def _stored_type(column: Any) -> Any:
     if types.is_nested(kind) and "duration" in str(kind):
         raise ResultError("durations inside of lists or structs cannot be stored; return seconds")
     return kind
+
+
+def _is_string_view(kind: Any) -> bool:
+    return str(kind) == "string_view"
 
 
 def _has_nanoseconds(column: Any) -> bool:

@@ -23,6 +23,10 @@ class AssetError(BruinError):
     """An asset that cannot be built: `path:line: what is wrong`."""
 
 
+class MistakeError(AssetError):
+    """An asset that cannot be built until a file is changed: trying again is of no use."""
+
+
 class OutsideError(AssetError):
     """An asset that could not be built this time, for a reason that is not in its file."""
 

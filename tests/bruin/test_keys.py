@@ -55,9 +55,9 @@ def test_a_key_that_nobody_knows_is_a_warning(files: Files) -> None:
         "known: end, start",
         "assets/a.asset.yml:3: unknown key 'x-team' in an asset is ignored; known: columns, "
         "connection, connections, custom_checks, depends, description, domains, enabled, extends, "
-        "full_refresh_restricted, hooks, interval_modifiers, materialization, meta, metadata, "
+        "full_refresh_restricted, hooks, image, interval_modifiers, materialization, meta, metadata, "
         "name, owner, parameters, refresh_restricted, rerun_cooldown, retries, run, secrets, "
-        "start_date, tags, tier, timeout, type, unit_tests, uri",
+        "start_date, tags, tier, timeout, type, unit_tests and 1 more",
     ]
 
 

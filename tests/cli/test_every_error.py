@@ -440,7 +440,7 @@ RULES: dict[str, list[Broken]] = {
         warned(sql("primary_key: n <<<\n"),
             "unknown key 'primary_key' in an asset is ignored; it belongs in one of the 'columns'"),
         warned(sql("colour: red <<<\n"),
-            "unknown key 'colour' in an asset is ignored; known: columns, connection, connections, custom_checks, depends, description, domains, enabled, extends, full_refresh_restricted, hooks, interval_modifiers, materialization, meta, metadata, name, owner, parameters, refresh_restricted, rerun_cooldown, retries, run, secrets, start_date, tags, tier, timeout, type, unit_tests, uri"),
+            "unknown key 'colour' in an asset is ignored; known: columns, connection, connections, custom_checks, depends, description, domains, enabled, extends, full_refresh_restricted, hooks, image, interval_modifiers, materialization, meta, metadata, name, owner, parameters, refresh_restricted, rerun_cooldown, retries, run, secrets, start_date, tags, tier, timeout, type, unit_tests and 1 more"),
     ],
     "cross-pipeline-uri-dependencies": [warned(sql("depends:\n  - uri: shop2 <<<\n"),
             "'shop2' belongs to another pipeline: nothing here waits for it; name an 'asset' of this one to wait")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -10,10 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from decimal import Decimal
@@ -38,8 +43,10 @@ from ecommerce_dagster.python_assets.asset import (
     lint_python,
     run_python,
 )
+from ecommerce_dagster.python_assets.environments import find_uv
+from ecommerce_dagster.python_assets.requirements import requirements_of, version_of_image
 from ecommerce_dagster.warehouses.base import BuildResult
-from ecommerce_dagster.warehouses.sql_asset import AssetError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
 from ingestion_files.helpers import Rows, asset_at, build, problems, types
 
 TABLE = "materialization: {type: table}"
@@ -48,6 +55,54 @@ MERGE = """
     columns:
       - {name: id, primary_key: true}
 """
+
+
+needs_uv = pytest.mark.skipif(find_uv() is None, reason="uv is not installed")
+
+
+def without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: "/nowhere")
+
+
+def write_wheel(folder: Path, name: str, version: str, code: str) -> None:
+    """A wheel of a module that prints its WORD when it is called as a program."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"{code}\ndef main(): print(WORD)\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    record = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+
+
+def write_sdist_that_hangs(folder: Path) -> None:
+    """A source distribution whose build does not end."""
+    files = {
+        "pyproject.toml": "[build-system]\nrequires=[]\nbuild-backend='b'\nbackend-path=['.']\n",
+        "b.py": "import time\ntime.sleep(60)\n",
+        "PKG-INFO": "Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n",
+    }
+    with tarfile.open(folder / "slow-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"slow-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def other_python(minor: int) -> Path | None:
+    """An interpreter of that version on this machine that starts."""
+    home = os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"
+    folders = [*Path(home).glob(f"versions/3.{minor}.*/bin")]
+    folders += [Path(folder) for folder in os.environ["PATH"].split(os.pathsep)]
+    for path in (folder / f"python3.{minor}" for folder in folders):
+        if path.is_file() and not subprocess.call([path, "-c", ""], stderr=-3):
+            return path
+    return None
 
 
 class Project:
@@ -480,13 +535,15 @@ class TestRows:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ("1, 'x'", "the column x: Could not convert 'x' with type str: tried to"),
-            ("True, 1", "the column x: Could not convert 1 with type int"),
+            ("1, 'x'", "the column x holds values of int and str; return values of one type (Coul"),
+            ("True, 1", "the column x holds values of bool and int; return values of one type (C"),
+            ("[1], {'a': 1}", "the column x holds values of dict and list; return values of one"),
             ("b'x', 'x'", "the column x holds bytes and texts; return values of one type"),
             ("2**200, 1", "the column x holds an integer of more than 38 digits"),
             ("[2**200], [1]", "the column x: Python int too large"),
-            ("2**53 + 1, 0.5", "the column x: Integer value 9007199254740993 is outside"),
-            ("object(), 1", "the column x: Could not convert <object object"),
+            ("2**53 + 1, 0.5", "the column x holds values of float and int; return values of one type"),
+            ("object(), 1", "the column x holds values of int and object; return values of one"),
+            ("object(), None", "the column x: Could not convert <object object"),
             ("dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)",
              "the column x holds datetimes with a time zone and without; return one kind"),
         ],
@@ -593,7 +650,7 @@ class TestPandas:
         found = project.fails(
             "import pandas as pd\ndef materialize():\n    return pd.DataFrame({'m': [1, 'x']})"
         )
-        assert found.startswith("made.py:7: the column m: Could not convert 'x' with type str")
+        assert found.startswith("made.py:7: the column m holds values of int and str; return ")
 
     def test_the_same_column_twice_is_refused(self, project: Project) -> None:
         found = project.fails(
@@ -682,10 +739,15 @@ class TestNothing:
         assert project.rows == []
 
     def test_an_empty_list_without_columns_is_no_table(self, project: Project) -> None:
-        assert project.fails("def materialize(): return []") == (
-            "made.py:6: materialize() returned no rows, and the file declares no columns; declare "
-            "them, or return None to leave everything as it is"
+        built = project.build("def materialize(): return []")
+        assert built.published
+        assert built.loaded.warnings == (
+            "materialize() returned no rows, and the file declares no columns: "
+            "no table is made of nothing",
         )
+        project.build("def materialize():\n    yield from ()")
+        with pytest.raises(duckdb.CatalogException):
+            assert project.rows
 
 
 class TestStrategies:
@@ -790,7 +852,7 @@ class TestTheEnvironment:
 
 
 class TestRequirements:
-    """A requirements.txt beside the file or above it."""
+    """A requirements.txt or pyproject.toml beside the file or further up in the checkout."""
 
     def test_that_are_installed_change_nothing(self, project: Project) -> None:
         asset = project.write("import sys; print(sys.executable)")
@@ -804,35 +866,18 @@ class TestRequirements:
     def test_that_are_missing_need_uv(
         self, project: Project, monkeypatch: pytest.MonkeyPatch, line: str
     ) -> None:
-        monkeypatch.setenv("PATH", "/nowhere")
+        without_uv(monkeypatch)
         path = project.file.with_name("requirements.txt")
         asset = project.write("pass")
         path.write_text(f"pytest\n{line}\n")
-        with pytest.raises(AssetError) as caught:
+        with pytest.raises(MistakeError) as caught:
             project.run(asset)
         assert str(caught.value).endswith(
             f"made.py:2: {path} asks for '{line}', which is not installed here; install it, or "
             "install uv, which then brings it for this asset alone"
         )
 
-    def test_that_are_missing_are_brought_by_uv(
-        self, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        uv = tmp_path / "bin/uv"
-        uv.parent.mkdir()
-        uv.write_text(f'#!/bin/sh\necho "$@"\nwhile [ "$1" != python ]; do shift; done\nshift\n'
-                      f'exec "{sys.executable}" "$@"\n')  # fmt: skip
-        uv.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{uv.parent}:{os.environ['PATH']}")
-        (project.root / "requirements.txt").write_text("no-such-package\n")
-        project.build("def materialize(): return [{'a': 1}]")
-        assert project.rows == [(1,)]
-        assert project.output[0].startswith(
-            f"run --quiet --no-project --python {sys.executable} --with-requirements "
-            f"{project.root}/requirements.txt --with pyarrow python -u -P "
-        )
-
-    def test_above_the_project_do_not_count(self, project: Project) -> None:
+    def test_outside_of_the_checkout_do_not_count(self, project: Project) -> None:
         inner = Project(project.root / "inner")
         asset = inner.write("print('fine')")
         (project.root / "requirements.txt").write_text("no-such-package\n")
@@ -849,6 +894,281 @@ class TestRequirements:
         assert project.fails("def materialize(): return [{'a': 1}]") == (
             "made.py:6: rows from Python need pyarrow: pip install 'ecommerce-dagster[dataframes]'"
         )
+
+    def test_of_a_project_whose_own_environment_this_is_are_there(self, project: Project) -> None:
+        project.write("pass")
+        (project.root / "pyproject.toml").write_text(MINE.format("no-such-package"))
+        (project.root / "uv.lock").write_text("version = 1")
+        (project.root / ".venv").mkdir()
+        found = requirements_of(project.file, project.root)
+        assert found is not None
+        assert found.first_missing == "uv.lock"
+        (project.root / ".venv").rmdir()
+        (project.root / ".venv").symlink_to(sys.prefix)
+        assert replace(found, file=Path(sys.prefix).parent / "pyproject.toml").first_missing is None
+
+    def test_of_a_file_that_is_no_toml_are_an_error(self, project: Project) -> None:
+        asset = project.write("pass")
+        (project.root / "pyproject.toml").write_text("[project\n")
+        with pytest.raises(MistakeError, match=r"pyproject.toml is not valid TOML: .*line 1"):
+            project.run(asset)
+
+    def test_a_project_without_packages_is_passed_by(self, project: Project) -> None:
+        asset = project.write("import sys; print(sys.executable)")
+        (project.root / "pyproject.toml").write_text("[tool.ruff]\nline-length = 100\n")
+        project.run(asset)
+        assert project.output == [sys.executable]
+
+    @pytest.mark.parametrize("requires", ["3.11", "later"])
+    def test_a_range_of_versions_that_is_none_is_an_error(
+        self, project: Project, requires: str
+    ) -> None:
+        asset = project.write("pass")
+        (project.root / "pyproject.toml").write_text(MINE.format("").replace(">=3.8", requires))
+        with pytest.raises(
+            MistakeError, match=f"requires-python is '{requires}'; write it as in '>=3.12'"
+        ):
+            project.run(asset)
+
+
+MINE = """
+[project]
+name = "mine"
+version = "0.1.0"
+requires-python = ">=3.8"
+dependencies = [{!r}]
+"""
+
+
+@needs_uv
+class TestEnvironments:
+    """What uv builds for requirements that are not met here, of wheels that these tests make."""
+
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> Path:
+        """Where environments are kept; uv looks for packages in the folder `wheels` alone."""
+        folder = tmp_path_factory.mktemp("cache")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path_factory.getbasetemp().parent / "uv"))
+        monkeypatch.setenv("UV_NO_INDEX", "1")
+        return folder / "ecommerce-dagster/python"
+
+    @pytest.fixture
+    def wheels(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+        folder = project.root / "wheels"
+        folder.mkdir()
+        monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+        for version in ("1.0", "2.0"):
+            write_wheel(folder, "greet", version, f"WORD = 'hello {version}'")
+        return folder
+
+    def test_of_a_requirements_file_is_built_once(
+        self, project: Project, wheels: Path, cache: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        (project.root / "requirements.txt").write_text("greet<2")
+        project.run(asset)
+        (folder,) = (path for path in cache.iterdir() if path.is_dir())
+        version = ".".join(map(str, sys.version_info[:2]))
+        first = f"building the environment of Python {version} with requirements.txt, once, in "
+        assert project.output == [f"{first}{folder}", "hello 1.0"]
+        project.output.clear()
+        project.run(asset)
+        assert project.output == ["hello 1.0"]
+
+    def test_is_another_for_other_content_and_the_same_elsewhere(
+        self, project: Project, wheels: Path, cache: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        for text, output in (("greet<2", "hello 1.0"), ("greet", "hello 2.0")):
+            (project.root / "requirements.txt").write_text(text)
+            project.run(asset)
+            assert project.output[-1] == output
+        other = Project(project.root / "other")
+        asset = other.write("import greet; print(greet.WORD)")
+        (other.root / "requirements.txt").write_text("greet")
+        other.run(asset)
+        assert other.output == ["hello 2.0"]
+
+    def test_of_a_project(self, project: Project, wheels: Path) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        (project.root / "pyproject.toml").write_text(MINE.format("greet>1"))
+        project.run(asset)
+        assert "with pyproject.toml, once" in project.output[0]
+        assert project.output[1:] == ["hello 2.0"]
+        assert not (project.root / "uv.lock").exists()
+
+    def test_of_a_locked_project_has_the_versions_of_the_lock(
+        self, project: Project, wheels: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        path = project.root / "pyproject.toml"
+        path.write_text(MINE.format("greet<2"))
+        subprocess.run([find_uv() or "uv", "lock"], cwd=project.root, check=True)
+        lock = (project.root / "uv.lock").read_text()
+        project.run(asset)
+        assert project.output[1:] == ["hello 1.0"]
+        # One that is out of date is left as it is.
+        path.write_text(MINE.format("greet>1"))
+        project.run(asset)
+        assert project.output[-1] == "hello 2.0"
+        assert (project.root / "uv.lock").read_text() == lock
+
+    def test_of_requirements_goes_before_that_of_a_nearer_project(
+        self, project: Project, wheels: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        project.file.with_name("pyproject.toml").write_text(MINE.format("greet>1"))
+        (project.root / "requirements.txt").write_text("greet<2")
+        project.run(asset)
+        assert project.output[1:] == ["hello 1.0"]
+
+    def test_of_a_project_below_the_checkout_works_in_its_folder(
+        self, project: Project, wheels: Path
+    ) -> None:
+        asset = project.write(
+            "import os, greet, lib.near, shop.lib.near; print(os.getcwd(), lib.near.x)"
+        )
+        (project.root / "shop/lib").mkdir()
+        (project.root / "shop/lib/near.py").write_text("x = 1")
+        (project.root / "shop/pyproject.toml").write_text(MINE.format("greet"))
+        project.run(asset)
+        assert project.output[1:] == [f"{project.root}/shop 1"]
+
+    def test_follows_the_files_that_the_requirements_name(
+        self, project: Project, wheels: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        (project.root / "requirements.txt").write_text("-r more.txt")
+        (project.root / "more.txt").write_text("greet<2")
+        project.run(asset)
+        (project.root / "more.txt").write_text("greet>1")
+        project.run(asset)
+        assert project.output[1::2] == ["hello 1.0", "hello 2.0"]
+
+    def test_of_another_builder_is_waited_for(self, project: Project, wheels: Path) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        (project.root / "requirements.txt").write_text("greet")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: project.run(asset), range(4)))
+        assert len([line for line in project.output if "building" in line]) == 1
+        assert project.output.count("hello 2.0") == 4
+
+    def test_that_was_left_half_built_is_not_used(
+        self, project: Project, wheels: Path, cache: Path
+    ) -> None:
+        asset = project.write("import greet; print(greet.WORD)")
+        (project.root / "requirements.txt").write_text("greet")
+        project.run(asset)
+        (folder,) = (path for path in cache.iterdir() if path.is_dir())
+        shutil.rmtree(folder)
+        half = cache / f"{folder.name}.x.new"
+        (half / "bin").mkdir(parents=True)
+        (half / "bin/python").symlink_to(sys.executable)
+        project.run(asset)
+        assert project.output[-1] == "hello 2.0"
+        assert not half.exists()
+        # Nor one whose Python was removed.
+        (folder / "bin/python").unlink()
+        (folder / "bin/python").symlink_to("/no/such/python")
+        project.run(asset)
+        assert project.output[-1] == "hello 2.0"
+
+    def test_has_its_programs_on_the_path(self, project: Project, wheels: Path) -> None:
+        asset = project.write("import subprocess; subprocess.run(['greet'], check=True)")
+        (project.root / "requirements.txt").write_text("greet")
+        project.run(asset)
+        assert project.output[1:] == ["hello 2.0"]
+
+    def test_that_cannot_be_built_says_what_uv_says_and_leaves_nothing(
+        self, project: Project, wheels: Path, cache: Path
+    ) -> None:
+        asset = project.write("pass")
+        (project.root / "requirements.txt").write_text("greet>5")
+        with pytest.raises(AssetError) as caught:
+            project.run(asset)
+        first, *rest = str(caught.value).splitlines()
+        assert first.endswith(f"made.py:2: {project.root}/requirements.txt cannot be installed:")
+        assert "greet>5" in " ".join(rest)
+        assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+    def test_takes_of_the_time_that_the_asset_has(self, project: Project, wheels: Path) -> None:
+        asset = project.write("pass", "timeout: 1s")
+        write_sdist_that_hangs(wheels)
+        (project.root / "requirements.txt").write_text("slow")
+        with pytest.raises(AssetError, match='asset "raw.made" timed out after 1s'):
+            project.run(asset, timeout=1)
+
+    def test_that_has_no_place_names_the_variable(
+        self, project: Project, wheels: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asset = project.write("pass")
+        (project.root / "requirements.txt").write_text("greet")
+        (project.root / "file").write_text("")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(project.root / "file"))
+        with pytest.raises(AssetError, match="name another place with XDG_CACHE_HOME"):
+            project.run(asset)
+
+
+class TestTheVersion:
+    """Of Python, that an image or a project asks for."""
+
+    @pytest.mark.parametrize(
+        ("image", "version"),
+        [("python:3.13", "3.13"), ("python:3.12.4-slim-bookworm", "3.12.4"), ("python:3", "3"),
+         ("docker.io/library/python:3.11", "3.11"), ("python:latest", None), ("python", None),
+         ("ghcr.io/me/etl:3.13", None), ("python:slim", None), (None, None), ("", None)],
+    )  # fmt: skip
+    def test_of_an_image(self, image: str | None, version: str | None) -> None:
+        assert version_of_image(image) == version
+
+    @pytest.mark.parametrize("header", ["image: python:3", "image: python:{0}.{1}-slim"])
+    def test_that_this_one_is_is_taken_here(self, project: Project, header: str) -> None:
+        asset = project.write("import sys; print(sys.executable)", header.format(*sys.version_info))
+        project.run(asset)
+        assert project.output == [sys.executable]
+
+    def test_needs_uv(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        without_uv(monkeypatch)
+        with pytest.raises(MistakeError, match=r"Python 3\.99 is asked for, and this one is 3\."):
+            project.run(project.write("pass", "image: python:3.99"))
+
+    @needs_uv
+    @pytest.mark.parametrize("by", ["image: python:3.99", "requires-python"])
+    def test_that_cannot_be_had_is_said_before_the_code_runs(
+        self, project: Project, by: str
+    ) -> None:
+        asset = project.write("print('ran')", by if ":" in by else "")
+        if ":" not in by:
+            text = MINE.format("").replace(">=3.8", ">=3.99").replace("['']", "[]")
+            (project.root / "pyproject.toml").write_text(text)
+        with pytest.raises(MistakeError) as caught:
+            project.run(asset)
+        message = str(caught.value)
+        assert re.search(
+            r"made.py:2: Python (>=)?3\.99 is not installed here, and uv cannot", message
+        )
+        assert f"\nIt is asked for by {by}" in message
+        assert "ran" not in project.output
+
+    @needs_uv
+    @pytest.mark.parametrize("minor", range(8, 14))
+    def test_that_is_on_this_machine_runs_the_file(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, minor: int
+    ) -> None:
+        found = other_python(minor)
+        if found is None:
+            pytest.skip(f"there is no Python 3.{minor} here")
+        monkeypatch.setenv("PATH", f"{found.parent}:{os.environ['PATH']}")
+        monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+        project.write("import sys\nprint(sys.version_info[:2])", f"image: python:3.{minor}")
+        project.run(project.write(project.file.read_text().split('@bruin"""')[1],
+                                  f"image: python:3.{minor}"))  # fmt: skip
+        assert project.output[-1] == f"(3, {minor})"
+        error = project.fails("def f(): return 1 / 0\nf()", f"image: python:3.{minor}")
+        assert error.startswith("made.py:6: ZeroDivisionError")
+        error = project.fails("def materialize(:", f"image: python:3.{minor}")
+        assert error.startswith("made.py:6: SyntaxError")
 
 
 class TestLint:

@@ -36,7 +36,7 @@ Scalar = bool | int | float | str
 # Bruin takes these words in any case.
 AnyCase = BeforeValidator(_lower)
 
-_RUNNERS = {"image", "instance", "notifications", "routing"}
+_RUNNERS = {"instance", "notifications", "routing"}
 _WAREHOUSES = {"athena", "bigquery", "doris", "snowflake", "starrocks"}
 
 
@@ -202,6 +202,7 @@ class Asset(Node):
     description: Text = ""
     enabled: bool | Text = True
     run: Text | None = None
+    image: Text | None = None
     depends: tuple[Annotated[Dependency, BeforeValidator(_named)], ...] = ()
     parameters: Settings = {}
     connection: Text | None = None
