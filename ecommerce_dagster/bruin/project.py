@@ -78,9 +78,23 @@ class Project:
 
     @property
     def root(self) -> Path:
-        """The folder that paths are shown relative to: the checkout, else the pipeline's own."""
+        """The folder that paths are shown relative to: that of .bruin.yml, where the pipeline lies
+        in it, else the checkout."""
         config = self.connections.path
-        return config.parent if config is not None else self.directory
+        if config is not None and self.directory.is_relative_to(config.parent):
+            return config.parent
+        return self.checkout
+
+    @cached_property
+    def checkout(self) -> Path:
+        """The git repository that the pipeline lies in; without one the folder of its .bruin.yml,
+        else its own."""
+        found = find_upwards(self.directory, (".git",), Path.exists)
+        if found is not None:
+            return found.parent
+        config = self.connections.path
+        inside = config is not None and self.directory.is_relative_to(config.parent)
+        return config.parent if config is not None and inside else self.directory
 
     def connection_name(self, asset: Asset) -> str:
         """The name of the connection that holds the table of `asset`."""

@@ -18,8 +18,8 @@ from ecommerce_dagster.python_assets.environments import (
 from ecommerce_dagster.python_assets.requirements import (
     Requirements,
     RequirementsError,
+    is_for_this_python,
     requirements_of,
-    runs_here,
     version_of_image,
 )
 
@@ -62,7 +62,7 @@ def interpreter_for(
     paths = (folder,) if folder == root else (folder, root)
     version = version_of_image(asset.image)
     requires = requirements.requires_python if requirements is not None else ""
-    fits = runs_here(version, requires)
+    fits = is_for_this_python(asset.image, requirements)
     missing = requirements.first_missing if requirements is not None else None
     if fits and missing is None:
         return Interpreter(Path(sys.executable), folder, paths)

@@ -8,6 +8,12 @@ from pathlib import Path
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.errors import UnlocatedError
+from ecommerce_dagster.python_assets.requirements import (
+    RequirementsError,
+    is_for_this_python,
+    requirements_of,
+    version_of_image,
+)
 from ecommerce_dagster.sql.strategies.common import lint_materialization, strategy_name
 
 FUNCTION = "materialize"
@@ -33,9 +39,15 @@ def code_of(asset: Asset) -> Path:
     return path
 
 
-def lint_python(asset: Asset, log: ProblemLog) -> None:
-    """Report a Python asset that cannot run."""
+def lint_python(asset: Asset, root: Path, log: ProblemLog) -> None:
+    """Report a Python asset of the checkout `root` that cannot run."""
     _lint_materialization(asset, log)
+    if asset.image and version_of_image(asset.image) is None:
+        message = (
+            f"the image '{asset.image}' names no version of Python: its file runs in this one; "
+            "write it as in `image: python:3.12`"
+        )
+        log.warning(*asset.at("image"), _RULE, message)
     try:
         file = code_of(asset)
     except NoCodeError as error:
@@ -44,6 +56,8 @@ def lint_python(asset: Asset, log: ProblemLog) -> None:
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
+        if not _is_for_this_version(asset, file, root):
+            return  # what may stand in it is for its own Python to say
         line = getattr(error, "lineno", None) or 1
         log.error(file, line, _RULE, f"this is not valid Python: {error.args[0]}")
         return
@@ -55,6 +69,13 @@ def lint_python(asset: Asset, log: ProblemLog) -> None:
             "materialize() is never called: add `materialization: {type: table}` to the header"
         )
         log.warning(file, defined.lineno, _RULE, message)
+
+
+def _is_for_this_version(asset: Asset, file: Path, root: Path) -> bool:
+    try:
+        return is_for_this_python(asset.image, requirements_of(file, root))
+    except RequirementsError:
+        return False
 
 
 def _lint_materialization(asset: Asset, log: ProblemLog) -> None:

@@ -89,10 +89,13 @@ def version_of_image(image: str | None) -> str | None:
     return found[1] if found else None
 
 
-def runs_here(version: str | None, requires: str) -> bool:
-    """Whether this interpreter is of a version (`3.13`), else in a range (`>=3.12`)."""
+def is_for_this_python(image: str | None, requirements: Requirements | None) -> bool:
+    """Whether this interpreter is of the version that an image asks for, else the project. Raises
+    RequirementsError."""
+    version = version_of_image(image)
     if version is not None:
         return f"{_VERSION}.".startswith(f"{version}.")
+    requires = requirements.requires_python if requirements is not None else ""
     try:
         return SpecifierSet(requires).contains(_VERSION, prereleases=True)
     except InvalidSpecifier:

@@ -151,6 +151,6 @@ ASSET_TYPES: dict[str, AssetType] = {
     "ingestr": AssetType(
         build_ingestr, "", sources=_ingestr_sources, lint=_no_root(lint_ingestion)
     ),
-    "python": AssetType(build_python, "python", has_table=_has_rows, lint=_no_root(lint_python)),
+    "python": AssetType(build_python, "python", has_table=_has_rows, lint=lint_python),
     "empty": AssetType(build_nothing, "empty", has_table=_is_checked),
 }

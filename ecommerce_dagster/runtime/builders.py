@@ -70,7 +70,7 @@ def build_sql(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 
 
 def build_seed(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    return _publish(run, Seed(run.asset, run.project.root), checks)
+    return _publish(run, Seed(run.asset, run.project.checkout), checks)
 
 
 def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
@@ -80,20 +80,20 @@ def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
     """The file runs while nobody holds the warehouse; only its rows are loaded under the lock."""
     asset, project = run.asset, run.project
-    connections = project.connections.by_name
+    secrets, platforms = _secrets(project, asset)
     environment = environment_of(
         asset,
         run.template_context,
         schemas=project.pipeline.variables,
         connection=project.connection_name(asset),
-        connection_types={name: found.platform for name, found in connections.items()},
-        secrets=_secrets(project, asset),
+        connection_types=platforms,
+        secrets=secrets,
     )
     began = time.perf_counter()
     with _told_by_the_run(run) as (variables, summary):
         folder = run_python(
             asset,
-            project.root,
+            project.checkout,
             environment | variables,
             on_output=run.info.log.info,
             timeout=run.timeout,
@@ -123,18 +123,24 @@ def _told_by_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
         yield {"ECOMMERCE_UPSTREAM": str(upstream), "ECOMMERCE_SUMMARY": str(summary)}, summary
 
 
-def _secrets(project: Project, asset: Asset) -> dict[str, str]:
-    """The connections that a Python asset asks for, by the variable it finds them in: as JSON, of a
-    `generic` one its value alone."""
-    found: dict[str, str] = {}
+def _secrets(project: Project, asset: Asset) -> tuple[dict[str, str], dict[str, str]]:
+    """The connections that a Python asset asks for, by the variables it finds them in: as JSON, of
+    a `generic` one its value alone; and the kind of database of each.
+
+    A connection is there under its own name too, by which the SDK of Bruin looks up that of the
+    asset.
+    """
+    values: dict[str, str] = {}
+    platforms: dict[str, str] = {}
     for secret in asset.secrets:
         connection = project.connections.get(secret.key)
         settings = connection.expanded(variables_for(connection.path))
         plain = connection.platform == "generic" and settings.get("value") is not None
-        found[secret.inject_as or secret.key] = (
-            str(settings["value"]) if plain else json.dumps(settings, default=str)
-        )
-    return found
+        value = str(settings["value"]) if plain else json.dumps(settings, default=str)
+        names = (secret.key, secret.inject_as or secret.key)
+        values |= dict.fromkeys(names, value)
+        platforms |= dict.fromkeys(names, connection.platform)
+    return values, platforms
 
 
 def build_sensor(run: AssetRun, checks: Sequence[Check]) -> BuildResult:

@@ -35,7 +35,7 @@ class SourceColumns:
             return self._of_postgres(asset)
         if asset.type.endswith(".seed"):
             try:
-                return Seed(asset, self._project.root).schema()
+                return Seed(asset, self._project.checkout).schema()
             except SeedError:
                 return None
         return None

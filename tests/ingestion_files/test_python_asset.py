@@ -1190,6 +1190,10 @@ class TestLint:
             (TABLE, "async def materialize(): return []",
              ["6: materialize() is not awaited; remove `async`"]),
             (TABLE, "x = (\n", ["6: this is not valid Python: '(' was never closed"]),
+            ("image: python:3.99", "x = (\n", []),
+            ("image: ghcr.io/me/etl", "x = 1",
+             ["3: the image 'ghcr.io/me/etl' names no version of Python: its file runs in this "
+              "one; write it as in `image: python:3.12`"]),
             ("owner: me", "\n\ndef materialize(): return []",
              ["8: materialize() is never called: "
               "add `materialization: {type: table}` to the header"]),
@@ -1204,14 +1208,14 @@ class TestLint:
         self, project: Project, header: str, code: str, found: list[str]
     ) -> None:
         log = ProblemLog()
-        lint_python(project.write(code, header), log)
+        lint_python(project.write(code, header), project.root, log)
         assert [re.sub("^made.py:", "", text) for text in problems(log)] == found
 
     def test_of_a_yaml_asset_names_its_missing_code(self, project: Project) -> None:
         path = project.root / "shop/assets/raw/made.asset.yml"
         asset = asset_at(path, "name: raw.made\ntype: python\n")
         log = ProblemLog()
-        lint_python(asset, log)
+        lint_python(asset, project.root, log)
         assert problems(log) == [
             "made.asset.yml:1: a Python asset needs code: "
             "a .py file with a header, or `run: file.py`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from ecommerce_dagster import build_defs
 from orchestration.helpers import Tiny, checks_recorded, failures, materialized, run_all
 
 NOT_NULL = "columns: [{name: n, checks: [{name: not_null%s}]}]"
@@ -135,6 +136,25 @@ class TestRetries:
         result = run_all(retrying.definitions(), instance)
         assert not result.success
         assert kinds(result).count("STEP_UP_FOR_RETRY") == 0
+
+    @pytest.mark.parametrize(
+        ("code", "tries"),
+        [
+            ("import beside", 0),
+            ("import no_such_module_anywhere", 0),
+            ("eval('1 +')", 2),
+            ("1 / 0", 2),
+        ],
+    )
+    def test_python_that_can_never_run_is_not_retried(
+        self, retrying: Tiny, instance: dg.DagsterInstance, code: str, tries: int
+    ) -> None:
+        retrying.write("pipeline/assets/beside.py", "x = (")
+        header = "name: main.made\nrerun_cooldown: 1"
+        retrying.write("pipeline/assets/made.py", f'"""@bruin\n{header}\n@bruin"""\n{code}\n')
+        result = run_all(build_defs(retrying.directory), instance)
+        assert not result.success
+        assert kinds(result).count("STEP_UP_FOR_RETRY") == tries
 
 
 class TestPublishAlways:

@@ -45,7 +45,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         lint_checks(asset, log)
         lint_automation(asset, log)
         if asset.type in ASSET_TYPES:
-            ASSET_TYPES[asset.type].lint(asset, project.root, log)
+            ASSET_TYPES[asset.type].lint(asset, project.checkout, log)
         _lint_connections(project, asset, log)
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
