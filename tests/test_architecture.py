@@ -18,6 +18,7 @@ from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 
 
 def modules_after(statement: str) -> set[str]:
@@ -66,7 +67,7 @@ def is_package(name: str) -> bool:
 
 
 def test_every_file_that_a_page_names_is_there() -> None:
-    pages = (ARCHITECTURE, ROOT / "docs" / "extending.md")
+    pages = (ARCHITECTURE, GLOSSARY, ROOT / "docs" / "extending.md")
     named = {
         name
         for page in pages
@@ -91,6 +92,16 @@ def test_every_name_of_the_code_that_a_page_says_is_in_it() -> None:
     words = {word for file in files for word in re.findall(r"\w+", file.read_text())}
     assert len(named) > 20
     assert sorted(named - words) == []
+
+
+def test_the_glossary_says_each_term_once_with_the_module_that_it_lives_in() -> None:
+    rows = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| **")]
+    terms = [
+        term for row in rows for term in re.findall(r"[^,]+", row.split("**")[1].replace(", ", ","))
+    ]
+    assert len(terms) > 40
+    assert sorted(terms) == sorted(set(terms))
+    assert [row for row in rows if not re.search(r"[.)] \| `[\w/]+\.py` \|$", row)] == []
 
 
 def test_every_platform_of_the_files_has_its_warehouse() -> None:
