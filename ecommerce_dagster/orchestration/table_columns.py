@@ -11,6 +11,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.column_lineage import origins
+from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
 from ecommerce_dagster.sql.lineage.query import Lineage
 from ecommerce_dagster.sql.rules import RULES
@@ -26,7 +27,10 @@ def table_schema(asset: Asset) -> dg.TableSchema:
 
 def built_schema(asset: Asset, columns: Mapping[str, str]) -> dg.TableSchema:
     """The columns of the table as built, with what the file says about them."""
-    declared = {column.name.lower(): column for column in asset.columns}
+    declared = {
+        (column_of(asset, column, columns) or column.name).lower(): column
+        for column in asset.columns
+    }
     return dg.TableSchema(
         columns=[
             _table_column(declared.get(name.lower(), Column(name=name)), kind, name)

@@ -34,6 +34,7 @@ from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies.common import strategy_name
 from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
 
 __all__ = ["PythonLoad", "environment_of", "lint_python", "run_python"]
@@ -212,12 +213,12 @@ class PythonLoad:
         )
         if found["columns"]:
             rows = _rows_of(found, parts)
-            return target.fill_from_rows(self.asset, connection, rows, how)
+            return fill_named(target, self.asset, connection, rows, how)
         existing = target.columns(self.asset.name)
         if not existing and not self.asset.columns:
             return LoadResult(warnings=(_NO_COLUMNS,))
         if not existing:
-            return target.fill_from_rows(self.asset, connection, self._no_rows(), how)
+            return fill_named(target, self.asset, connection, self._no_rows(), how)
         if how.strategy != "create+replace" and not how.full_refresh:
             return LoadResult(0)
         # Of nothing no columns are known: those that are there stay.

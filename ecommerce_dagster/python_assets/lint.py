@@ -14,6 +14,7 @@ from ecommerce_dagster.python_assets.requirements import (
     requirements_of,
     version_of_image,
 )
+from ecommerce_dagster.sql.column_names import lint_naming
 from ecommerce_dagster.sql.strategies.common import lint_materialization, strategy_name
 
 FUNCTION = "materialize"
@@ -48,6 +49,7 @@ def lint_python(asset: Asset, root: Path, log: ProblemLog) -> None:
             "write it as in `image: python:3.12`"
         )
         log.warning(*asset.at("image"), _RULE, message)
+    lint_naming(asset, log)
     try:
         file = code_of(asset)
     except NoCodeError as error:

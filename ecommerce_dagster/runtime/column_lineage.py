@@ -18,6 +18,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.sources.parameters import excluded_of, primary_key_of
 from ecommerce_dagster.sources.postgres.describe import QUERY, path_of
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs, Table
 from ecommerce_dagster.sql.lineage.query import Lineage, query_lineage
 from ecommerce_dagster.sql.strategies.common import strategy_name
@@ -57,7 +58,10 @@ def asset_lineage(
         is_code = asset.type == "python" and bool(names)
         found = Lineage({}, ("Python code is not read",) if is_code else ())
     spelt = {name.lower(): name for name in names}
-    refs = {spelt.get(name.lower(), name): refs for name, refs in found.columns.items()}
+    if asset.type == "ingestr":
+        refs = {meant(name, names) or name: refs for name, refs in found.columns.items()}
+    else:
+        refs = {spelt.get(name.lower(), name): refs for name, refs in found.columns.items()}
     if columns:
         refs = {name: refs.get(name, NOTHING) for name in columns}
     for name in names:
@@ -116,8 +120,14 @@ def _of_source(project: Project, asset: Asset, names: Sequence[str]) -> Lineage:
         return Lineage(columns, found.gaps)
     excluded = set(excluded_of(asset))
     path = ".".join(path_of(source, _schema(project, connection)))
-    kept = (name for name in names if name not in excluded)
-    return Lineage({name: frozenset({ColumnRef(path, name, connection)}) for name in kept})
+    origin = {column.name: column.source_column for column in asset.columns}
+    return Lineage(
+        {
+            name: frozenset({ColumnRef(path, origin.get(name) or name, connection)})
+            for name in names
+            if name not in excluded
+        }
+    )
 
 
 def _rendered(project: Project, asset: Asset, template: str) -> str:

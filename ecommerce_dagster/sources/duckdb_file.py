@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.sources.masks import DUCKDB_SHA256
+from ecommerce_dagster.sources.masks import DUCKDB_SHA256, masks_in
 from ecommerce_dagster.sources.postgres.describe import (
     QUERY,
     complaint_about,
@@ -24,6 +24,7 @@ from ecommerce_dagster.sources.postgres.describe import (
 )
 from ecommerce_dagster.sources.request import Request
 from ecommerce_dagster.sources.selection import Key
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target
@@ -107,9 +108,20 @@ class DuckDBIngestion(Request):
     def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> LoadResult:
         source = self._source(connection)
         columns = self._columns(source)
+        named, names = self.named(target, columns)
+        cells = {column: quoted(column) for column in columns}
+        for column, mask in masks_in(self.masks, columns).items():
+            cells[column] = mask.applied(f"CAST({cells[column]} AS VARCHAR)", DUCKDB_SHA256)
+        source = source.with_columns({names[column]: cell for column, cell in cells.items()})
+        return named._load_from(target, connection, source)
+
+    def _load_from(
+        self, target: Target, connection: duckdb.DuckDBPyConnection, source: _Source
+    ) -> LoadResult:
+        columns = source.columns()
 
         def key(name: str) -> Key:
-            found = next((c for c in columns if c.lower() == name.lower()), None)
+            found = meant(name, columns)
             if found is None:
                 raise LoadError(
                     f"the source has no column '{name}' (incremental_key); "
@@ -124,19 +136,13 @@ class DuckDBIngestion(Request):
             count=source.count,
             now=lambda: datetime.now(UTC).isoformat(),
         )
-        rows = f"SELECT {', '.join(map(self._cell, columns))}\nFROM {source.relation}"
+        rows = f"SELECT *\nFROM {source.relation}"
         rows += f"\nWHERE {condition}" if condition else ""
         rows += f"\nLIMIT {self.limit}" if self.limit else ""
         with source.readable(rows) as readable:
             return target.fill_from_rows(
                 self.keyed, connection, f"(\n{readable}\n) AS incoming", self.filling(condition)
             )
-
-    def _cell(self, column: str) -> str:
-        name, mask = quoted(column), self.masks.get(column.lower())
-        if mask is None:
-            return name
-        return f"{mask.applied(f'CAST({name} AS VARCHAR)', DUCKDB_SHA256)} AS {name}"
 
     def _source(self, connection: duckdb.DuckDBPyConnection) -> _Source:
         """The table or the query."""
@@ -178,6 +184,14 @@ class _Source:
         ).fetchall()
         hint = did_you_mean(self.table, [str(row[0]) for row in rows])
         raise LoadError(f"{path} has no table '{self.table}'; {hint}")
+
+    def with_columns(self, cells: Mapping[str, str]) -> _Source:
+        """The same rows in columns of these names, computed by this SQL."""
+        written = ", ".join(
+            cell if cell == quoted(name) else f"{cell} AS {quoted(name)}"
+            for name, cell in cells.items()
+        )
+        return replace(self, relation=f"(\nSELECT {written}\nFROM {self.relation}\n) AS named")
 
     def columns(self) -> dict[str, str]:
         with self._inside():

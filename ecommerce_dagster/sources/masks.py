@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import literal
 
 # {value} is a text, {sha256} the database's way to the digest of one, as hexadecimal digits.
@@ -66,10 +67,15 @@ def by_column(asset: Asset) -> dict[str, Mask]:
     return {mask.column.lower(): mask for mask in masks_of(asset)}
 
 
+def masks_in(masks: Mapping[str, Mask], columns: Collection[str]) -> dict[str, Mask]:
+    """The masks by the columns of a source that they are for."""
+    found = {meant(mask.column, columns): mask for mask in masks.values()}
+    return {column: mask for column, mask in found.items() if column is not None}
+
+
 def without_column(masks: Mapping[str, Mask], columns: Collection[str]) -> str | None:
     """What is wrong with masks of columns that a source, which has these, does not have."""
-    known = {column.lower() for column in columns}
-    unknown = [mask.column for name, mask in masks.items() if name not in known]
+    unknown = [mask.column for mask in masks.values() if meant(mask.column, columns) is None]
     if not unknown:
         return None
     return f"it has no {', '.join(unknown)} to mask; it has {', '.join(columns)}"
@@ -90,7 +96,8 @@ def first_unmaskable(asset: Asset, incremental_key: str | None) -> Unmaskable | 
 def _of_columns(asset: Asset) -> Iterator[Mask]:
     for column in asset.columns:
         if column.mask:
-            yield Mask(column.name, column.mask.strip(), column.at("mask"))
+            name = column.source_column or column.name
+            yield Mask(name, column.mask.strip(), column.at("mask"))
 
 
 def _of_parameter(asset: Asset) -> Iterator[Mask]:

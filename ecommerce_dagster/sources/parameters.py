@@ -13,6 +13,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.sources.masks import Unmaskable, first_unmaskable
 from ecommerce_dagster.sources.postgres.describe import QUERY
+from ecommerce_dagster.sql.column_names import lint_naming
 from ecommerce_dagster.sql.identifiers import literal
 
 # How far before the largest loaded time a merge reads again, in seconds.
@@ -121,6 +122,7 @@ def unmaskable(asset: Asset) -> Unmaskable | None:
 
 def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
+    lint_naming(asset, log)
     for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
         log.error(*asset.at("parameters", name), "valid-ingestr", message)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Self
 
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset, Column
@@ -28,6 +29,7 @@ from ecommerce_dagster.sources.selection import (
     since,
     within,
 )
+from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.identifiers import actual
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target, WriteOptions
@@ -55,6 +57,13 @@ class Request:
     def failure(self, message: str) -> AssetError:
         path, line = self.asset.at("parameters", "source_table")
         return AssetError(f"{path}:{line}: {' '.join(message.split())}")
+
+    def named(self, target: Target, columns: Collection[str]) -> tuple[Self, dict[str, str]]:
+        """The request in the words of the asset's table, and the names that the columns of the
+        source get there. Raises LoadError."""
+        names = table_names(self.asset, columns, target.columns(self.asset.name))
+        named = replace(self, asset=renamed(self.asset, names))  # type: ignore[type-var]  # subclasses are dataclasses
+        return named, names
 
     @property
     def from_scratch(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,8 @@ from ecommerce_dagster.warehouses.ducklake.attach import LAKE, attach_lake
 
 _NAME = re.compile(r"^(?:(?:--|#)\s*@bruin\.)?name:[ \t]*(.+)$", re.MULTILINE)
 _STORED = """
-SELECT schema_name, table_name FROM duckdb_tables()
-UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal
+SELECT schema_name, table_name, list(column_name) FROM duckdb_columns()
+WHERE NOT internal GROUP BY ALL
 """
 
 
@@ -51,6 +51,11 @@ class ExternalTables:
     def has(self, name: str) -> bool:
         """Whether somebody else makes a table, or has made it."""
         return self.is_of_other_pipeline(name) or key_of(name) in (self._stored or ())
+
+    def columns(self, name: str) -> Collection[str]:
+        """The columns of a table in the warehouse; none when it is not there, or cannot be looked
+        at now."""
+        return (self._stored or {}).get(key_of(name), ())
 
     def is_of_other_pipeline(self, name: str) -> bool:
         """Whether another pipeline of the checkout makes a table of this name."""
@@ -89,20 +94,22 @@ class ExternalTables:
         }
 
     @cached_property
-    def _stored(self) -> set[str] | None:
-        """The keys of the tables in the warehouse; None when it cannot be looked at now."""
+    def _stored(self) -> Mapping[str, Collection[str]] | None:
+        """The columns of the tables in the warehouse, by their keys; None when it cannot be looked
+        at now."""
         place = self._place
         if place is None or not (place.lakehouse or Path(place.path).exists()):
-            return set()
+            return {}
         try:
             # Not in turn with others: what writes to a file now may take long.
             path = ":memory:" if place.lakehouse else place.path
             with duckdb.connect(path, read_only=not place.lakehouse) as connection:
                 if place.lakehouse:
                     attach_lake(connection, place.lakehouse, LAKE, read_only=True)
-                return {key_of(f"{s}.{t}") for s, t in connection.execute(_STORED).fetchall()}
+                rows = connection.execute(_STORED).fetchall()
+                return {key_of(f"{schema}.{table}"): columns for schema, table, columns in rows}
         except MissingWarehouse:
-            return set()
+            return {}
         except (WarehouseError, duckdb.Error):
             return None
 

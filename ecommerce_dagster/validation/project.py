@@ -22,7 +22,9 @@ from ecommerce_dagster.bruin.model.platforms import has_prefix
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.lake_types import LAKE_RULES
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.sql_text import SqlText, lint_parameters, texts_of
 from ecommerce_dagster.sql.used_tables import Use, key_of
 from ecommerce_dagster.validation import dependency_lint
@@ -141,14 +143,21 @@ class _Binder:
 
     def _bind(self, empty: SchemaOnlyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
         lint_transactions(asset, self._project.platform(asset), texts, self._log)
-        binding = AssetBinding(empty, asset, self._log)
         if _is_ours(asset):
             lint_parameters(self._project, asset, self._log)
         if asset.type == "duckdb.sql":
+            binding = AssetBinding(empty, asset, self._log)
             binding.bind(texts)
             returned: Collection[str] | None = binding.returned
         else:
-            returned = self._bind_loaded(binding, asset, texts)
+            source = self._source_columns(asset) if _is_ours(asset) else None
+            named, columns = self._named(asset, source)
+            binding = AssetBinding(empty, named, self._log)
+            self._bind_loaded(binding, named, texts, columns)
+            returned = None
+            proof = self._proofs.get(self._project.platform(asset)) if _is_ours(asset) else None
+            if proof is not None and not _is_in_duckdb(self._project, asset):
+                returned = proof(asset, texts, source)
         if returned is not None:
             self.returned[asset.name] = returned
         found = empty.schema(key_of(asset.name))
@@ -156,20 +165,37 @@ class _Binder:
             lint_stored(asset, found, LAKE_RULES, self._log)
         self._suspicions += binding.verdicts.suspicions
 
+    def _named(
+        self, asset: Asset, found: Mapping[str, str] | None
+    ) -> tuple[Asset, Mapping[str, str] | None]:
+        """The asset and the columns of its source as its table will call them."""
+        if found is None:
+            return asset, None
+        try:
+            names = table_names(asset, found)
+            if any(column != name for column, name in names.items()):
+                names = table_names(asset, found, self._elsewhere.columns(asset.name))
+        except LoadError as error:
+            at = asset.at("parameters", "path" if asset.type.endswith(".seed") else "source_table")
+            self._log.error(*at, "valid-naming", str(error))
+            return asset, None
+        return renamed(asset, names), {names[column]: kind for column, kind in found.items()}
+
     def _bind_loaded(
-        self, binding: AssetBinding, asset: Asset, texts: list[SqlText]
-    ) -> Collection[str] | None:
+        self,
+        binding: AssetBinding,
+        asset: Asset,
+        texts: list[SqlText],
+        found: Mapping[str, str] | None,
+    ) -> None:
         """An asset whose rows come from elsewhere, or that lives there."""
-        found = self._source_columns(asset) if _is_ours(asset) else None
         if found is not None:
             lint_columns(asset, Schema(dict(found), complete=True), "the source", self._log)
         if _is_in_duckdb(self._project, asset):
             lint_types(asset, {}, lambda name: True, self._log)
             binding.load(loaded_schema(asset, found), texts)
-            return None
-        binding.load(declared_schema(asset), [])
-        proof = self._proofs.get(self._project.platform(asset)) if _is_ours(asset) else None
-        return proof(asset, texts, found) if proof is not None else None
+        else:
+            binding.load(declared_schema(asset), [])
 
     def _confirm(self, empty: SchemaOnlyWarehouse, session: duckdb.DuckDBPyConnection) -> None:
         """Report what does not exist, now that all that is made has been made."""

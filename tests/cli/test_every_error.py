@@ -298,6 +298,12 @@ RULES: dict[str, list[Broken]] = {
         ingestr("  source_table: people\nmeta:\n  compare_keys: never <<<",
             "compare_keys is 'never'; expected on or off"),
     ],
+    "valid-naming": [
+        ingestr("  source_table: people\n  schema_naming: snake <<<",
+            "unknown schema_naming 'snake'; did you mean 'snake_case'?"),
+        yaml("name: raw.s\ntype: duckdb.seed\nparameters:\n  path: s.csv <<<",
+            "the columns 'userId' and 'user_id' would both be called 'user_id'; rename one with `source_column`, or keep their names with `schema_naming: direct`", also={"assets/s.csv": "userId,user_id\n1,2\n"}),
+    ],
     "watched-source": [
         ingestr("  source_table: query:SELECT '{{ start_date }}' AS day <<<",
             "the sensor does not watch the source of 'raw.t': its parameters are others for each interval; write :interval_start and :interval_end in a query instead", "warning"),

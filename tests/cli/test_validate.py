@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from orchestration.helpers import (
@@ -212,3 +213,40 @@ def test_neither_dagster_nor_a_warehouse_is_opened(
     environment = clean_environment(ECOMMERCE_HOME=str(home))
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
     assert not home.exists()
+
+
+class TestNames:
+    """Columns of a seed are bound as its table calls them."""
+
+    @pytest.fixture
+    def trips(self, tiny: Tiny) -> Tiny:
+        columns = "columns: [{name: VendorID, type: integer, checks: [{name: positive}]}]"
+        definition = (
+            f"name: raw.trips\ntype: duckdb.seed\nparameters: {{path: trips.csv}}\n{columns}"
+        )
+        tiny.write("pipeline/assets/trips.asset.yml", definition)
+        tiny.write("pipeline/assets/trips.csv", "VendorID\n1\n")
+        return tiny
+
+    def test_a_new_table_has_snake_case_names(self, trips: Tiny) -> None:
+        query = trips.sql("main.t", "SELECT vendor_id FROM raw.trips", "depends: [raw.trips]")
+        assert trips.ecommerce("validate").code == 0
+        assert trips.ecommerce("run").code == 0
+        assert trips.query("SELECT vendor_id FROM main.t") == [(1,)]
+        query.write_text(query.read_text().replace("vendor_id", "VendorID"))
+        refused = trips.ecommerce("validate")
+        assert refused.code == 1
+        assert "vendor_id" in refused.stdout + refused.stderr
+
+    def test_a_table_with_the_names_of_the_file_keeps_them(self, trips: Tiny) -> None:
+        trips.sql("main.t", "SELECT VendorID FROM raw.trips", "depends: [raw.trips]")
+        with duckdb.connect(str(trips.warehouse)) as connection:
+            connection.execute('CREATE SCHEMA raw; CREATE TABLE raw.trips ("VendorID" INTEGER)')
+        assert trips.ecommerce("validate").code == 0
+        assert trips.ecommerce("run").code == 0
+        assert trips.query("SELECT VendorID FROM main.t") == [(1,)]
+
+    def test_two_columns_of_one_name_are_an_error(self, trips: Tiny) -> None:
+        trips.write("pipeline/assets/trips.csv", "VendorID,vendor_id\n1,2\n")
+        refused = trips.ecommerce("validate", "-o", "json")
+        assert ("pipeline/assets/trips.asset.yml", 3, "valid-naming") in places(refused)

@@ -279,3 +279,15 @@ def test_a_source_that_this_process_has_open_is_named(files: Files) -> None:
             "orders.asset.yml:4: source.db is open in this process already; "
             "run the assets that use it one by one"
         )
+
+
+def test_a_new_table_has_snake_case_names_and_the_masks_of_the_source(files: Files) -> None:
+    files.change(
+        'CREATE TABLE people AS SELECT 1 AS "Id", \'a@b\' AS "eMail", TIMESTAMP \'2025-01-01\' AS "updatedAt"'
+    )
+    parameters = "incremental_strategy: merge, incremental_key: updatedAt, primary_key: id, mask: e_mail:stars"
+    files.load("people", parameters)
+    files.change("INSERT INTO people VALUES (2, 'c', '2025-01-02')")
+    assert [row[:2] for row in files.load("people", parameters)] == [(1, "***"), (2, "*")]
+    with duckdb.connect(files.warehouse) as connection:
+        assert list(types(connection, "raw.orders")) == ["id", "e_mail", "updated_at"]

@@ -1250,3 +1250,18 @@ def wait_until(true: Callable[[], bool], patience: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it takes too long"
         time.sleep(0.05)
+
+
+def test_a_new_table_has_snake_case_names(project: Project) -> None:
+    code = (
+        'def materialize():\n    return [{"VendorID": 1, "Trip Distance": 2.5, "createdAt": "x"}]\n'
+    )
+    header = f"{TABLE}\ncolumns: [{{name: VendorID, type: bigint, checks: [{{name: positive}}]}}]"
+    assert project.build(code, header).results[0].passed
+    assert types(project.warehouse, "raw.made") == {
+        "vendor_id": "BIGINT", "trip_distance": "DOUBLE", "created_at": "VARCHAR",
+    }  # fmt: skip
+    project.build(code, f"{TABLE}\nparameters: {{schema_naming: direct}}")
+    assert list(types(project.warehouse, "raw.made")) == ["VendorID", "Trip Distance", "createdAt"]
+    project.build(code)
+    assert list(types(project.warehouse, "raw.made")) == ["VendorID", "Trip Distance", "createdAt"]

@@ -159,7 +159,7 @@ def test_the_delimiter_is_found_out(warehouse: Connection, seed: MakeSeed, delim
     made = seed(f"{header}\n{row}\n", definition("countries.csv", "code varchar, n integer"))
     build(warehouse, made.asset, made)
     assert types(warehouse, "raw.countries") == {
-        "code": "VARCHAR", "a,;|b": "VARCHAR", "n": "INTEGER",
+        "code": "VARCHAR", "a_lb": "VARCHAR", "n": "INTEGER",
     }  # fmt: skip
     assert rows(warehouse, "raw.countries") == [("x", "1,;|2", 3)]
 
@@ -184,7 +184,7 @@ def test_names_match_without_case_and_a_bom_is_no_part_of_them(
         "\ufeffCode, People \n007,1\n", definition("countries.csv", "code text, people int")
     )
     build(warehouse, made.asset, made)
-    assert types(warehouse, "raw.countries") == {"Code": "VARCHAR", "People": "INTEGER"}
+    assert types(warehouse, "raw.countries") == {"code": "VARCHAR", "people": "INTEGER"}
     assert rows(warehouse, "raw.countries") == [("007", 1)]
 
 
@@ -365,3 +365,67 @@ def test_a_good_seed_has_no_problems_and_a_known_schema(seed: MakeSeed, tmp_path
         "code": "VARCHAR", "people": "BIGINT", "area": "DECIMAL(10,2)", "since": "DATE",
         "note": "BIGINT",
     }  # fmt: skip
+
+
+class TestNames:
+    DEFINITION = """
+        name: raw.trips
+        type: duckdb.seed
+        parameters: {path: trips.csv}
+        columns:
+          - {name: VendorID, type: integer, checks: [{name: unique}]}
+          - {name: trip_distance, type: double, checks: [{name: positive}]}
+    """
+    TEXT = "VendorID,Trip Distance,createdAt\n1,2.5,x\n1,-1,y\n"
+
+    def test_a_new_table_has_snake_case_names_and_its_checks_find_them(
+        self, seed: MakeSeed, warehouse: Connection
+    ) -> None:
+        definition = self.DEFINITION.replace("trip_distance", "Trip Distance")
+        made = seed(self.TEXT, definition, "trips.csv")
+        built = build(warehouse, made.asset, made)
+        assert [(r.check.label, r.failed_rows) for r in built.results] == [
+            ("VendorID: unique", 1), ("Trip Distance: positive", 1),
+        ]  # fmt: skip
+        made = seed("VendorID,Trip Distance,createdAt\n1,2.5,x\n", definition, "trips.csv")
+        assert build(warehouse, made.asset, made).published
+        assert types(warehouse, "raw.trips") == {
+            "vendor_id": "INTEGER", "trip_distance": "DOUBLE", "created_at": "VARCHAR",
+        }  # fmt: skip
+
+    def test_a_table_that_has_the_names_of_the_file_keeps_them(
+        self, seed: MakeSeed, warehouse: Connection
+    ) -> None:
+        made = seed(
+            "VendorID\n1\n",
+            "name: raw.t\ntype: duckdb.seed\nparameters: {path: t.csv, schema_naming: direct}",
+            "t.csv",
+        )
+        build(warehouse, made.asset, made)
+        made = seed(
+            "VendorID,newOne\n1,2\n",
+            "name: raw.t\ntype: duckdb.seed\nparameters: {path: t.csv}",
+            "t.csv",
+        )
+        build(warehouse, made.asset, made)
+        assert list(types(warehouse, "raw.t")) == ["VendorID", "newOne"]
+
+    def test_a_value_that_does_not_fit_is_shown_in_its_line(
+        self, seed: MakeSeed, warehouse: Connection
+    ) -> None:
+        definition = self.DEFINITION.replace("trip_distance", "Trip Distance")
+        made = seed("VendorID,Trip Distance\n1,2\n2,far\n", definition, "trips.csv")
+        with pytest.raises(AssetError, match=r"trips\.csv:3: the column trip_distance holds far"):
+            build(warehouse, made.asset, made)
+
+    def test_an_unknown_naming_is_reported(self, seed: MakeSeed) -> None:
+        made = seed(
+            "a\n1\n",
+            "name: raw.t\ntype: duckdb.seed\nparameters: {path: t.csv, schema_naming: snake}",
+            "t.csv",
+        )
+        log = ProblemLog()
+        lint_seed(made.asset, made.root, log)
+        assert problems(log) == [
+            "countries.asset.yml:3: unknown schema_naming 'snake'; did you mean 'snake_case'?"
+        ]

@@ -14,8 +14,9 @@ import psycopg
 
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.sources.columns import SourceColumn
-from ecommerce_dagster.sources.masks import POSTGRES_SHA256, Mask, without_column
+from ecommerce_dagster.sources.masks import POSTGRES_SHA256, Mask, masks_in, without_column
 from ecommerce_dagster.sources.selection import Key
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.postgres.connect import (
@@ -43,13 +44,15 @@ class Source:
     """Rows of a table (`schema.table`) or of a query (`query:SELECT ...`).
 
     Only those that meet `condition` (SQL for PostgreSQL), and no more than `limit`. The `masked`
-    columns, by name, leave it as these texts.
+    columns, by name, leave it as these texts. `origins` are the names that columns have in the
+    database, where those of the asset's table are others.
     """
 
     connection: PostgresConnection
     table: str
     columns: tuple[SourceColumn, ...] = ()
     masked: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     condition: str | None = None
     limit: int | None = None
 
@@ -70,12 +73,13 @@ class Source:
 
     @property
     def _whole(self) -> str:
-        if not self.masked:
+        if not self.masked and not self.origins:
             return self._unmasked
         cells = (
-            f"{self.masked.get(c.name, quoted(c.name))} AS {quoted(c.name)}" for c in self.columns
+            f"{self.masked.get(c.name, quoted(self.origin(c.name)))} AS {quoted(c.name)}"
+            for c in self.columns
         )
-        return f"(\nSELECT {', '.join(cells)}\nFROM {self._unmasked}\n) AS masked"
+        return f"(\nSELECT {', '.join(cells)}\nFROM {self._unmasked}\n) AS named"
 
     @property
     def _unmasked(self) -> str:
@@ -92,6 +96,19 @@ class Source:
         rows = f"SELECT *\nFROM {self._whole}{where}\nLIMIT {self.limit}"
         return f"SELECT {expressions}\nFROM (\n{rows}\n) AS limited"
 
+    def origin(self, name: str) -> str:
+        """What the database calls a column."""
+        return self.origins.get(name, name)
+
+    def renamed(self, names: Mapping[str, str]) -> Source:
+        """The same rows in columns of these names, by those in the database."""
+        if all(column == name for column, name in names.items()):
+            return self
+        columns = tuple(replace(c, name=names[c.name]) for c in self.columns)
+        masked = {names[column]: text for column, text in self.masked.items()}
+        origins = {name: column for column, name in names.items()}
+        return replace(self, columns=columns, masked=masked, origins=origins)
+
     def only(self, names: Collection[str]) -> Source:
         """All its rows with the columns of these names, in whatever case."""
         wanted = {name.lower() for name in names}
@@ -100,10 +117,11 @@ class Source:
 
     def key(self, name: str) -> Key:
         """The incremental key of that name, in whatever case. Raises SourceError without one."""
-        for column in self.columns:
-            if column.name.lower() == name.lower():
-                return Key.of_postgres(column)
-        names = ", ".join(column.name for column in self.columns)
+        by_name = {column.name: column for column in self.columns}
+        found = meant(name, by_name)
+        if found is not None:
+            return Key.of_postgres(by_name[found])
+        names = ", ".join(by_name)
         raise SourceError(f"{self.name} has no column '{name}' (incremental_key); it has {names}")
 
 
@@ -150,15 +168,15 @@ def described_in(
     if complaint:
         raise SourceError(f"{connection.address}: {source.name}: {complaint}")
     kept = tuple(c for c in columns if c.name not in excluded)
-    return _masked(replace(source, columns=kept), masks)
+    return _masked(replace(source, columns=kept), masks_in(masks, names))
 
 
 def _masked(source: Source, masks: Mapping[str, Mask]) -> Source:
     """The source whose masked columns are texts."""
     masked = {
-        column.name: masks[column.name.lower()].applied(column.text, POSTGRES_SHA256)
+        column.name: masks[column.name].applied(column.text, POSTGRES_SHA256)
         for column in source.columns
-        if column.name.lower() in masks
+        if column.name in masks
     }
     columns = tuple(
         SourceColumn(c.name, "text", "text") if c.name in masked else c for c in source.columns
@@ -213,9 +231,10 @@ def relation_of(duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[
     plain = not source.is_query and not source.masked
     if plain and source.condition is None and source.limit is None:
         table = ".".join(map(quoted, (ALIAS, *source.path)))
-        arriving = described(duck, table)
+        there = described(duck, table)
+        arriving = {c.name: there.get(source.origin(c.name), "") for c in source.columns}
         if all(c.is_exact(arriving.get(c.name, ""), types[c.name]) for c in source.columns):
-            return _converted(table, arriving, types)
+            return _converted(table, arriving, types, source.origins)
     rows = rows_of(source.select(", ".join(_sent(c, types[c.name]) for c in source.columns)))
     arriving = described(duck, rows)
     for name, kind in types.items():
@@ -229,12 +248,18 @@ def _sent(column: SourceColumn, kind: str) -> str:
     return name if value == name else f"{value} AS {name}"
 
 
-def _converted(rows: str, arriving: Mapping[str, str], types: Mapping[str, str]) -> str:
+def _converted(
+    rows: str,
+    arriving: Mapping[str, str],
+    types: Mapping[str, str],
+    origins: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     cells = (
-        quoted(name)
-        if arriving[name] == kind
-        else f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
+        column
+        if arriving[name] == kind and column == quoted(name)
+        else f"CAST({column} AS {kind}) AS {quoted(name)}"
         for name, kind in types.items()
+        for column in [quoted(origins.get(name, name))]
     )
     return f"SELECT {', '.join(cells)}\nFROM {rows}"
 

@@ -102,7 +102,14 @@ class Ingestion(Request):
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
         source = describe(self.postgres, self.source_table, self.excluded, self.masks)
         start_snapshot(connection)
+        named, names = self.named(target, [column.name for column in source.columns])
+        loaded = named._load_from(target, connection, source.renamed(names), began)
+        refuse_rewritten(lambda query: ask(connection, f"SELECT ARRAY[({query})]")[0], source)
+        return loaded
 
+    def _load_from(
+        self, target: Target, connection: duckdb.DuckDBPyConnection, source: Source, began: float
+    ) -> LoadResult:
         def count(condition: str) -> int:
             query = replace(source, condition=condition).select(texts(["count(*)"]))
             return int(ask(connection, query)[0] or 0)
@@ -122,7 +129,6 @@ class Ingestion(Request):
         if existing and self.compares and self.reads_keys:
             whole = replace(source, condition=self.whole(source.key))
             loaded = self._compared(target, connection, whole, existing, loaded)
-        refuse_rewritten(lambda query: ask(connection, f"SELECT ARRAY[({query})]")[0], source)
         return replace(loaded, source_seconds=source_seconds)
 
     def _fill(

@@ -59,6 +59,12 @@ class CopyIngestion(Request):
             raise self.failure(error_message(error)) from None
 
     def _load(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
+        named, names = self.named(target, [column.name for column in source.columns])
+        loaded = named._load_from(target, session, source.renamed(names))
+        refuse_rewritten(lambda query: ask(session, query)[0][0], source)
+        return loaded
+
+    def _load_from(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
         def count(condition: str) -> int:
             query = replace(source, condition=condition).select("count(*)")
             return int(ask(session, query)[0][0])
@@ -76,7 +82,6 @@ class CopyIngestion(Request):
         if is_continued and self.compares:
             whole = replace(source, condition=self.whole(source.key))
             loaded = self._compared(target, session, whole, loaded)
-        refuse_rewritten(lambda query: ask(session, query)[0][0], source)
         return loaded
 
     def _fill(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:

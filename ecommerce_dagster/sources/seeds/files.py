@@ -16,6 +16,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.errors import UnlocatedError
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.database import described
 
@@ -82,10 +83,11 @@ class SeedFile:
         """The first line of a CSV file at which a row has this value; None when it is not found."""
         if self.format != "csv":
             return None
-        with suppress(OSError, UnicodeDecodeError, csv.Error), _opened(self.path) as text:
+        with suppress(OSError, ValueError, csv.Error), _opened(self.path) as text:
             rows = _numbered(text)
             _, header = next(rows)
-            place = [name.strip().lower() for name in header].index(column.lower())
+            names = [name.strip() for name in header]
+            place = names.index(meant(column, names) or "")
             return next((n for n, row in rows if len(row) > place and row[place] == value), None)
         return None
 

@@ -18,10 +18,12 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
+from ecommerce_dagster.sql.column_names import lint_naming, meant
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.types import known_type, target_type
 from ecommerce_dagster.warehouses.base import Target, WriteOptions
 from ecommerce_dagster.warehouses.duckdb.database import described
+from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 _COMPRESSED = (".gz", ".zst")
@@ -34,6 +36,7 @@ _COUNTED = "write its path from the folder of this asset"
 def lint_seed(asset: Asset, root: Path, log: ProblemLog) -> None:
     """Report a seed that cannot be loaded, as far as the columns of its file tell."""
     how = asset.materialization
+    lint_naming(asset, log)
     if how.path == asset.path and (how.type != "none" or how.strategy):
         log.error(*how.at(), _RULE, "a seed is always replaced whole; remove `materialization`")
     try:
@@ -101,7 +104,7 @@ class Seed:
     def _load(self, connection: duckdb.DuckDBPyConnection, target: Target) -> LoadResult:
         try:
             source, how = self.content.relation(connection), WriteOptions("create+replace")
-            return target.fill_from_rows(self._typed, connection, source, how)
+            return fill_named(target, self._typed, connection, source, how)
         except (LoadError, duckdb.Error) as error:
             unfit = _UNFIT.fullmatch(str(error))
             if unfit is not None:
@@ -162,8 +165,9 @@ class Seed:
 
     def _unfit(self, column: str, value: str, message: str) -> SeedError:
         """A value that does not fit its column: its line in the file, else the column's."""
-        names = {found.name.lower(): found for found in self.asset.columns}
-        declared = names[column.lower()].at() if column.lower() in names else self.asset.at()
+        names = {found.name: found for found in self.asset.columns}
+        known = meant(column, names)
+        declared = names[known].at() if known else self.asset.at()
         line = self.content.line_of(column, value)
         if line is None:
             return SeedError(f"{message} ({self.file.name})", declared)

@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_name, prefixed_sql
+from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.sql_text import SqlText
@@ -118,6 +119,7 @@ class _Trial:
         for text in texts:
             if text.part in {"pre", "post"} or (text.part == "body" and not is_query):
                 self._parse(text)
+        asset, source = self._named(asset, source)
         bound = self._query(body[0]) if body else None
         if bound is not None:
             lint_columns(asset, bound, "the query", self.log)
@@ -133,6 +135,17 @@ class _Trial:
             if text.part in {"check", "sensor"}:
                 self._question(text)
         return tuple(bound.columns) if bound and bound.complete else None
+
+    def _named(
+        self, asset: Asset, source: Mapping[str, str] | None
+    ) -> tuple[Asset, Mapping[str, str] | None]:
+        """The asset and the columns of its source as its table will call them. Raises LoadError,
+        which is reported already."""
+        if source is None:
+            return asset, None
+        there = self.catalog.columns(self.catalog.find(asset.name).sql)
+        names = table_names(asset, source, there)
+        return renamed(asset, names), {names[column]: kind for column, kind in source.items()}
 
     def _parse(self, text: SqlText) -> None:
         """A script may make what it needs: only what is no SQL at all is wrong for sure."""

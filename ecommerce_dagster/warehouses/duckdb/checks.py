@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.checks import Check, CheckCannotRun, bad_rows_sql
+from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.warehouses.duckdb import script
@@ -32,10 +33,18 @@ class DuckDBTable:
         return types_in(self.connection, relation(self.asset.name))
 
     def counts(self, checks: Sequence[Check]) -> Mapping[str, tuple[int, int]]:
-        return counts_of(self.connection, self.asset, checks, self._kinds)
+        return counts_of(self.connection, self.asset, list(map(self._named, checks)), self._kinds)
 
     def bad_rows(self, check: Check) -> str:
+        check = self._named(check)
         return bad_rows_sql(self.asset, check, kind_in(self._kinds, check)) or ""
+
+    def _named(self, check: Check) -> Check:
+        """The check of the column as the table calls it."""
+        name = column_of(self.asset, check.column, self._kinds)
+        if check.column is None or name is None:
+            return check
+        return replace(check, column=check.column.model_copy(update={"name": name}))
 
     def only_query(self, text: str) -> str:
         """As it is: what reads it gives it a name first."""

@@ -14,6 +14,7 @@ import duckdb
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.strategies.history import same
@@ -30,7 +31,7 @@ from ecommerce_dagster.warehouses.base import (
     unordered,
 )
 from ecommerce_dagster.warehouses.duckdb import script
-from ecommerce_dagster.warehouses.duckdb.database import described, kind_of, types_in
+from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 from ecommerce_dagster.warehouses.duckdb.load import (
     declare_table,
     ensure_schema,
@@ -197,7 +198,9 @@ class DuckDBWarehouse:
     ) -> dict[float, int]:
         width = _MICROSECONDS[unit]
         with self.open() as connection:
-            kind = types_in(connection, relation(table)).get(column.lower())
+            kinds = described(connection, relation(table))
+            column = meant(column, kinds) or column
+            kind = kinds.get(column)
             # A key may be text, with a time zone too. Of an instant no calendar is asked: 3M rows
             # in 25 ms and not 400.
             name = quoted(column)

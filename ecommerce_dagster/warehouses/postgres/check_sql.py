@@ -12,6 +12,7 @@ from math import isfinite
 from ecommerce_dagster.bruin.model.asset import Column, ColumnCheck
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.column_kinds import ColumnKind, Family
+from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.identifiers import Scalar, actual, literal, quoted
 from ecommerce_dagster.sql.rules import RULES
 from ecommerce_dagster.warehouses.postgres.catalog import Names, Table
@@ -84,7 +85,8 @@ class ColumnRules:
     def _column(self, check: Check) -> Column:
         """The column as the table calls it."""
         assert check.column is not None
-        name = actual(check.column.name, self.columns)
+        name = column_of(check.asset, check.column, self.columns)
+        name = name or actual(check.column.name, self.columns)
         return check.column.model_copy(update={"name": name})
 
 

@@ -13,7 +13,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
-from ecommerce_dagster.sql.identifiers import actual, literal, quoted
+from ecommerce_dagster.sql.column_names import meant
+from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.base import (
     BuildResult,
@@ -84,7 +85,7 @@ class PostgresWarehouse:
             catalog = Catalog.of(session, self.connection.schema)
             found = catalog.find(table)
             columns = catalog.columns(found.sql)
-            name = actual(column, columns)
+            name = meant(column, columns) or column
             moment = quoted(name)
             if not is_time(columns[name]):
                 # A key may be text, and not every text is a time. Older servers cannot tell.
