@@ -40,7 +40,7 @@ def asset_paths(pipeline_dir: Path, log: ProblemLog) -> Iterator[Path]:
                 if name.endswith(YAML_SUFFIXES + _CODE_SUFFIXES):
                     yield Path(parent, name)
                 elif name.endswith((".yml", ".yaml")):
-                    message = "this is no asset; a YAML asset is called NAME.asset.yml"
+                    message = "this is not an asset; a YAML asset is called NAME.asset.yml"
                     log.warning(Path(parent, name), 1, "plain-yaml-files", message)
 
 

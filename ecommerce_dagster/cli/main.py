@@ -331,7 +331,7 @@ def new() -> None:
 def new_asset(name: str, kind: str, **options: Any) -> None:
     """Write the file of the asset NAME (schema.table), valid as it stands."""
     if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
-        raise click.UsageError(f"'{name}' is no asset name; write schema.table")
+        raise click.UsageError(f"'{name}' is not an asset name; write schema.table")
     with user_errors():
         from ecommerce_dagster.cli.new import create_asset
         from ecommerce_dagster.cli.workspace import readable_project

@@ -54,7 +54,9 @@ def _report_called(project: Project, name: str | None) -> str:
     wanted = asset_called(project, name).name if name else None
     if wanted in found or (wanted is None and len(found) == 1):
         return wanted or found[0]
-    raise SelectionError(f"'{wanted}' is no report; {_which(found)}" if wanted else _which(found))
+    raise SelectionError(
+        f"'{wanted}' is not a report; {_which(found)}" if wanted else _which(found)
+    )
 
 
 def _layer(name: str) -> str:

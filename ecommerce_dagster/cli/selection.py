@@ -87,7 +87,7 @@ def _both(project: Project, graph: Neighbours, terms: Iterable[str]) -> set[str]
 def _term(project: Project, graph: Neighbours, text: str) -> set[str]:
     found = _TERM.match(text)
     if found is None:
-        raise SelectionError(f"'{text}' is no selector")
+        raise SelectionError(f"'{text}' is not a selector")
     matches = _matcher(found["what"])
     core = {asset.name for asset in project.assets if matches(asset, project)}
     if not core:
@@ -117,7 +117,7 @@ def _matcher(what: str) -> Callable[[Asset, Project], bool]:
             return lambda asset, _: fnmatchcase(asset.path.name, pattern)
         case "path":
             return lambda asset, project: _below(asset.path, pattern, project)
-    raise SelectionError(f"'{method}:' is no selector; known: tag:, path:, file:, fqn:")
+    raise SelectionError(f"'{method}:' is not a selector; known: tag:, path:, file:, fqn:")
 
 
 def _below(path: Path, pattern: str, project: Project) -> bool:

@@ -18,7 +18,7 @@ from ecommerce_dagster.bruin.templates.render import (
 )
 from ecommerce_dagster.cli.selection import asset_called
 
-# What is printed in another form, or is no definition.
+# What is printed in another form, or is not a definition.
 _OWN_WORDS = {"body", "body_line", "columns", "depends", "enabled", "parameters"}
 
 

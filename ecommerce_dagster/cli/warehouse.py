@@ -67,8 +67,8 @@ def _lake_of(project: Project, connection: str | None) -> Lakehouse:
     lake = found.duckdb(variables_for(found.path)).lakehouse if found.platform == "duckdb" else None
     if lake is None:
         raise UnusableConnection(
-            f"{found.path}:{found.line}: the connection '{name}' is no DuckLake; only a connection "
-            "with a 'lakehouse' has snapshots"
+            f"{found.path}:{found.line}: the connection '{name}' is not a DuckLake; only a "
+            "connection with a 'lakehouse' has snapshots"
         )
     return lake
 

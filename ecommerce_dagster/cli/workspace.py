@@ -89,7 +89,7 @@ def project_from_options(
     options: Mapping[str, Any], asset: str | None = None
 ) -> tuple[Project, str | None]:
     """The pipeline that the shared options of a command name, and the asset in it: `asset` may be a
-    name, a file, or the folder of a pipeline, which is no asset."""
+    name, a file, or the folder of a pipeline, which is not an asset."""
     folder, names = located([asset] if asset else [], options["pipeline"])
     return opened(folder, options), names[0] if names else None
 
@@ -159,7 +159,7 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         return dict(json.loads(text, parse_constant=_no_number))
     except ValueError as error:
-        raise click.UsageError(f"--var {text}: this is no JSON ({error})") from None
+        raise click.UsageError(f"--var {text}: this is not JSON ({error})") from None
 
 
 def _json_or_text(text: str) -> Any:
@@ -182,5 +182,5 @@ def _json_or_text(text: str) -> Any:
 
 
 def _no_number(text: str) -> None:
-    """NaN and Infinity are no JSON."""
+    """NaN and Infinity are not JSON."""
     raise ValueError(text)

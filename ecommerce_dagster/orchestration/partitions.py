@@ -99,7 +99,7 @@ def interval_of(
 
 
 def interval_of_keys(partitions: Partitions, first: str, last: str) -> Interval | None:
-    """The time from one partition to another; None when they are no time, or none of these."""
+    """The time from one partition to another; None when they are not times, or none of these."""
     windows = time_windows(partitions)
     if windows is None:
         return None
@@ -110,7 +110,7 @@ def interval_of_keys(partitions: Partitions, first: str, last: str) -> Interval 
 
 
 def _time_key(partitions: Partitions, key: str) -> str:
-    """The part of a key that is about time; nothing when it is no key of these partitions."""
+    """The part of a key that is about time; nothing when it is not a key of these partitions."""
     if not isinstance(partitions, dg.MultiPartitionsDefinition):
         return key
     [(name, _)] = _time_dimensions(partitions)

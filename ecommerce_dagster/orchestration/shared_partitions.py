@@ -24,7 +24,7 @@ class SharedPartitions:
 
 
 def require_time(asset: Asset, partitions: Partitions | None) -> None:
-    """Refuse partitions that are no time for an asset that is rebuilt by time.
+    """Refuse partitions that are not times for an asset that is rebuilt by time.
 
     Raises DagsterInvalidDefinitionError.
     """

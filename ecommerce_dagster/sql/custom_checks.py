@@ -48,7 +48,7 @@ def number_in(rows: Sequence[Sequence[Any]]) -> Number:
     for number in (int, float) if isinstance(cell, str) else ():
         with suppress(ValueError):
             return number(cell)
-    raise ValueError(f"the query returned {str(cell)[:60]!r}, which is no number")
+    raise ValueError(f"the query returned {str(cell)[:60]!r}, which is not a number")
 
 
 def _rows_behind(query: str, rule: CustomCheck, dialect: str) -> str | None:

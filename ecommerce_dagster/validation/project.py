@@ -225,7 +225,7 @@ class _Binder:
             if all(text.rendered is not None for text in texts):
                 written = [text.template for text in texts]
                 dependency_lint.lint_unused_depends(project, asset, keys_used, written, log)
-        # What a check reads must be there before, and is no part of the table; what a sensor waits
+        # What a check reads must be there before, and is not part of the table; what a sensor waits
         # for may come from anywhere.
         upstream = {key_of(name) for name in upstream_of(asset.name, project.assets)}
         places = [

@@ -127,7 +127,7 @@ class TestPostgres:
 
     def test_a_setting_that_is_a_list_is_refused(self, files: Files) -> None:
         assert refusal(files, postgres(host="[a, b]")) == (
-            ".bruin.yml:6: the connection 'x' has a host that is no plain value"
+            ".bruin.yml:6: the connection 'x' has a host that is not a plain value"
         )
 
 

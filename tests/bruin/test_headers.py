@@ -21,7 +21,7 @@ def test_a_sql_header_stands_between_markers_with_up_to_three_spaces(
 def test_four_spaces_make_no_marker(files: Files) -> None:
     files.write("assets/x.sql", "/*    @bruin\nname: a\n@bruin */\nSELECT 1\n")
     assert files.warnings() == [
-        "assets/x.sql:1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere",
+        "assets/x.sql:1: no `/* @bruin` header, so this is not an asset; add one, or move the file elsewhere",
         "pipeline.yml:1: this pipeline has no assets; they are expected in a folder assets/ "
         "beside it",
     ]
@@ -94,16 +94,16 @@ def test_a_second_header_is_ignored_with_a_warning(files: Files) -> None:
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ("SELECT 1", "1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"),
-        ("", "1: no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"),
+        ("SELECT 1", "1: no `/* @bruin` header, so this is not an asset; add one, or move the file elsewhere"),
+        ("", "1: no `/* @bruin` header, so this is not an asset; add one, or move the file elsewhere"),
         ("-- note\n/* @bruin\nname: a\n@bruin */\nSELECT 1",
-         "2: the header must be the first thing in the file, so this is no asset"),
+         "2: the header must be the first thing in the file, so this is not an asset"),
         ("/* @bruin name: a\n@bruin */\nSELECT 1",
-         "1: `@bruin` must end its line, with the keys on lines below: this is no asset"),
+         "1: `@bruin` must end its line, with the keys on lines below: this is not an asset"),
         ("/* @bruin name: a @bruin */\nSELECT 1",
-         "1: `@bruin` must end its line, with the keys on lines below: this is no asset"),
+         "1: `@bruin` must end its line, with the keys on lines below: this is not an asset"),
         ("SELECT 1\n-- @bruin.name: a",
-         "2: `@bruin.` lines must stand above the code, so this is no asset"),
+         "2: `@bruin.` lines must stand above the code, so this is not an asset"),
     ],
 )  # fmt: skip
 def test_a_sql_file_without_a_readable_header_is_no_asset_and_the_reason_is_told(

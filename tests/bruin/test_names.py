@@ -55,7 +55,7 @@ def test_a_plain_yaml_file_is_no_asset_and_the_reason_is_told(files: Files) -> N
     files.write("assets/a.asset.yml", EMPTY)
     files.write("assets/orders.yml", EMPTY).write("assets/notes.md", "x").write("assets/d.csv", "x")
     assert files.warnings() == [
-        "assets/orders.yml:1: this is no asset; a YAML asset is called NAME.asset.yml"
+        "assets/orders.yml:1: this is not an asset; a YAML asset is called NAME.asset.yml"
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_name_that_cannot_be_is_an_error(files: Files, name: str) -> None:
     if name.endswith("\n"):
         files.write("assets/x.asset.yml", EMPTY + 'name: "a.b\\n"\n')
     assert files.errors() == [
-        f"assets/x.asset.yml:2: '{name}' is no asset name; expected letters, digits, _ and -, "
+        f"assets/x.asset.yml:2: '{name}' is not an asset name; expected letters, digits, _ and -, "
         "in parts with a . between".replace("\n", " ")
     ]
 
@@ -123,7 +123,7 @@ class TestRun:
         files.write("assets/a.asset.yml", "type: duckdb.sql\nrun: ./sql/a.sql\n")
         files.write("assets/sql/a.sql", "SELECT 1").write("assets/sql/b.sql", "SELECT 2")
         assert files.warnings() == [
-            "assets/sql/b.sql:1: no `/* @bruin` header, so this is no asset; "
+            "assets/sql/b.sql:1: no `/* @bruin` header, so this is not an asset; "
             "add one, or move the file elsewhere"
         ]
 

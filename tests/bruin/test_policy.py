@@ -171,7 +171,7 @@ def test_a_tag_is_searched_among_the_tags(files: Files) -> None:
     ("policy", "line", "said"),
     [
         (rules("asset-has-ownr"), 4, "unknown rule 'asset-has-ownr'; did you mean 'asset-has-owner'?"),
-        (rules("asset-has-owner", selector="[{asset: '['}]"), 3, "is no regular expression"),
+        (rules("asset-has-owner", selector="[{asset: '['}]"), 3, "is not a regular expression"),
         (rules("asset-has-owner", selector="[{assets: x}]"), 3, "unknown selector 'assets'"),
         (CUSTOM.format("asset.Owner = 1", "asset"), 4, "cannot be answered: unexpected '='"),
         (CUSTOM.format("asset.Ownr == ''", "asset"), 4, "has no 'Ownr'; did you mean 'owner'?"),

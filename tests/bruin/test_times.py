@@ -33,7 +33,7 @@ def test_a_duration_is_written_as_in_go(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         seconds_in(text)
-    assert str(caught.value) == f"'{text}' is no duration; write 30s, 5m or 1h30m"
+    assert str(caught.value) == f"'{text}' is not a duration; write 30s, 5m or 1h30m"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_months_are_added_as_in_go() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "error"),
     [
-        ("two", "", "'two' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
-        ("1d2h", "", "'1d2h' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
-        ("1y", "", "'1y' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
+        ("two", "", "'two' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
+        ("1d2h", "", "'1d2h' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
+        ("1y", "", "'1y' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
         ("2d", "", "the interval ends (2024-02-01 00:00:00) before it starts "
                    "(2024-02-02 00:00:00)"),
         ("", "99999999M", "'99999999M': the interval leaves the years 1 to 9999"),
@@ -87,7 +87,7 @@ def test_both_are_checked_before_anything_runs(files: Files) -> None:
         """,
     )
     assert files.errors() == [
-        "assets/a.asset.yml:2: 'soon' is no duration; write 30s, 5m or 1h30m",
-        "assets/a.asset.yml:4: 'two days' is no interval modifier; "
+        "assets/a.asset.yml:2: 'soon' is not a duration; write 30s, 5m or 1h30m",
+        "assets/a.asset.yml:4: 'two days' is not an interval modifier; "
         "write -2h, 1d or -1M (ns ms s m h d M)",
     ]

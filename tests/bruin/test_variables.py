@@ -126,7 +126,7 @@ def test_a_default_that_breaks_its_schema_is_a_warning(files: Files) -> None:
 )
 def test_a_schema_that_is_none_is_a_warning(files: Files, schema: str, reason: str) -> None:
     assert variables(files, f"a:\n  default: x\n  {schema}").warnings() == [
-        "pipeline.yml:3: the schema of the variable 'a' is no JSON schema, so that it is not "
+        "pipeline.yml:3: the schema of the variable 'a' is not a JSON schema, so that it is not "
         f"checked; {reason}"
     ]
 

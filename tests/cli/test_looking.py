@@ -148,7 +148,7 @@ class TestVariables:
             ("tags=[1]", "the value given for the variable 'tags' is 1 at [0]; expected string"),
             ("contry=fr", "no such variable \"contry\"; did you mean 'country'?"),
             ("country", "--var country: write name=value"),
-            ("{country", "--var {country: this is no JSON"),
+            ("{country", "--var {country: this is not JSON"),
         ],
     )
     def test_values_that_cannot_be(self, weather: Tiny, given: str, error: str) -> None:

@@ -65,7 +65,7 @@ def test_a_file_has_no_snapshots(tiny: Tiny) -> None:
     tiny.sql("mart.t", "SELECT 1 AS n")
     outcome = tiny.ecommerce("warehouse", "snapshots")
     assert outcome.code == 2
-    assert ".bruin.yml:7: the connection 'duckdb-default' is no DuckLake" in outcome.stderr
+    assert ".bruin.yml:7: the connection 'duckdb-default' is not a DuckLake" in outcome.stderr
 
 
 def test_a_connection_can_be_tried_before_there_is_a_lake_and_after(
@@ -76,7 +76,7 @@ def test_a_connection_can_be_tried_before_there_is_a_lake_and_after(
     new.write(".bruin.yml", LAKE_CONFIG)
     assert new.ecommerce("connections", "test").stdout == "duckdb-default: works\n"
     assert not (new.folder / "lake.db").exists()
-    new.write("lake.db", "this is no database")
+    new.write("lake.db", "this is not a database")
     broken = new.ecommerce("connections", "test")
     assert broken.code == 1
     assert "cannot be opened: " in broken.stdout

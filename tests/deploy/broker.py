@@ -45,7 +45,7 @@ class Broker:
         return f"amqp://dagster:{quote(self._password, safe='')}@127.0.0.1:{self._port}//"
 
     def __enter__(self) -> Broker:
-        # Started here, the names' server is no daemon that would outlive the tests.
+        # Started here, the names' server is not a daemon that would outlive the tests.
         self._popen(["epmd", "-port", str(self._names), "-address", "127.0.0.1"])
         self.start()
         return self

@@ -181,5 +181,5 @@ def test_the_primary_key_is_marked_or_a_parameter(
 def test_an_overlap_is_a_duration() -> None:
     assert problems(asset_of("", "meta: {overlap: 10m}")) == []
     assert problems(asset_of("", "meta: {overlap: soon}")) == [
-        "the overlap 'soon' is no duration; write 30s, 5m or 1h30m"
+        "the overlap 'soon' is not a duration; write 30s, 5m or 1h30m"
     ]

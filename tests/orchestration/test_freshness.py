@@ -73,7 +73,7 @@ class TestFreshness:
     @pytest.mark.parametrize(
         ("meta", "told"),
         [
-            ("freshness: soon", "'soon' is no duration"),
+            ("freshness: soon", "'soon' is not a duration"),
             ("freshness: 10s", "'10s' is too short"),
             ("automation: always", "the automation 'always' is unknown; expected eager"),
         ],

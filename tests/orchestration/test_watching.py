@@ -175,8 +175,8 @@ TROUBLES = {
     "no permission": ("CREATE TABLE x AS TABLE t", "permission denied for table x"),
     "a table that is not there": ("", "public.x does not exist"),
     "a key that is not there": ("CREATE TABLE x AS SELECT n FROM t", "has no column 'at'"),
-    "a key that is no time": ("CREATE TABLE x AS SELECT n, n AS at FROM t", "cannot cast"),
-    "a text that is no time": ("CREATE TABLE x AS SELECT n, 'x' AS at FROM t", "invalid input"),
+    "a key that is not a time": ("CREATE TABLE x AS SELECT n, n AS at FROM t", "cannot cast"),
+    "a text that is not a time": ("CREATE TABLE x AS SELECT n, 'x' AS at FROM t", "invalid input"),
     "a view that fails": ("CREATE VIEW x AS SELECT 1 / (n - n) AS n, at FROM t", "division by"),
 }
 
@@ -282,7 +282,7 @@ def test_rows_whose_counters_come_later_are_noticed_once(watcher: Watcher) -> No
 ALTERED = {
     "a new column with a default": ("ADD c int DEFAULT 5", ALL),
     "a new column with a default that differs by row": ("ADD c float DEFAULT random()", ALL),
-    "a new column with a default that is no default any more": (
+    "a new column with a default that is not the default any more": (
         "ADD c int DEFAULT 5, ALTER m DROP DEFAULT",
         ALL,
     ),

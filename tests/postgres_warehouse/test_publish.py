@@ -279,7 +279,7 @@ class TestErrors:
             (TABLE, "", "10: the file has no query below its header"),
             (TABLE, "-- nothing", "10: there is no query"),
             (TABLE, "SELECT lenght('x')", "10: function lenght(unknown) does not exist; "),
-            (f"name: a.b.c\n{TABLE}", GOOD, "10: 'a.b.c' is no table of PostgreSQL"),
+            (f"name: a.b.c\n{TABLE}", GOOD, "10: 'a.b.c' is not a table of PostgreSQL"),
         ],
     )
     def test_they_name_file_and_line(self, w: Warehouse, file: str, query: str, place: str) -> None:

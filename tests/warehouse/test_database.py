@@ -230,7 +230,7 @@ class TestWhatIsInTheWay:
             assert (tmp_path / "a" / "b" / "shop.duckdb").exists()
 
     @pytest.mark.parametrize(
-        "content", [b"this is no database", b"\0" * 100_000, b"SQLite format 3\0"]
+        "content", [b"this is not a database", b"\0" * 100_000, b"SQLite format 3\0"]
     )
     def test_a_file_of_another_kind(self, path: str, content: bytes) -> None:
         Path(path).write_bytes(content)

@@ -120,7 +120,7 @@ def _lint_names(assets: Iterable[Asset], log: ProblemLog) -> None:
     seen: dict[str, Asset] = {}
     for asset in assets:
         if not _NAME.fullmatch(asset.name):
-            message = f"'{asset.name}' is no asset name; {_NAME_RULE}"
+            message = f"'{asset.name}' is not an asset name; {_NAME_RULE}"
             log.error(*asset.at("name"), "task-name-valid", message)
         if not asset.type:
             message = "'type' is missing; for example `type: duckdb.sql` or `type: ingestr`"

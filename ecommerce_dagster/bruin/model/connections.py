@@ -197,7 +197,7 @@ class Connection:
         known = PLATFORMS[self.platform].keys if self.platform in PLATFORMS else frozenset()
         for key in values.keys() & known - {"lakehouse"}:
             if isinstance(values[key], dict | list):
-                raise self._unusable(f"has a {key} that is no plain value")
+                raise self._unusable(f"has a {key} that is not a plain value")
         return {key: str(as_text(value)) for key, value in values.items() if value is not None}
 
     def _unusable(self, why: str) -> UnusableConnection:

@@ -14,5 +14,5 @@ def seconds_in(text: str) -> float:
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]+)?", text):
         return float(text)
     if not re.fullmatch(f"(?:{_PART.pattern})+", text):
-        raise ValueError(f"'{text}' is no duration; write 30s, 5m or 1h30m")
+        raise ValueError(f"'{text}' is not a duration; write 30s, 5m or 1h30m")
     return sum(float(amount) * _SECONDS[unit] for amount, unit in _PART.findall(text))

@@ -37,7 +37,7 @@ def shift_of(modifier: str) -> Callable[[datetime], datetime]:
     found = _MODIFIER.fullmatch(modifier.strip() or "0s")
     if found is None:
         raise ValueError(
-            f"'{modifier}' is no interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"
+            f"'{modifier}' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"
         )
     amount, unit = int(found[1]), found[2]
     if unit == "M":

@@ -37,14 +37,14 @@ def truth(found: Any) -> bool:
 def number(found: Any) -> int | float:
     """`found`, when it is a number. Raises ExpressionError for anything else."""
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ExpressionError(f"{found!r:.60} is no number")
+        raise ExpressionError(f"{found!r:.60} is not a number")
     return found
 
 
 def text(found: Any) -> str:
     """`found`, when it is a text. Raises ExpressionError for anything else."""
     if not isinstance(found, str):
-        raise ExpressionError(f"{found!r:.60} is no text")
+        raise ExpressionError(f"{found!r:.60} is not a text")
     return found
 
 
@@ -53,7 +53,7 @@ def sequence(found: Any) -> Sequence[Any]:
     if isinstance(found, Mapping):
         return list(found.values())
     if not isinstance(found, Sequence):
-        raise ExpressionError(f"{found!r:.60} is no list")
+        raise ExpressionError(f"{found!r:.60} is not a list")
     return found
 
 
@@ -126,7 +126,7 @@ def _matches(found: Any, pattern: Any) -> bool:
     try:
         return re.search(text(pattern), text(found)) is not None
     except re.error as error:
-        raise ExpressionError(f"'{pattern}' is no regular expression: {error}") from None
+        raise ExpressionError(f"'{pattern}' is not a regular expression: {error}") from None
 
 
 def _joined(items: Any, between: str = "") -> str:

@@ -121,7 +121,7 @@ class _Judge:
                 try:
                     re.compile(pattern)
                 except re.error as error:
-                    message = f"'{key}' is no regular expression: {error}"
+                    message = f"'{key}' is not a regular expression: {error}"
                     self._log.error(*at, _RULE, message)
         return len(self._log.errors) == errors
 

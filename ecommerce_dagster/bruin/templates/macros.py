@@ -183,7 +183,7 @@ def _steps(part: str, start: str, end: str) -> str:
 
 
 def _moment(value: Any) -> str:
-    """A date as SQL; one without quotes, as `{{ start_date }}` gives it, is no subtraction."""
+    """A date as SQL; one without quotes, as `{{ start_date }}` gives it, is not a subtraction."""
     text = _sql(value)
     return _literal(text) if _BARE_MOMENT.fullmatch(text) else text
 

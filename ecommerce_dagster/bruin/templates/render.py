@@ -40,7 +40,7 @@ _ENVIRONMENT = BoundedEnvironment()
 _ENVIRONMENT.filters.update(DATE_FILTERS)
 
 
-class RenderError(UnlocatedError):
+class RenderError(UnlocatedError, ValueError):
     """A template that cannot be rendered. `line` counts from 1 within the template."""
 
     def __init__(self, message: str, line: int = 1) -> None:

@@ -97,7 +97,7 @@ def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: Proble
     try:
         complaint(schema, schema.get("default"))
     except SchemaError as error:
-        message = f"the schema of the variable '{name}' is no JSON schema, so that it is not "
+        message = f"the schema of the variable '{name}' is not a JSON schema, so that it is not "
         log.warning(*at, _RULE, f"{message}checked; {error}")
 
 

@@ -95,15 +95,19 @@ def _explain_missing(lines: list[str], path: Path, log: ProblemLog) -> None:
     """Say why a file that looks like an asset is none. Python and R files may just be modules."""
     for number, line in enumerate(lines, start=1):
         if HEADER_START.fullmatch(line.strip()):
-            message = "the header must be the first thing in the file, so this is no asset"
+            message = "the header must be the first thing in the file, so this is not an asset"
         elif HEADER_START.match(line.strip()):
-            message = "`@bruin` must end its line, with the keys on lines below: this is no asset"
+            message = (
+                "`@bruin` must end its line, with the keys on lines below: this is not an asset"
+            )
         elif LINE.match(line.strip()):
-            message = "`@bruin.` lines must stand above the code, so this is no asset"
+            message = "`@bruin.` lines must stand above the code, so this is not an asset"
         else:
             continue
         log.warning(path, number, _RULE, message)
         return
     if path.suffix == ".sql":
-        message = "no `/* @bruin` header, so this is no asset; add one, or move the file elsewhere"
+        message = (
+            "no `/* @bruin` header, so this is not an asset; add one, or move the file elsewhere"
+        )
         log.warning(path, 1, _RULE, message)

@@ -129,7 +129,7 @@ def _read(path: Path) -> Inputs:
             lines = text.splitlines() if path.suffix == ".jsonl" else [text]
             values = [json.loads(line) for line in lines if line.strip()]
         except ValueError as error:
-            raise ValueError(f"{path}: this is no JSON ({error})") from None
+            raise ValueError(f"{path}: this is not JSON ({error})") from None
         content = values if path.suffix == ".jsonl" else values[0] if values else None
     if log.errors:
         raise ValueError(str(log.errors[0]))

@@ -148,7 +148,7 @@ class _Trial:
         return renamed(asset, names), {names[column]: kind for column, kind in source.items()}
 
     def _parse(self, text: SqlText) -> None:
-        """A script may make what it needs: only what is no SQL at all is wrong for sure."""
+        """A script may make what it needs: only what is not SQL at all is wrong for sure."""
         for rendered in text.texts:
             try:
                 for statement in statements(rendered, DIALECT):

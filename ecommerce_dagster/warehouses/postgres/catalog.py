@@ -113,5 +113,5 @@ def parts(name: str, schema: str) -> tuple[str, str]:
     for a name of three parts or more."""
     *schemas, table = name.split(".")
     if len(schemas) > 1:
-        raise LoadError(f"'{name}' is no table of PostgreSQL; name it schema.table")
+        raise LoadError(f"'{name}' is not a table of PostgreSQL; name it schema.table")
     return schemas[0] if schemas else schema, table
