@@ -21,8 +21,8 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 

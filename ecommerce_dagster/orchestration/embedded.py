@@ -10,7 +10,7 @@ from typing import Self
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 

@@ -21,11 +21,11 @@ from ecommerce_dagster.bruin.config_file import read_connections
 from ecommerce_dagster.bruin.model.connections import (
     Connection,
     DuckDBConnection,
-    PostgresConnection,
     UnusableConnection,
 )
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat

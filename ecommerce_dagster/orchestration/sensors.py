@@ -19,7 +19,8 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection, UnusableConnection
+from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns

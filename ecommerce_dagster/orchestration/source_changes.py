@@ -13,7 +13,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.loads import Loads, loads_since
 from ecommerce_dagster.orchestration.partitions import (

@@ -13,8 +13,8 @@ import psycopg
 from psycopg import sql
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.durations import seconds_in
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.warehouses.postgres.connect import session
 from ecommerce_dagster.warehouses.sql_asset import AssetError

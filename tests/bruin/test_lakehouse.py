@@ -8,8 +8,8 @@ import pytest
 
 from bruin.helpers import Files
 from bruin.test_connections import SECRET, config, connection, refusal
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, ObjectStore
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 
 POSTGRES = "{type: postgres, host: db, port: '${PORT}', database: lake, auth: {username: me, password: '$P'}}"
 

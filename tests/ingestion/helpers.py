@@ -18,8 +18,8 @@ import yaml
 from psycopg import sql
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.ingest import Ingestion

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
 from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse

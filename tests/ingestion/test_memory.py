@@ -15,7 +15,7 @@ from ingestion.helpers import QUERY, TABLE, World
 
 SCRIPT = """
 import json, resource, sys
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb

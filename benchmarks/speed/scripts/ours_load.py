@@ -8,7 +8,7 @@ import time
 from psycopg.conninfo import conninfo_to_dict
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.duckdb.publish import publish

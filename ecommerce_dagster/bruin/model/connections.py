@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ecommerce_dagster.bruin.model.asset import as_text
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, read_lakehouse
 from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME, PLATFORMS
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import did_you_mean, printable
 from ecommerce_dagster.errors import ConfigurationError
 
@@ -26,47 +26,6 @@ _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full
 
 class UnusableConnection(ConfigurationError):
     """A connection that cannot be used: its text says which, where it stands and why."""
-
-
-@dataclass(frozen=True)
-class PostgresConnection:
-    """Where a PostgreSQL database is and who asks. Never shows its password."""
-
-    host: str
-    port: int
-    database: str
-    user: str
-    password: str = field(repr=False, default="")
-    schema: str = "public"
-    ssl_mode: str = "prefer"
-
-    @property
-    def dsn(self) -> str:
-        """For drivers only: holds the password."""
-        user, password, host, database = (
-            quote(part, safe="") for part in (self.user, self.password, self.host, self.database)
-        )
-        if ":" in self.host:
-            host = f"[{self.host}]"
-        secret = f":{password}" if password else ""
-        return f"postgresql://{user}{secret}@{host}:{self.port}/{database}?sslmode={self.ssl_mode}"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """For psycopg only: holds the password."""
-        return {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.database,
-            "user": self.user,
-            "password": self.password,
-            "sslmode": self.ssl_mode,
-        }
-
-    @property
-    def address(self) -> str:
-        """For people: host, port and database."""
-        return f"{self.host}:{self.port}/{self.database}"
 
 
 @dataclass(frozen=True)

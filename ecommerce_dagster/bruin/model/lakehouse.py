@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import as_text
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
-
-if TYPE_CHECKING:
-    from ecommerce_dagster.bruin.model.connections import PostgresConnection
 
 _RULE = "valid-connection"
 _GROUPS = {"catalog", "catalog.auth", "storage", "storage.auth"}

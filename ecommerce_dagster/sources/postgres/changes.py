@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.describe import Source, described_in
 from ecommerce_dagster.sources.postgres.source_history import Session
 from ecommerce_dagster.sql.identifiers import literal, quoted

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import duckdb
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.columns import SourceColumn
 from ecommerce_dagster.sources.masks import POSTGRES_SHA256, Mask, masks_in, without_column
 from ecommerce_dagster.sources.selection import Key

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_reconcilable,

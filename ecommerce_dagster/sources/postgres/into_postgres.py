@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.parameters import is_reconcilable
 from ecommerce_dagster.sources.postgres.describe import Source, describe
 from ecommerce_dagster.sources.postgres.guards import refuse_rewritten

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.identifiers import literal, quoted
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, ObjectStore
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.database import (
     MissingWarehouse,

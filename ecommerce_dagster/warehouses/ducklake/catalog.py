@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.warehouses.duckdb.database import MissingWarehouse, WarehouseError
 

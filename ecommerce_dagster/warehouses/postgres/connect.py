@@ -14,7 +14,7 @@ from uuid import uuid4
 import duckdb
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.extensions import ExtensionError, load_extension

@@ -8,11 +8,8 @@ from typing import Self
 
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import (
-    Connection,
-    PostgresConnection,
-    UnusableConnection,
-)
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.warehouses.postgres.connect import SourceError, session
 
 # Longer than a server needs, and short enough to wait for at each save of a file.

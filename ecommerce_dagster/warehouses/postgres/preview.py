@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.identifiers import quoted

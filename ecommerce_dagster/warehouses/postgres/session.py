@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import psycopg
 
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.warehouses.postgres.connect import end
 from ecommerce_dagster.warehouses.postgres.connect import session as connected
 from ecommerce_dagster.warehouses.postgres.name_lengths import uncut

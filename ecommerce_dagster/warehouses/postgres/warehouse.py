@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.connections import PostgresConnection
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import literal, quoted
