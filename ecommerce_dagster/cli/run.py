@@ -341,4 +341,4 @@ def _reason(error: Any) -> str:
     if error is None:
         return "unknown error"
     text = str(error.message).strip()
-    return text.removeprefix("dagster._core.definitions.events.Failure: ").strip()
+    return text.removeprefix(f"{dg.Failure.__module__}.{dg.Failure.__qualname__}: ").strip()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
-from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 
+from ecommerce_dagster._compat import CheckRunHealthResult, WorkerStatus
 from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
 from ecommerce_dagster.deploy.choice import broker_url
 
@@ -24,7 +24,7 @@ class WorkerRunLauncher(CeleryRunLauncher):
     (That one asks the store of results, where a run whose worker was killed is under way for ever.)
     """
 
-    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, inst_data: Any = None) -> None:
         super().__init__(
             default_queue=QUEUE.name,
             broker=broker_url(os.environ),

@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import ConfigurableClassData, deserialize_value
 
+from ecommerce_dagster._compat import (
+    CanCancelExecutionRequest,
+    CanCancelExecutionResult,
+    CheckRunHealthResult,
+    DagsterUserCodeUnreachableError,
+    WorkerStatus,
+)
 from ecommerce_dagster.deploy.choice import chosen
 
 _ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
 
 
-class ServedRunLauncher(DefaultRunLauncher):
+class ServedRunLauncher(dg.DefaultRunLauncher):
     """The code server executes the run, unless ECOMMERCE_EXECUTOR is celery: then a worker does.
 
     A code server that started anew has none of the runs that it had before; one that does not
@@ -26,7 +29,7 @@ class ServedRunLauncher(DefaultRunLauncher):
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]
+        cls, inst_data: Any, config_value: Mapping[str, Any]
     ) -> Any:  # another launcher, where the environment asks for it
         if chosen(os.environ) == "celery":
             from ecommerce_dagster.deploy.celery_launcher import WorkerRunLauncher
@@ -46,6 +49,6 @@ class ServedRunLauncher(DefaultRunLauncher):
             answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
         except DagsterUserCodeUnreachableError:
             return _ALIVE
-        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
+        if dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel:
             return _ALIVE
         return CheckRunHealthResult(WorkerStatus.FAILED, "the code server of the run has ended")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy import create_engine
 
@@ -15,7 +14,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     more while several threads ask), and tries them first: the server may have started anew."""
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
         storage = super().from_config_value(inst_data, config_value)
         parts: list[Any] = [
             storage.run_storage,

@@ -14,12 +14,15 @@ from typing import Any
 import dagster as dg
 from celery import Task
 from celery.exceptions import Reject
-from dagster._grpc.types import ExecuteRunArgs, ExecuteStepArgs
-from dagster._serdes import unpack_value
-from dagster._utils.interrupts import capture_interrupts
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_task
 
+from ecommerce_dagster._compat import (
+    ExecuteRunArgs,
+    ExecuteStepArgs,
+    capture_interrupts,
+    unpack_value,
+)
 from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
 from ecommerce_dagster.deploy.choice import broker_url
 

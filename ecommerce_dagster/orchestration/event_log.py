@@ -5,6 +5,8 @@ columns exist, and stores the events of a batch (what a run plans, the partition
 by one, in up to three transactions each. Here the file of all runs stays open, what was found is
 not looked up again, and a batch is one transaction, which writes an asset's own row once.
 
+A Dagster that this was not tried with (`_compat`) stores its events itself.
+
 The file of a run is closed after each event: only then SQLite changes the file itself, by which the
 UI notices that there is something new.
 """
@@ -16,24 +18,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SqliteEventLogStorage,
-)
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
+from dagster import EventLogEntry
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, QueuePool
 
+from ecommerce_dagster._compat import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+    is_tried,
+)
+
+# Seconds in which another process may be done with writing, as in Dagster's own storage.
+_PATIENCE = 30
 _ENGINES = 16  # a server that shows old runs, one after the other, need not remember all of them
 
 
 class EventLog(SqliteEventLogStorage):
     """Named in dagster.yaml, with the folder of the events as its `base_dir`."""
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines: dict[str, Engine] = {}
         self._open: dict[str, Connection] = {}
         self._until_the_end: ExitStack | None = None
@@ -44,10 +48,10 @@ class EventLog(SqliteEventLogStorage):
         self._db_lock: Any = threading.RLock()
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> EventLog:
-        return cls(inst_data=inst_data, **config_value)
+    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Any:
+        """Dagster's own storage, when that may be another one than this is made for."""
+        kind = cls if is_tried() else SqliteEventLogStorage
+        return kind(inst_data=inst_data, **config_value)
 
     def store_event(self, event: EventLogEntry) -> None:
         with self._one_transaction():
@@ -129,6 +133,6 @@ class EventLog(SqliteEventLogStorage):
             self._engines[shard] = create_engine(
                 self.conn_string_for_shard(shard),
                 poolclass=QueuePool if shard == INDEX_SHARD_NAME else NullPool,
-                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+                connect_args={"timeout": _PATIENCE},
             )
         return self._engines[shard]

@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import dagster as dg
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
-from dagster._core.execution.step_dependency_config import StepDependencyConfig
 
 from ecommerce_dagster.deploy.choice import chosen, partitions_per_run
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
@@ -52,16 +48,14 @@ class _HeartbeatExecutor(dg.Executor):
         return getattr(self._executor, name)
 
     @property
-    def retries(self) -> RetryMode:
+    def retries(self) -> Any:
         return self._executor.retries
 
     @property
-    def step_dependency_config(self) -> StepDependencyConfig:
+    def step_dependency_config(self) -> Any:
         return self._executor.step_dependency_config
 
-    def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
-    ) -> Iterator[Any]:
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         with run_heartbeat(plan_context.instance, plan_context.run_id):
             yield from self._executor.execute(plan_context, execution_plan)
 

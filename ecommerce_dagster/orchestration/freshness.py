@@ -6,7 +6,6 @@ Both can stand in the asset's `meta`: `freshness: 26h` (or `off`) and `automatio
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
 
 import dagster as dg
 
@@ -17,6 +16,8 @@ from ecommerce_dagster.runtime.schedule import cron_of
 
 # A run may take a twelfth of the time between two runs: two hours of a day.
 _GRACE = 1 / 12
+# The months of a year may be those of a schedule, and the next year is like it.
+_TICKS = 12
 
 
 def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | None:
@@ -45,12 +46,17 @@ def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey]
 
 def _seconds_by_schedule(project: Project) -> float | None:
     """The longest time between two ticks of the schedule, and some more."""
-    from dagster._utils.schedules import schedule_execution_time_iterator
-
     cron = cron_of(project.pipeline)
     if cron is None:
         return None
-    start = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
-    ticks = islice(schedule_execution_time_iterator(start, cron, "UTC"), 13)
-    longest = max((later - earlier).total_seconds() for earlier, later in pairwise(ticks))
+    end = start = datetime(2024, 1, 1, tzinfo=UTC)
+    windows = dg.TimeWindowPartitionsDefinition(
+        cron_schedule=cron, start=start, fmt="%Y-%m-%d-%H:%M", timezone="UTC"
+    )
+    longest = 0.0
+    for _ in range(_TICKS):
+        window = windows.get_next_partition_window(end, respect_bounds=False)
+        assert window is not None
+        longest = max(longest, (window.end - window.start).total_seconds())
+        end = window.end
     return max(longest * (1 + _GRACE), SHORTEST)

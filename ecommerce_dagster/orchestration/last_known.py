@@ -1,23 +1,20 @@
-"""What a Dagster instance last recorded of assets and of their checks, as plain data.
-
-Python assets and the pages are told by it what they can trust. Imports Dagster only to ask.
-"""
+"""What a Dagster instance last recorded of assets and of their checks, as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dagster as dg
+
+from ecommerce_dagster._compat import AssetCheckExecutionRecordStatus as Status
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.sql.checks import Check, checks_of
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 
 def last_known(
@@ -26,8 +23,6 @@ def last_known(
     """The state of each asset by its name. Without an instance nothing is known."""
     if instance is None or not assets:
         return {asset.name: _state(asset, None, {}) for asset in assets}
-    import dagster as dg
-
     keys = {asset.name: asset_key(asset.name) for asset in assets}
     built = {
         record.asset_entry.asset_key: record.asset_entry.last_materialization_record
@@ -45,10 +40,6 @@ def _latest(
 ) -> dict[dg.AssetCheckKey, Any]:
     """The latest record with a result of each check: a run may have planned it and never come to
     it, as when something above it failed."""
-    from dagster._core.storage.asset_check_execution_record import (
-        AssetCheckExecutionRecordStatus as Status,
-    )
-
     storage, done = instance.event_log_storage, {Status.SUCCEEDED, Status.FAILED}
     found: dict[dg.AssetCheckKey, Any] = {}
     for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():

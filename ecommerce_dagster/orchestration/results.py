@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import (
-    DagsterEvent,
-    DagsterEventBatchMetadata,
-    generate_event_batch_id,
-)
 
+from ecommerce_dagster._compat import DagsterEventBatchMetadata, generate_event_batch_id
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
@@ -72,7 +68,7 @@ def record_partitions(
     batch, step = generate_event_batch_id(), context.get_step_execution_context()
     for number, (name, count) in enumerate(rows.items(), start=1):
         metadata = {} if count is None else {PARTITION_ROWS: count}
-        DagsterEvent.asset_materialization(
+        dg.DagsterEvent.asset_materialization(
             step,
             dg.AssetMaterialization(key, partition=name, metadata=metadata),
             DagsterEventBatchMetadata(batch, is_end=number == len(rows)),

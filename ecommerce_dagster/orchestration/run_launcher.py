@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+
+from ecommerce_dagster._compat import CheckRunHealthResult, WorkerStatus
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def _file_of(instance: dg.DagsterInstance, run_id: str) -> Path:
     return Path(instance.root_directory, "running", run_id)
 
 
-class LocalRunLauncher(DefaultRunLauncher):
+class LocalRunLauncher(dg.DefaultRunLauncher):
     """Dagster's own launcher, which also knows whether a run is alive."""
 
     @property

@@ -16,6 +16,7 @@ from dagster_shared.check import CheckError
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ecommerce_dagster import _compat
 from ecommerce_dagster.orchestration.event_log import EventLog
 from orchestration.helpers import Shop, Tiny, eventually
 
@@ -79,6 +80,62 @@ def test_dagsters_own_storage_reads_what_was_stored(tmp_path: Path) -> None:
     check = dg.AssetCheckKey(key, "day__unique")
     last, *_ = storage.get_asset_check_execution_history(check, limit=5)
     assert last.status.value == "SUCCEEDED"
+
+
+def stored_in(folder: Path) -> dict[tuple[str, str], list[tuple[object, ...]]]:
+    """All rows of all tables by file and table, without the moments at which they were written."""
+    found = {}
+    for file in sorted(folder.glob("*.db")):
+        with sqlite3.connect(file) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (table,) in tables.fetchall():
+                names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+                columns = ", ".join(
+                    f'"{n}"'
+                    for n in names
+                    if n not in {"id", "create_timestamp", "migration_completed"}
+                )
+                rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()
+                found[file.stem, table] = sorted(rows, key=repr)
+    return found
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_the_same_is_stored_as_by_dagsters_own_storage(tmp_path: Path, at_once: int) -> None:
+    tiny = Tiny(tmp_path)
+    tiny.write("pipeline/pipeline.yml", DAYS)
+    tiny.sql("mart.days", "SELECT DATE '2025-03-01' AS day", PARTITIONED, table=False)
+    rules = "columns: [{name: n, checks: [{name: positive}]}]"
+    tiny.sql("mart.bad", "SELECT -1 AS n", rules)
+    dates = ("--start-date", "2025-03-01", "--end-date", "2025-03-05")
+    assert tiny.ecommerce("run", *dates).code == 1
+    assert tiny.ecommerce("run", "mart.days", "--full-refresh").succeeded
+    source = SqliteEventLogStorage(str(events_folder(tiny)))
+    events = [e for run in sorted(source.get_all_run_ids()) for e in source.get_logs_for_run(run)]
+    folders = tmp_path / "ours", tmp_path / "dagsters"
+    ours, dagsters = EventLog(str(folders[0])), SqliteEventLogStorage(str(folders[1]))
+
+    for storage in (ours, dagsters):
+        for first in range(0, len(events), at_once):
+            if at_once == 1:
+                storage.store_event(events[first])
+            else:
+                storage.store_event_batch(events[first : first + at_once])
+        storage.dispose()
+
+    found, expected = map(stored_in, folders)
+    assert found == expected
+    assert len(found["index", "asset_keys"]) == 2
+    assert len(found["index", "event_logs"]) > 10
+
+
+def test_another_dagster_stores_its_events_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"base_dir": str(tmp_path)}
+    assert type(EventLog.from_config_value(None, config)) is EventLog
+    monkeypatch.setattr(_compat, "LAST_TRIED", _compat.FIRST_TRIED)
+    assert type(EventLog.from_config_value(None, config)) is SqliteEventLogStorage
 
 
 def test_what_a_run_plans_and_the_partitions_it_fills_are_one_transaction_in_each_file(
