@@ -99,11 +99,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known: {listed(names)}" if names else "none is known"
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = _MOST_WORDS) -> str:
     """Names in a row, not more than a reader wants to see."""
     words = sorted(names)
-    more = f" and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else ""
-    return ", ".join(words[:_MOST_WORDS]) + more
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def printable(text: str) -> str:

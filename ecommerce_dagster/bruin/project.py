@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,14 @@ from ecommerce_dagster.bruin.templates.variables import variables_of, variant_of
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
 from ecommerce_dagster.bruin.yaml.parsing import parse_file, read_text
 
+# The connections of other platforms, where they are called otherwise than the types of assets.
+_FOREIGN_KINDS = {
+    "bigquery": "google_cloud_platform",
+    "bq": "google_cloud_platform",
+    "ms": "mssql",
+    "rs": "redshift",
+    "sf": "snowflake",
+}
 _NO_PIPELINE = "this file does not exist; a pipeline is a folder with a pipeline.yml and assets/"
 
 
@@ -102,12 +111,30 @@ class Project:
         if asset.type == "ingestr":
             own = asset.parameter("destination_connection") or own
         defaults = self.pipeline.default_connections
-        return own or default_connection_name(platform_said(asset), defaults)
+        return own or default_connection_name(self._platform_said(asset), defaults)
 
     def platform(self, asset: Asset) -> str:
         """The kind of database that holds the table of `asset`: duckdb, postgres, ..."""
         found = self.connections.by_name.get(self.connection_name(asset))
-        return found.platform if found is not None else platform_said(asset)
+        return found.platform if found is not None else self._platform_said(asset)
+
+    def _platform_said(self, asset: Asset) -> str:
+        return self.main_platform if asset.type == "python" else platform_said(asset)
+
+    @cached_property
+    def main_platform(self) -> str:
+        """The kind of database that most assets with SQL are for, and with them the Python assets
+        that name no connection. Without any it is that of the only default connection, else
+        duckdb."""
+        said = Counter(
+            platform_said(asset)
+            for asset in self.assets
+            if asset.type.endswith(".sql") or asset.parameter("destination")
+        )
+        defaults = [_kind_of_connection(key) for key in self.pipeline.default_connections]
+        return next((kind for kind, _ in said.most_common(1)), "") or (
+            defaults[0] if len(defaults) == 1 else "duckdb"
+        )
 
     def render(self, template: str, context: RunContext, asset: Asset) -> str:
         """A template of `asset`, with the project's macros and variables. Raises RenderError."""
@@ -118,8 +145,13 @@ def platform_said(asset: Asset) -> str:
     """The kind of database that a file asks for, as far as it does: else duckdb."""
     is_ingested = asset.type == "ingestr"
     written = asset.parameter("destination") if is_ingested else asset.type.split(".")[0]
-    platform = PLATFORM_ALIASES.get(written, written)
+    platform = _kind_of_connection(written)
     return "duckdb" if platform in {"", "python", "empty"} else platform
+
+
+def _kind_of_connection(name: str) -> str:
+    """What `.bruin.yml` calls the connections of a platform, or of a type of assets."""
+    return PLATFORM_ALIASES.get(name, _FOREIGN_KINDS.get(name, name))
 
 
 def find_upwards(

@@ -32,7 +32,7 @@ from ecommerce_dagster.orchestration.run_info import asset_run
 from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
-from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.builders import in_time
 from ecommerce_dagster.runtime.names import check_name, resource_key
 from ecommerce_dagster.runtime.schedule import is_partitioned
@@ -83,7 +83,7 @@ def build_asset(
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        with _repeated(context, retries), _told_to_the_user(asset):
+        with _repeated(context, retries), _told_to_the_user(project, asset):
             yield from _execute(
                 asset_run(project, asset, context, partitions), checks, context, partitions
             )
@@ -226,8 +226,9 @@ def _interruption(error: BaseException | None) -> BaseException | None:
 
 
 @contextmanager
-def _told_to_the_user(asset: Asset) -> Iterator[None]:
-    """What the files or the databases cause becomes a Failure whose text is the whole message.
+def _told_to_the_user(project: Project, asset: Asset) -> Iterator[None]:
+    """What the files or the databases cause becomes a Failure whose text is the whole message, with
+    the assets that it depends on and that cannot run here.
 
     A query that is wrong stays wrong: only what comes from outside is worth another try.
     """
@@ -237,7 +238,16 @@ def _told_to_the_user(asset: Asset) -> Iterator[None]:
         mistake = asset.type.endswith(".sql") and isinstance(error, AssetError)
         mistake = mistake and not isinstance(error, OutsideError)
         mistake = mistake or isinstance(error, MistakeError)
-        raise dg.Failure(str(error), allow_retries=not mistake) from None
+        text = "\n".join([str(error), *_left_out_upstream(project, asset)])
+        raise dg.Failure(text, allow_retries=not mistake) from None
+
+
+def _left_out_upstream(project: Project, asset: Asset) -> Iterator[str]:
+    for name in project.neighbours.above.get(asset.name, ()):
+        upstream = project.by_name.get(name)
+        reason = unsupported(project, upstream) if upstream is not None else None
+        if reason is not None:
+            yield f"It depends on {name}, which is left out here: {reason}"
 
 
 def _retry_policy(asset: Asset, project: Project) -> dg.RetryPolicy | None:

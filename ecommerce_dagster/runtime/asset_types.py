@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePath
 
+from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.lint.asset import lint_query
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS, TYPES
@@ -32,7 +33,7 @@ from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.sources.seeds.seed import lint_seed
 
 Sources = Mapping[str, frozenset[str]]
-Lint = Callable[[Asset, Path, ProblemLog], None]
+Lint = Callable[[Asset, Project, ProblemLog], None]
 
 _ALL = frozenset(PLATFORMS)
 
@@ -58,7 +59,7 @@ class AssetType:
     platforms: frozenset[str] = _ALL
     has_table: Callable[[Asset], bool] = lambda asset: True
     sources: Callable[[Asset], Sources] = lambda asset: {}
-    lint: Lint = lambda asset, root, log: None
+    lint: Lint = lambda asset, project, log: None
 
 
 def _ingestr_sources(asset: Asset) -> Sources:
@@ -88,12 +89,26 @@ def unsupported(project: Project, asset: Asset) -> str | None:
             written = asset.parameter("destination")
             return f"its destination is {written}; supported: {', '.join(sorted(_ALL))}"
         unmasked = unmaskable(asset) if asset.type == "ingestr" else None
-        return unmasked.message if unmasked else None
+        return unmasked.message if unmasked else _on_another_platform(project, asset)
     if asset.type.split(".")[0] in _ELSEWHERE:
         return (
             f"the type {asset.type} is for another platform; supported: {', '.join(sorted(_ALL))}"
         )
     return None
+
+
+def _on_another_platform(project: Project, asset: Asset) -> str | None:
+    """Why an asset whose table would be in a database of another platform cannot run here."""
+    said = asset.type == "ingestr" and asset.parameter("destination")
+    if said or not ASSET_TYPES[asset.type].has_table(asset):
+        return None
+    platform, name = project.platform(asset), project.connection_name(asset)
+    if platform in _ALL:
+        return None
+    supported = f"supported: {', '.join(sorted(_ALL))}"
+    if asset.connection or name in project.connections.by_name:
+        return f"its connection '{name}' is of type {platform}; {supported}"
+    return f"its table is in {platform}, like those of most assets here; {supported}"
 
 
 def connections_of(project: Project, asset: Asset) -> dict[str, frozenset[str]]:
@@ -124,13 +139,31 @@ def kinds_of(project: Project, asset: Asset) -> set[str]:
     return {known.kind, *kinds, *own} - {""}
 
 
-def _lint_sql(asset: Asset, root: Path, log: ProblemLog) -> None:
+def _lint_sql(asset: Asset, project: Project, log: ProblemLog) -> None:
     lint_query(asset, log)
     WAREHOUSES[TYPES[asset.type]].lint(asset, log)
 
 
-def _no_root(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
-    return lambda asset, root, log: lint(asset, log)
+def _lint_seed(asset: Asset, project: Project, log: ProblemLog) -> None:
+    lint_seed(asset, project.checkout, log, made_by=_maker(project, asset))
+
+
+def _maker(project: Project, seed: Asset) -> str | None:
+    """The Python asset that may write the file of a seed: one upstream of it, or one that names the
+    file."""
+    name = PurePath(seed.parameter("path")).name
+    upstream = reached([seed.name], project.neighbours.above)
+    programs = [asset for asset in project.assets if asset.type == "python"]
+    makers = (a.name for a in programs if a.name in upstream or (name and name in a.body))
+    return next(makers, None)
+
+
+def _lint_python(asset: Asset, project: Project, log: ProblemLog) -> None:
+    lint_python(asset, project.checkout, log)
+
+
+def _alone(lint: Callable[[Asset, ProblemLog], None]) -> Lint:
+    return lambda asset, project, log: lint(asset, log)
 
 
 def _of_platform(kind: str, platform: str) -> AssetType:
@@ -141,16 +174,14 @@ def _of_platform(kind: str, platform: str) -> AssetType:
 # Of assets that are for one platform, by what follows its prefix.
 _OF_PLATFORMS = {
     "sql": AssetType(build_sql, "sql", lint=_lint_sql),
-    "seed": AssetType(build_seed, "csv", lint=lint_seed),
+    "seed": AssetType(build_seed, "csv", lint=_lint_seed),
     "source": AssetType(build_nothing, "source"),
-    "sensor.query": AssetType(build_sensor, "sensor", lint=_no_root(lint_sensor)),
-    "sensor.table": AssetType(build_sensor, "sensor", lint=_no_root(lint_sensor)),
+    "sensor.query": AssetType(build_sensor, "sensor", lint=_alone(lint_sensor)),
+    "sensor.table": AssetType(build_sensor, "sensor", lint=_alone(lint_sensor)),
 }
 ASSET_TYPES: dict[str, AssetType] = {
     **{kind: _of_platform(kind, name) for kind, name in TYPES.items()},
-    "ingestr": AssetType(
-        build_ingestr, "", sources=_ingestr_sources, lint=_no_root(lint_ingestion)
-    ),
-    "python": AssetType(build_python, "python", has_table=_has_rows, lint=lint_python),
+    "ingestr": AssetType(build_ingestr, "", sources=_ingestr_sources, lint=_alone(lint_ingestion)),
+    "python": AssetType(build_python, "python", has_table=_has_rows, lint=_lint_python),
     "empty": AssetType(build_nothing, "empty", has_table=_is_checked),
 }

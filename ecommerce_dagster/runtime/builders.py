@@ -134,7 +134,11 @@ def _secrets(project: Project, asset: Asset) -> tuple[dict[str, str], dict[str, 
     platforms: dict[str, str] = {}
     for secret in asset.secrets:
         connection = project.connections.get(secret.key)
-        settings = connection.expanded(variables_for(connection.path))
+        known = variables_for(connection.path)
+        settings = connection.expanded(known)
+        if connection.platform == "duckdb" and "path" in settings:
+            # A relative one counts from .bruin.yml, wherever the asset works.
+            settings |= {"path": connection.duckdb(known).path}
         plain = connection.platform == "generic" and settings.get("value") is not None
         value = str(settings["value"]) if plain else json.dumps(settings, default=str)
         names = (secret.key, secret.inject_as or secret.key)

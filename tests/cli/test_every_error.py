@@ -227,6 +227,9 @@ RULES: dict[str, list[Broken]] = {
             "'type' is missing; for example `type: duckdb.sql` or `type: ingestr`"),
         yaml("name: mart.t\ntype: bq.sql <<<",
             "'mart.t' is left out: the type bq.sql is for another platform; supported: duckdb, postgres", "warning"),
+        python("connection: gcp <<<\nmaterialization: {type: table}\n",
+            "'p' is left out: its connection 'gcp' is of type google_cloud_platform; supported: duckdb, postgres", "def materialize(): return []", "warning")
+            ._replace(also={".bruin.yml": CONFIG + "      google_cloud_platform: [{name: gcp}]\n"}),
         yaml("name: raw.t\ntype: ingestr <<<\nparameters: {source_connection: pg, source_table: p, destination: bigquery}",
             "'raw.t' is left out: its destination is bigquery; supported: duckdb, postgres", "warning"),
         yaml("name: raw.t\ntype: ingestr\nparameters: {source_connection: pg, source_table: p}\ncolumns:\n  - name: n\n    mask: blur <<<",

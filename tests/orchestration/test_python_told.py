@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import dagster as dg
+import pytest
 
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.orchestration.last_known import last_known
-from orchestration.helpers import Tiny, run_all
+from orchestration.helpers import Tiny, failures, query, run_all
 
 PYTHON = '''"""@bruin
 name: report.all
@@ -63,3 +64,48 @@ def test_a_check_that_was_not_reached_keeps_its_last_result(
     tiny.sql("main.third", "SELECT 1 AS n", rule)
     third = last_known(instance, load_project(tiny.directory).assets)["main.third"]
     assert (third.built_at, third.rows, third.checks[0].status) == ("", None, "unknown")
+
+
+def test_it_works_in_the_checkout_wherever_the_connections_stand(
+    tiny: Tiny, instance: dg.DagsterInstance, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = tmp_path_factory.mktemp("outside") / "connections.yml"
+    (tiny.folder / ".bruin.yml").rename(config)
+    (tiny.folder / ".git").mkdir()
+    tiny.write("lib/rates.py", "RATE = 7")
+    tiny.write("rows/rates.csv", "rate\n7\n")
+    tiny.write(
+        "pipeline/assets/made.py",
+        '"""@bruin\nname: main.made\nmaterialization: {type: table}\nconnection: duckdb-default\n'
+        '@bruin"""\nimport os\nfrom lib.rates import RATE\n\n'
+        'def materialize():\n    return [{"folder": os.getcwd(), "rate": RATE}]\n',
+    )
+    tiny.write(
+        "pipeline/assets/rates.asset.yml",
+        "name: main.rates\ntype: duckdb.seed\nparameters: {path: ../../rows/rates.csv}\n",
+    )
+    result = run_all(tiny.definitions(config_file=config), instance)
+    assert result.success, failures(result)
+    assert query(config.parent / "warehouse.duckdb", "FROM main.made") == [(str(tiny.folder), 7)]
+
+
+def test_it_finds_connections_by_their_names_and_as_it_wants_to_call_them(
+    tiny: Tiny, instance: dg.DagsterInstance
+) -> None:
+    header = (
+        "name: main.made\nconnection: duckdb-default\nmaterialization: {type: table}\n"
+        "secrets: [{key: duckdb-default, inject_as: WAREHOUSE}]\n"
+    )
+    code = (
+        "import json, os\n\ndef materialize():\n"
+        '    for name, kind in json.loads(os.environ["BRUIN_CONNECTION_TYPES"]).items():\n'
+        '        path = json.loads(os.environ[name])["path"]\n'
+        '        yield {"name": name, "kind": kind, "path": path}\n'
+    )
+    tiny.write("pipeline/assets/made.py", f'"""@bruin\n{header}@bruin"""\n{code}')
+    result = run_all(tiny.definitions(), instance)
+    assert result.success, failures(result)
+    assert tiny.query("FROM main.made ORDER BY name") == [
+        ("WAREHOUSE", "duckdb", str(tiny.warehouse)),
+        ("duckdb-default", "duckdb", str(tiny.warehouse)),
+    ]

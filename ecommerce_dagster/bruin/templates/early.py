@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.asset import Asset, as_text
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.switches import switched
@@ -16,7 +16,10 @@ N = TypeVar("N", bound=Node)
 
 
 def named_pipeline(pipeline: Pipeline, context: RunContext, log: ProblemLog) -> Pipeline:
-    """A pipeline with its name and its times rendered: variants differ in them."""
+    """A pipeline with its name, or in its place the `id` of older files, and its times rendered:
+    variants differ in them."""
+    if not pipeline.name and isinstance(old_name := as_text(pipeline.written("id")), str):
+        pipeline = pipeline.model_copy(update={"name": old_name})
     return _rendered(pipeline, ("name", "schedule", "start_date"), context, log)
 
 

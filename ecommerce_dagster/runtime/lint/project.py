@@ -9,7 +9,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
+from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here, listed
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
@@ -23,6 +23,8 @@ from ecommerce_dagster.sources.parameters import unmaskable
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.rules import lint_checks
 
+_LISTED = 3  # assets that are left out for one reason, each with a line of its own
+
 
 def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
@@ -32,24 +34,43 @@ def lint(project: Project, log: ProblemLog) -> None:
     lint_keys(tuple(project.by_name.values()), log)
     _lint_resource_keys(project.connections, log)
     databases = database_names(project.connections)
+    left_out = _lint_left_out(project, log)
     for asset in project.assets:
-        reason = unsupported(project, asset)
-        if reason is not None:
-            message = f"'{asset.name}' is left out: {reason}"
-            mask = unmaskable(asset)
-            at = mask.at if mask and mask.message == reason else asset.at("type")
-            log.warning(*at, "valid-task-type", message)
+        if asset.name in left_out:
             continue
         _lint_type(asset, log)
         _lint_preview(asset, log)
         lint_checks(asset, log)
         lint_automation(asset, log)
         if asset.type in ASSET_TYPES:
-            ASSET_TYPES[asset.type].lint(asset, project.checkout, log)
+            ASSET_TYPES[asset.type].lint(asset, project, log)
         _lint_connections(project, asset, log)
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
     lint_watched(project, log)
+
+
+def _lint_left_out(project: Project, log: ProblemLog) -> set[str]:
+    """Report the assets that cannot run here: each in a line, many with one reason in one. Their
+    names."""
+    by_reason: dict[str, list[Asset]] = {}
+    for asset in project.assets:
+        reason = unsupported(project, asset)
+        if reason is not None:
+            by_reason.setdefault(reason, []).append(asset)
+    for reason, assets in by_reason.items():
+        if len(assets) > _LISTED:
+            names = listed([asset.name for asset in assets], _LISTED)
+            message = f"{len(assets)} assets are left out ({names}): {reason}"
+            log.warning(*assets[0].at("type"), "valid-task-type", message)
+            continue
+        for asset in assets:
+            mask = unmaskable(asset)
+            on_connection = asset.connection if asset.type in ASSET_TYPES else None
+            at = asset.at("connection" if on_connection and not mask else "type")
+            at = mask.at if mask and mask.message == reason else at
+            log.warning(*at, "valid-task-type", f"'{asset.name}' is left out: {reason}")
+    return {asset.name for assets in by_reason.values() for asset in assets}
 
 
 def _lint_preview(node: Asset | Pipeline, log: ProblemLog) -> None:

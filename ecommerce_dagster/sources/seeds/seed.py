@@ -33,16 +33,30 @@ _RULE = "assets-seed-validation"
 _COUNTED = "write its path from the folder of this asset"
 
 
-def lint_seed(asset: Asset, root: Path, log: ProblemLog) -> None:
-    """Report a seed that cannot be loaded, as far as the columns of its file tell."""
+def lint_seed(asset: Asset, root: Path, log: ProblemLog, *, made_by: str | None = None) -> None:
+    """Report a seed that cannot be loaded, as far as the columns of its file tell.
+
+    `made_by` is the Python asset that may write the file in a run.
+    """
     how = asset.materialization
     lint_naming(asset, log)
     if how.path == asset.path and (how.type != "none" or how.strategy):
         log.error(*how.at(), _RULE, "a seed is always replaced whole; remove `materialization`")
     try:
         Seed(asset, root).schema()
+    except MissingSeedFile as error:
+        at = asset.at("parameters", "path")
+        if made_by is None:
+            log.error(*at, _RULE, str(error))
+            return
+        message = f"the file '{asset.parameter('path')}' does not exist yet; '{made_by}' must write"
+        log.warning(*at, _RULE, f"{message} it before this asset runs")
     except SeedError as error:
         log.error(*(error.at or asset.at("parameters", "path")), _RULE, str(error))
+
+
+class MissingSeedFile(SeedError):
+    """The file of a seed is not there."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,7 @@ class Seed:
         if not path.is_file():
             near = path.parent.iterdir() if path.parent.is_dir() else ()
             hint = did_you_mean(path.name, [entry.name for entry in near])
-            raise SeedError(f"the file '{written}' does not exist; {hint}")
+            raise MissingSeedFile(f"the file '{written}' does not exist; {hint}")
         return path
 
     def _format(self) -> str:
