@@ -76,6 +76,12 @@ ROWS = "      rows: [{day: 2024-01-01, revenue: 15.10}, {day: 2024-01-02, revenu
         ROWS + "      ctes: {paid: {count: 3}}\n",
         "      ctes: {paid: {rows: [{amount: 5}], match: subset}}\n",
         "      ctes: {paid: [{amount: 5}, {amount: 2}, {amount: 10.1}]}\n",
+        "      rows: [{day: 2024-01-02}]\n",
+        "      rows: [{Day: 2024-01-02, REVENUE: 2}]\n",
+        "      rows: []\n      match: subset\n",
+        "      rows: [{day: 2024-01-01}, {day: 2024-01-02}]\n      match: exact\n",
+        "      rows: [{day: 2024-01-02}, {revenue: 15.1}]\n      match: exact\n",
+        "      rows: [{day: 2024-01-01}]\n      order: strict\n",
     ],
 )
 def test_a_test_passes(shop: Tiny, expected: str) -> None:
@@ -91,13 +97,16 @@ def test_a_test_passes(shop: Tiny, expected: str) -> None:
         ("      count: 3\n", ["2 rows instead of 3"]),
         ("      rows: [{day: 2024-01-01, revenue: 15}, {day: 2024-01-02, revenue: 2}]\n",
          ["~ changed  day=2024-01-01: revenue is 15.1 instead of 15"]),
-        ("      rows: [{day: 2024-01-01, revenue: 15.1}]\n",
+        ("      rows: [{day: 2024-01-01, revenue: 15.1}]\n      match: exact\n",
          ["+ surplus  day=2024-01-02, revenue=2"]),
+        ("      rows: []\n",
+         ["+ surplus  day=2024-01-01, revenue=15.1", "+ surplus  day=2024-01-02, revenue=2"]),
         (ROWS.rstrip("]\n") + ", {day: 2024-01-05, revenue: null}]\n",
          ["- missing  day=2024-01-05, revenue=NULL"]),
         ("      rows: [{day: 2024-01-05}]\n      match: subset\n", ["- missing  day=2024-01-05"]),
-        ("      rows: [{day: 2024-01-01}, {day: 2024-01-02}]\n      match: exact\n",
-         ["the query also returns revenue, which no row names"]),
+        ("      rows: [{day: 2024-01-01}, {day: 2024-01-01}]\n",
+         ["- missing  day=2024-01-01"]),
+        ("      rows: [{day: 2024-01-02}]\n      order: strict\n", ["- missing  day=2024-01-02"]),
         ("      rows: [{day: 2024-01-02}, {day: 2024-01-01}]\n      order: strict\n",
          ["row 1 is day=2024-01-01 instead of day=2024-01-02"]),
         ("      rows: [{date: 2024-01-02}]\n",
@@ -192,7 +201,68 @@ def test_fixtures_are_rows_that_tests_share(shop: Tiny, file: str, content: str)
     assert outcome_of(shop, named, query=query).succeeded
     own = f"    inputs: [{{asset: raw.orders, rows: []}}]\n{test}"
     lines = differences(outcome_of(shop, own, query=query))
-    assert lines == ["- missing  n=1, amount=3", "+ surplus  n=0, amount=NULL"]
+    assert lines == ["- missing  n=1, amount=3"]
+
+
+PIPELINE = """name: shop
+variables: {least: {type: int, default: 0}}
+fixtures:
+  - name: few
+    asset: RAW.Orders
+    rows: [{STATUS: paid, amount: 3}, {status: open, Amount: 4}]
+  - {name: none, asset: raw.orders}
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "rows"),
+    [
+        ("fixtures: [few]", "[{n: 2, amount: 7}]"),
+        ("fixtures: [none]", "[{n: 0, amount: null}]"),
+        ("fixtures: [{name: few}]", "[{n: 2}]"),
+        ("fixtures: [few]\n    inputs: [{asset: raw.orders, rows: [{amount: 1}]}]", "[{n: 1}]"),
+        ("description: without any", "[{n: 0, amount: null}]"),
+    ],
+)
+def test_fixtures_of_the_pipeline_are_shared_and_other_tables_empty(
+    shop: Tiny, test: str, rows: str
+) -> None:
+    shop.write("pipeline/pipeline.yml", PIPELINE)
+    shop.write("pipeline/fixtures/other.yml", "asset: raw.orders\nrows: []\n")
+    query = "SELECT count(*) AS n, sum(amount) AS amount FROM Raw.ORDERS"
+    test = f"    {test}\n    expected: {{rows: {rows}}}\n"
+    outcome = outcome_of(shop, test, query=query)
+    assert outcome.succeeded, outcome.text
+    [line] = differences(
+        outcome_of(shop, test.replace("rows: [{n", "rows: [{n: 9, x"), query=query)
+    )
+    assert line.startswith("the query returns no column x")
+
+
+@pytest.mark.parametrize(
+    ("query", "succeeds"),
+    [
+        ("CREATE OR REPLACE TABLE x.y AS SELECT 3 AS v", True),
+        ("CREATE VIEW y AS (WITH a AS (SELECT 3 AS v) SELECT v FROM a);", True),
+        ("INSERT INTO y SELECT 3 AS v", True),
+        ("INSERT INTO y WITH a AS (SELECT 3 AS v) SELECT v FROM a", True),
+        ("-- create table\nSELECT 3 AS v, 'insert' AS w", True),
+        ("DELETE FROM y WHERE v = 3", False),
+        ("CREATE TABLE y (v INTEGER)", False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["duckdb.sql", "pg.sql"])
+def test_a_select_inside_of_another_statement_is_tested(
+    shop: Tiny, query: str, succeeds: bool, kind: str
+) -> None:
+    shop.write(
+        "pipeline/assets/t.sql",
+        f"/* @bruin\nname: t\ntype: {kind}\nunit_tests: [{{name: t, expected: {{rows: [{{v: 3}}]}}}}]\n"
+        f"@bruin */\n{query}\n",
+    )
+    outcome = shop.ecommerce("unit-test", "t")
+    assert outcome.succeeded == succeeds, outcome.text
+    assert succeeds or "this asset has no SELECT to test" in outcome.stdout
 
 
 def test_columns_of_a_csv_that_nobody_declares_are_what_their_values_are(shop: Tiny) -> None:
@@ -218,7 +288,7 @@ def test_columns_of_a_csv_that_nobody_declares_are_what_their_values_are(shop: T
         ("    description: nothing\n", "the test says nothing of what is `expected`: rows, count "
                                        "or ctes"),
         ("    fixtures: [ordrs]\n    expected: {count: 1}\n",
-         "there is no fixture 'ordrs' in fixtures/; did you mean 'orders'?"),
+         "there is no fixture 'ordrs' in pipeline.yml or fixtures/; did you mean 'orders'?"),
         ("    inputs: {a: 1}\n    expected: {count: 1}\n",
          "`inputs` must be a list (`- item` lines)"),
         ("    inputs: [{rows: []}]\n    expected: {count: 1}\n",
@@ -235,8 +305,9 @@ def test_a_test_that_makes_no_sense_fails(shop: Tiny, test: str, line: str) -> N
 
 
 def test_a_missing_input_is_said(shop: Tiny) -> None:
-    [line] = differences(outcome_of(shop, "    expected: {count: 1}\n"))
-    assert '"raw.orders" does not exist' in line
+    query = "SELECT 1 AS day, 2 AS revenue FROM raw.others"
+    [line] = differences(outcome_of(shop, "    expected: {count: 1}\n", query=query))
+    assert '"raw.others" does not exist' in line
     assert "its rows are given below `inputs`" in line
 
 

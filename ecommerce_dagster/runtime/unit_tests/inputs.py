@@ -1,4 +1,8 @@
-"""The rows that a unit test gives to the tables a query reads: in the test, or in fixtures/."""
+"""The rows that a unit test gives to the tables a query reads.
+
+They stand in the test, in the `fixtures` of the pipeline, or in files of the folder fixtures/.
+Other tables of the pipeline are empty.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.yaml.located import WrittenFloat
@@ -19,6 +24,7 @@ from ecommerce_dagster.bruin.yaml.parsing import read_text
 from ecommerce_dagster.bruin.yaml.reader import read_mapping
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
 from ecommerce_dagster.sql.types import known_type
+from ecommerce_dagster.sql.used_tables import key_of, used_tables
 from ecommerce_dagster.warehouses.duckdb.load import ensure_schema
 
 Row = Mapping[str, Any]
@@ -48,11 +54,21 @@ def inputs_of(project: Project, test: Mapping[str, Any]) -> Inputs:
     found: Inputs = {}
     for fixture in _listed(test.get("fixtures"), "fixtures"):
         found |= _fixture(project, fixture)
-    return found | _tables(_listed(test.get("inputs"), "inputs"), "inputs")
+    own = _tables(_listed(test.get("inputs"), "inputs"), "inputs")
+    keys = set(map(key_of, own))
+    return {name: rows for name, rows in found.items() if key_of(name) not in keys} | own
 
 
-def create_inputs(connection: duckdb.DuckDBPyConnection, project: Project, inputs: Inputs) -> None:
-    """A table for each input, in the declared types where the project declares some."""
+def create_inputs(
+    connection: duckdb.DuckDBPyConnection, project: Project, inputs: Inputs, query: str
+) -> None:
+    """A table for each input, in the declared types where the project declares some, and an empty
+    one for each other table that the query reads, if the project declares its columns."""
+    uses = used_tables(connection, query)
+    wanted = {use.key for use in uses or ()} - {key_of(name) for name in inputs}
+    for asset in project.assets:
+        if asset.columns and key_of(asset.name) in wanted:
+            inputs = {**inputs, asset.name: ()}
     for name, rows in inputs.items():
         if name.count(".") == 2:
             database = quoted(name.split(".")[0])
@@ -88,18 +104,33 @@ def _fixture(project: Project, wanted: Any) -> Inputs:
     if isinstance(wanted, Mapping):
         keys = ("name", "fixture", "file", "path", "asset")
         wanted = next((wanted[key] for key in keys if wanted.get(key)), "")
+    for fixture in _listed(project.pipeline.written("fixtures"), "fixtures"):
+        if isinstance(fixture, Mapping) and str(fixture.get("name")) == str(wanted):
+            return _tables([{**fixture, "asset": asset or fixture.get("asset")}], f"'{wanted}'")
     folder = project.directory / _FOLDER
     files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
     names = {name: path for path in files for name in _names(path, folder)}
     path = names.get(str(wanted).removeprefix(f"{_FOLDER}/"))
     if path is None:
-        hint = did_you_mean(str(wanted), {file.stem for file in files})
-        raise ValueError(f"there is no fixture '{wanted}' in {_FOLDER}/; {hint}")
+        known = {file.stem for file in files} | set(_names_of_fixtures(project))
+        hint = did_you_mean(str(wanted), known)
+        raise ValueError(f"there is no fixture '{wanted}' in pipeline.yml or {_FOLDER}/; {hint}")
     tables = _read(path)
     if asset is not None and len(tables) == 1:
         [rows] = tables.values()
         return {asset: rows}
     return tables
+
+
+def _names_of_fixtures(project: Project) -> Iterator[str]:
+    for fixture in _listed(project.pipeline.written("fixtures"), "fixtures"):
+        if isinstance(fixture, Mapping) and fixture.get("name"):
+            yield str(fixture["name"])
+
+
+def _asset(project: Project, name: str) -> Asset | None:
+    """The asset of a name in any case."""
+    return next((asset for asset in project.assets if asset.name.lower() == name.lower()), None)
 
 
 def _names(path: Path, folder: Path) -> Iterator[str]:
@@ -149,14 +180,27 @@ def _items(content: Any, path: Path) -> list[Any]:
 
 def _rows(project: Project, name: str, rows: Sequence[Row]) -> str:
     """A query for these rows. Columns without a declared type have that of their values."""
-    known = project.by_name.get(name)
-    declared = {c.name: known_type(c.type) for c in known.columns if c.type} if known else {}
-    names = list(dict.fromkeys([*declared, *(key for row in rows for key in row)]))
+    known = _asset(project, name)
+    columns_known = known.columns if known else ()
+    declared = {c.name.lower(): known_type(c.type) for c in columns_known if c.type}
+    if not rows:
+        declared = {c.name.lower(): known_type(c.type) or "VARCHAR" for c in columns_known}
+    # A name in two spellings is one column, called as it is declared.
+    spelt: dict[str, str] = {
+        c.name.lower(): c.name for c in columns_known if c.name.lower() in declared
+    }
+    for row in rows:
+        for key in row:
+            spelt.setdefault(str(key).lower(), str(key))
+    rows = [{str(key).lower(): value for key, value in row.items()} for row in rows]
+    names = list(spelt)
     if not names:
         raise ValueError(f"the input {name} has no rows and declares no columns")
     kinds = {key: declared.get(key) or _kind_of([r.get(key) for r in rows]) for key in names}
     columns = ", ".join(
-        f"CAST({quoted(key)} AS {kind}) AS {quoted(key)}" if kind else quoted(key)
+        f"CAST({quoted(key)} AS {kind}) AS {quoted(spelt[key])}"
+        if kind
+        else f"{quoted(key)} AS {quoted(spelt[key])}"
         for key, kind in kinds.items()
     )
     cells = [[_cell(row.get(key), bool(declared.get(key))) for key in names] for row in rows]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, cast
+from typing import Any
 
 import duckdb
 
@@ -16,7 +15,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import as_text
 from ecommerce_dagster.bruin.problems import did_you_mean
 
-Cells = tuple[Any, ...]
+Cells = dict[str, Any]
 _KEYS = {"rows", "count", "match", "order", "ctes"}
 # More rows than that nobody reads; the rest is counted.
 _SHOWN = 20
@@ -28,13 +27,13 @@ _DIGITS = 12
 class Expected:
     """What must come out: `rows`, or only their `count`, of the query and of its CTEs.
 
-    `exact`: nothing else, in no other column; `subset`: at least these; None: no other row, in the
-    columns that are named.
+    A row says something of the columns that it names alone. `exact`: there are no other rows;
+    without it there may be others, unless `rows` is empty.
     """
 
     rows: Sequence[Mapping[str, Any]] | None = None
     count: int | None = None
-    match: Literal["subset", "exact"] | None = None
+    exact: bool = False
     strict_order: bool = False
     ctes: Mapping[str, Expected] = field(default_factory=dict)
 
@@ -56,7 +55,8 @@ class Expected:
         return cls(
             rows,
             _count(written.get("count")),
-            cast(Any, _word(written, "match", {"subset", "exact"})),
+            _word(written, "match", {"subset", "exact"}) == "exact"
+            or (rows == [] and "match" not in written),
             _word(written, "order", {"any", "strict"}) == "strict",
             {str(name): cls.of(inner) for name, inner in ctes.items()},
         )
@@ -75,52 +75,72 @@ def differences(
         yield f"{counted(len(found), 'row')} instead of {expected.count}"
     if expected.rows is None:
         return
-    columns = list(dict.fromkeys(key for row in expected.rows for key in row)) or names
-    unknown = [column for column in columns if column not in names]
+    places = {name.lower(): place for place, name in enumerate(names)}
+    columns = list(dict.fromkeys(key for row in expected.rows for key in row))
+    unknown = [column for column in columns if column.lower() not in places]
     if unknown:
         lacks, returns = ", ".join(unknown), ", ".join(names)
         yield f"the query returns no column {lacks}; it returns {returns}"
         return
-    others = [name for name in names if name not in columns]
-    if expected.match == "exact" and others:
-        yield f"the query also returns {', '.join(others)}, which no row names"
-    places = [names.index(column) for column in columns]
-    kinds = [_kind([row[place] for row in found]) for place in places]
-    ours = [
-        tuple(_cell(row[place], kind) for place, kind in zip(places, kinds, strict=True))
-        for row in found
-    ]
-    theirs = [
-        tuple(_cell(row.get(key), kind) for key, kind in zip(columns, kinds, strict=True))
-        for row in expected.rows
-    ]
-    yield from _compared(ours, theirs, columns, expected)
+    shown = {column: places[column.lower()] for column in columns}
+    shown = shown or {name: place for place, name in enumerate(names)}
+    kinds = {key: _kind([row[place] for row in found]) for key, place in shown.items()}
+    ours = [{key: _cell(row[place], kinds[key]) for key, place in shown.items()} for row in found]
+    theirs = [{key: _cell(cell, kinds[key]) for key, cell in row.items()} for row in expected.rows]
+    if expected.strict_order and not expected.exact:
+        ours = ours[: len(theirs)]
+    yield from _compared(ours, theirs, expected)
 
 
-def _compared(
-    ours: Sequence[Cells], theirs: Sequence[Cells], columns: Sequence[str], expected: Expected
-) -> Iterator[str]:
-    missing = list((Counter(theirs) - Counter(ours)).elements())
-    surplus = list((Counter(ours) - Counter(theirs)).elements())
-    if expected.match == "subset":
-        surplus = [row for row in surplus if _nearest(row, missing) is not None]
-    lines = list(_changes(missing, surplus, columns))
-    lines += [f"- missing  {_shown(row, columns)}" for row in missing]
-    if expected.match != "subset":
-        lines += [f"+ surplus  {_shown(row, columns)}" for row in surplus]
+def _compared(ours: list[Cells], theirs: list[Cells], expected: Expected) -> Iterator[str]:
+    pairs = _pairs(ours, theirs)
+    missing = [row for number, row in enumerate(theirs) if number not in pairs]
+    taken = set(pairs.values())
+    surplus = [row for number, row in enumerate(ours) if number not in taken]
+    lines = list(_changes(missing, surplus))
+    lines += [f"- missing  {_shown(row)}" for row in missing]
+    if expected.exact:
+        lines += [f"+ surplus  {_shown(row)}" for row in surplus]
     yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
         yield f"and {len(lines) - _SHOWN} more differences"
     if not lines and expected.strict_order:
-        kept = [row for row in ours if row in set(theirs)] if expected.match == "subset" else ours
-        for number, (has, should) in enumerate(zip(kept, theirs, strict=False), start=1):
-            if has != should:
-                instead = _shown(should, columns)
-                yield f"row {number} is {_shown(has, columns)} instead of {instead}"
+        for number, (has, should) in enumerate(zip(ours, theirs, strict=False), start=1):
+            if not _agrees(should, has):
+                own = {key: has[key] for key in should}
+                yield f"row {number} is {_shown(own)} instead of {_shown(should)}"
                 return
 
 
-def _changes(missing: list[Cells], surplus: list[Cells], columns: Sequence[str]) -> Iterator[str]:
+def _agrees(expected: Cells, row: Cells) -> bool:
+    return all(row[key] == cell for key, cell in expected.items())
+
+
+def _pairs(ours: Sequence[Cells], theirs: Sequence[Cells]) -> dict[int, int]:
+    """The row that was found for each expected one, by number; no row for two of them.
+
+    One that names few columns gives way to another that only that row can be.
+    """
+    fits = [[n for n, row in enumerate(ours) if _agrees(expected, row)] for expected in theirs]
+    taken: dict[int, int] = {}
+
+    def place(number: int, tried: set[int]) -> bool:
+        free = next((row for row in fits[number] if row not in taken), None)
+        for row in fits[number] if free is None else [free]:
+            if row in tried:
+                continue
+            tried.add(row)
+            if row not in taken or place(taken[row], tried):
+                taken[row] = number
+                return True
+        return False
+
+    for number in range(len(theirs)):
+        place(number, set())
+    return {number: row for row, number in taken.items()}
+
+
+def _changes(missing: list[Cells], surplus: list[Cells]) -> Iterator[str]:
     """Takes out of both lists the rows that differ from one of the other in few columns."""
     for row in list(missing):
         other = _nearest(row, surplus)
@@ -128,21 +148,20 @@ def _changes(missing: list[Cells], surplus: list[Cells], columns: Sequence[str])
             continue
         missing.remove(row)
         surplus.remove(other)
-        same = [(key, a) for key, a, b in zip(columns, row, other, strict=True) if a == b]
+        same = {key: cell for key, cell in row.items() if other[key] == cell}
         changed = [
-            f"{key} is {_text(b)} instead of {_text(a)}"
-            for key, a, b in zip(columns, row, other, strict=True)
-            if a != b
+            f"{key} is {_text(other[key])} instead of {_text(cell)}"
+            for key, cell in row.items()
+            if other[key] != cell
         ]
-        where = ", ".join(f"{key}={_text(cell)}" for key, cell in same)
-        yield f"~ changed  {where}: {', '.join(changed)}"
+        yield f"~ changed  {_shown(same)}: {', '.join(changed)}"
 
 
 def _nearest(row: Cells, others: Sequence[Cells]) -> Cells | None:
     """The row that has most cells in common, at least half of them."""
 
     def common(other: Cells) -> int:
-        return sum(a == b for a, b in zip(row, other, strict=True))
+        return sum(other[key] == cell for key, cell in row.items())
 
     best = max(others, key=common, default=None)
     return best if best is not None and 2 * common(best) >= max(2, len(row)) else None
@@ -198,8 +217,8 @@ def _moment(value: Any) -> str:
     return str(value)
 
 
-def _shown(row: Cells, columns: Sequence[str]) -> str:
-    return ", ".join(f"{column}={_text(value)}" for column, value in zip(columns, row, strict=True))
+def _shown(row: Cells) -> str:
+    return ", ".join(f"{column}={_text(value)}" for column, value in row.items())
 
 
 def _text(cell: Any) -> str:
