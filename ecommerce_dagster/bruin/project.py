@@ -210,7 +210,7 @@ def read_project(
     if words is not None:
         inherit = inherits_checks(pipeline, log)
         enabled = [apply_glossary(a, words, log, inherit_checks=inherit) for a in enabled]
-    assets = [without_duplicates(asset, log) for asset in enabled]
+    assets = [_sized(without_duplicates(asset, log)) for asset in enabled]
     lint_assets(assets, disabled | files.unreadable, log)
     lint_templates(assets, macros, log)
     return Project(
@@ -224,6 +224,19 @@ def read_project(
         warnings=log.warnings,
         disabled=frozenset(disabled),
     )
+
+
+def _sized(asset: Asset) -> Asset:
+    """`asset` whose columns have the digits and lengths that stand beside their types in these."""
+    columns = tuple(
+        column
+        if column.sized_type == column.type
+        else column.model_copy(
+            update={"type": column.sized_type, "precision": None, "scale": None, "length": None}
+        )
+        for column in asset.columns
+    )
+    return asset.model_copy(update={"columns": columns}) if columns != asset.columns else asset
 
 
 @dataclass

@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
+from ecommerce_dagster.bruin.templates.variables import require_variant
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
@@ -148,6 +149,7 @@ def load_project(
         variant=variant,
     )
     if project is not None:
+        require_variant(project.pipeline, variant)
         lint(project, log)
         lint_policy(project, log)
     log.raise_errors()

@@ -47,6 +47,7 @@ class WarehouseResource(DuckDBResource):
     published_copy: bool = Field(
         default=True, description="Whether readers get a copy of the database after each run."
     )
+    read_only: bool = Field(default=False, description="Whether nothing may be written to it.")
     unusable: str = Field(default="", description="Why it cannot be opened, where it cannot.")
     _is_written: bool = PrivateAttr(default=False)
 
@@ -73,16 +74,18 @@ class WarehouseResource(DuckDBResource):
         """Where the database is. Raises UnusableConnection."""
         if self.unusable:
             raise UnusableConnection(self.unusable)
-        return DuckDBConnection(self.database)
+        return DuckDBConnection(self.database, self.read_only)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
-        path = self.place().path
+        path, read_only = self.place().path, self.read_only
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
-        with open_warehouse(path, settings=settings, on_wait=log.info) as connection:
-            self._is_written = True
+        with open_warehouse(
+            path, read_only=read_only, settings=settings, on_wait=log.info
+        ) as connection:
+            self._is_written = not read_only
             yield connection
 
 
@@ -114,7 +117,9 @@ class DuckLakeResource(WarehouseResource):
         """An open connection that may write."""
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
-        with open_lake(self.lakehouse(), settings=settings, on_wait=log.info) as connection:
+        with open_lake(
+            self.lakehouse(), read_only=self.read_only, settings=settings, on_wait=log.info
+        ) as connection:
             yield connection
 
 
@@ -204,4 +209,5 @@ def _database(connection: Connection, variables: Mapping[str, str]) -> dict[str,
         known = "ducklake" if connection.is_lakehouse else str(written)
         return {"database": known, "unusable": str(error)}
     lake = place.lakehouse
-    return {"database": f"ducklake: {lake.address}" if lake else place.path}
+    database = f"ducklake: {lake.address}" if lake else place.path
+    return {"database": database, "read_only": place.read_only}

@@ -29,6 +29,7 @@ from ecommerce_dagster.runtime.names import slug
 from ecommerce_dagster.runtime.readers import READERS
 from ecommerce_dagster.runtime.sensor import lint_sensor
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
+from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.sources.seeds.seed import lint_seed
 
@@ -37,12 +38,19 @@ Lint = Callable[[Asset, Project, ProblemLog], None]
 
 _ALL = frozenset(PLATFORMS)
 
-# The beginnings of Bruin's types for warehouses, runners and dashboards that are none of ours.
+# The beginnings of Bruin's types for warehouses and runners that are none of ours.
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
-    "dremio", "emr_serverless", "fabric", "gcs", "grafana", "looker", "metabase", "ms", "mysql",
-    "oracle", "powerbi", "qlik", "qlik_sense", "qlik_view", "quicksight", "r", "rs", "s3", "sf",
-    "snowflake", "starrocks", "superset", "synapse", "tableau", "trino", "vertica",
+    "doris", "dremio", "dynamodb", "elasticsearch", "emr_serverless", "fabric", "fw", "gcs",
+    "gsheets", "mongo", "ms", "my", "mysql", "oracle", "r", "rs", "s3", "sail", "sf", "snowflake",
+    "starrocks", "synapse", "trino", "vertica",
+}  # fmt: skip
+# Those that stand for something to look at: a node of the graph, without work.
+_DASHBOARDS = {
+    "domo", "gooddata", "grafana", "looker", "looker_studio", "metabase", "modebi", "powerbi",
+    "qlik", "qlik_sense", "qlik_view", "qliksense", "qlikview", "quicksight",
+    "quicksight.dashboard", "quicksight.dataset", "redash", "sisense", "superset", "tableau",
+    "tableau.dashboard", "tableau.datasource", "tableau.workbook", "tableau.worksheet",
 }  # fmt: skip
 
 
@@ -144,6 +152,11 @@ def _lint_sql(asset: Asset, project: Project, log: ProblemLog) -> None:
     WAREHOUSES[TYPES[asset.type]].lint(asset, log)
 
 
+def _lint_sensor(asset: Asset, project: Project, log: ProblemLog) -> None:
+    lint_parameters(asset, log)
+    lint_sensor(asset, log)
+
+
 def _lint_seed(asset: Asset, project: Project, log: ProblemLog) -> None:
     lint_seed(asset, project.checkout, log, made_by=_maker(project, asset))
 
@@ -176,12 +189,16 @@ _OF_PLATFORMS = {
     "sql": AssetType(build_sql, "sql", lint=_lint_sql),
     "seed": AssetType(build_seed, "csv", lint=_lint_seed),
     "source": AssetType(build_nothing, "source"),
-    "sensor.query": AssetType(build_sensor, "sensor", lint=_alone(lint_sensor)),
-    "sensor.table": AssetType(build_sensor, "sensor", lint=_alone(lint_sensor)),
+    "sensor.query": AssetType(build_sensor, "sensor", lint=_lint_sensor),
+    "sensor.table": AssetType(build_sensor, "sensor", lint=_lint_sensor),
 }
 ASSET_TYPES: dict[str, AssetType] = {
     **{kind: _of_platform(kind, name) for kind, name in TYPES.items()},
     "ingestr": AssetType(build_ingestr, "", sources=_ingestr_sources, lint=_alone(lint_ingestion)),
     "python": AssetType(build_python, "python", has_table=_has_rows, lint=_lint_python),
     "empty": AssetType(build_nothing, "empty", has_table=_is_checked),
+    **{
+        name: AssetType(build_nothing, slug(name.split(".")[0]), has_table=_is_checked)
+        for name in _DASHBOARDS
+    },
 }

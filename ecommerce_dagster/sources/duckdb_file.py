@@ -15,7 +15,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.sources.masks import DUCKDB_SHA256, masks_in
+from ecommerce_dagster.sources.known_parameters import trims
+from ecommerce_dagster.sources.masks import BLANKS, DUCKDB_SHA256, masks_in
 from ecommerce_dagster.sources.postgres.describe import (
     QUERY,
     complaint_about,
@@ -110,10 +111,14 @@ class DuckDBIngestion(Request):
         columns = self._columns(source)
         named, names = self.named(target, columns)
         cells = {column: quoted(column) for column in columns}
+        if trims(self.asset):
+            texts = [column for column, kind in columns.items() if kind == "VARCHAR"]
+            cells |= {text: f"trim({quoted(text)}, e'{BLANKS}')" for text in texts}
         for column, mask in masks_in(self.masks, columns).items():
             cells[column] = mask.applied(f"CAST({cells[column]} AS VARCHAR)", DUCKDB_SHA256)
         source = source.with_columns({names[column]: cell for column, cell in cells.items()})
-        return named._load_from(target, connection, source)
+        with self.columns_kept(target):
+            return named._load_from(target, connection, source)
 
     def _load_from(
         self, target: Target, connection: duckdb.DuckDBPyConnection, source: _Source

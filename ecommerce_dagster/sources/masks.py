@@ -23,6 +23,7 @@ _MASKS = {
     "stars": "repeat('*', length({value}))",
 }
 _FIXED = "fixed:"
+BLANKS = r" \t\n\r\f\v"
 POSTGRES_SHA256 = "encode(sha256(convert_to({value}, 'UTF8')), 'hex')"
 DUCKDB_SHA256 = "sha256({value})"
 

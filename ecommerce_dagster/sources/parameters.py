@@ -11,6 +11,7 @@ from ecommerce_dagster.bruin.model.durations import seconds_in
 from ecommerce_dagster.bruin.model.interval import Interval, interval_between
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.masks import Unmaskable, first_unmaskable
 from ecommerce_dagster.sources.postgres.describe import QUERY
 from ecommerce_dagster.sql.column_names import lint_naming
@@ -123,6 +124,7 @@ def unmaskable(asset: Asset) -> Unmaskable | None:
 def lint_ingestion(asset: Asset, log: ProblemLog) -> None:
     """Report an ingestr asset that cannot work."""
     lint_naming(asset, log)
+    lint_parameters(asset, log)
     for name, message in (*_missing(asset), *_wrong(asset), *_contradictions(asset)):
         log.error(*asset.at("parameters", name), "valid-ingestr", message)
     try:

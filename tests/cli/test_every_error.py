@@ -31,7 +31,7 @@ CONFIG = """default_environment: default
 environments:
   default:
     connections:
-      duckdb: [{name: duckdb-default, path: warehouse.duckdb}]
+      duckdb: [{name: duckdb-default, path: warehouse.duckdb}, {name: kept, path: kept.duckdb, read_only: true}]
       postgres: [{name: pg, host: "${NOBODY}", username: u, password: p, database: d}]
 """
 SOURCE = """name: raw.people
@@ -300,6 +300,25 @@ RULES: dict[str, list[Broken]] = {
             "the overlap 'long' is not a duration; write 30s, 5m or 1h30m"),
         ingestr("  source_table: people\nmeta:\n  compare_keys: never <<<",
             "compare_keys is 'never'; expected on or off"),
+        ingestr("  source_table: people\n  schema_contract: frozen <<<",
+            "unknown schema_contract 'frozen'; expected discard_row, discard_value, evolve, freeze"),
+    ],
+    "unknown-parameters": [
+        ingestr("  source_table: people\n  masks: a:hash <<<",
+            "unknown parameter 'masks'; did you mean 'mask'?"),
+        ingestr("  source_table: people\n  colour: red <<<",
+            "unknown parameter 'colour' is ignored; docs/bruin.md has those that do something", "warning"),
+    ],
+    "not-done-here": [
+        ingestr("  source_table: people\n  stream: true <<<",
+            "'stream' is not done here: each run loads what is new and ends; a schedule or the sensor starts the next one, so remove it", "warning"),
+        ingestr("  source_table: people\n  schema_contract: discard_row <<<",
+            "schema_contract 'discard_row' is not done here: no value is dropped, new columns are added and a value that does not fit stops the load; write evolve or freeze", "warning"),
+        Broken(sql("columns:\n  - name: n\n    checks:\n      - name: not_null\n        retries: 2 <<<\n"),
+            "`retries` of the check 'not_null' do nothing: it is asked of rows that do not change until it is answered; remove it", severity="warning"),
+        Broken(sql("connection: kept <<<\n"),
+            "the connection 'kept' is read_only: 'mart.t' and all other tables in it cannot be written; remove read_only, or write them to another one", severity="warning"),
+        Broken("name: shop # <<<\n", "BRUIN_SECRETS_BACKEND is 'vault', and no backend is asked here; write the secrets as ${NAME} in .bruin.yml and set them in the environment", "pipeline.yml", "warning", also={"../.env": "BRUIN_SECRETS_BACKEND=vault\n"}),
     ],
     "valid-naming": [
         ingestr("  source_table: people\n  schema_naming: snake <<<",

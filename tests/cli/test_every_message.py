@@ -48,6 +48,7 @@ ELSEWHERE = {
     "although no check was asked": "warehouse/test_publish.py",
     "others wrote to the DuckLake at the same time": "warehouse/test_ducklake.py",
     "cannot be kept": "trust/test_faults.py",
+    "of the source are not those of": "ingestion/test_names.py",
     "was rewritten while": "ingestion/test_snapshot.py",
     "was changed; run it again": "ingestion/test_snapshot.py",
     "which is not installed here": "ingestion_files/test_python_asset.py",

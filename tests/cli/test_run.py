@@ -261,3 +261,40 @@ def test_where_the_time_of_a_run_went_is_told(tmp_path: Path) -> None:
     for *parts, everything in table.values():
         assert sum(parts) == pytest.approx(everything, abs=0.05)
     assert table["mart.slow"][1] > table["mart.quick"][1]
+
+
+def test_a_pipeline_with_variants_is_run_in_one_of_them(tiny: Tiny) -> None:
+    tiny.write(
+        "pipeline/pipeline.yml",
+        "name: tiny\nvariables: {n: {default: 1}}\nvariants: {two: {n: 2}, three: {n: 3}}\n",
+    )
+    tiny.sql("main.t", "SELECT {{ var.n }} AS n")
+    refused = tiny.ecommerce("run")
+    assert (refused.code, tiny.warehouse.exists()) == (2, False)
+    assert "pipeline.yml:3: the pipeline has the variants two, three; choose one" in refused.text
+    assert tiny.ecommerce("run", "--variant", "three").code == 0
+    assert tiny.query("FROM main.t") == [(3,)]
+
+
+def test_nothing_is_written_to_a_connection_that_is_read_only(tiny: Tiny) -> None:
+    tiny.sql("main.t", "SELECT 1 AS n")
+    assert tiny.ecommerce("run").code == 0
+    config = (tiny.folder / ".bruin.yml").read_text()
+    tiny.write(".bruin.yml", f"{config}          read_only: true\n")
+    tiny.sql("main.t", "SELECT 2 AS n")
+    outcome = tiny.ecommerce("run")
+    assert outcome.code == 1
+    assert "is read_only" in outcome.text
+    assert tiny.query("FROM main.t") == [(1,)]
+
+
+def test_a_dashboard_is_a_node_of_the_graph(tiny: Tiny) -> None:
+    tiny.sql("main.t", "SELECT 1 AS n")
+    for kind in ("metabase", "tableau.workbook", "looker_studio"):
+        tiny.write(
+            f"pipeline/assets/{kind}.asset.yml",
+            f"name: see.{kind}\ntype: {kind}\ndepends: [main.t]\n",
+        )
+    outcome = tiny.ecommerce("run")
+    assert (outcome.code, "warning" in outcome.text) == (0, False)
+    assert "4 assets: 4 succeeded" in outcome.text

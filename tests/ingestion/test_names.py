@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ecommerce_dagster.bruin.model.asset import Column
 from ecommerce_dagster.sql.column_names import snake_case
 from ingestion.helpers import World, days
 
@@ -168,3 +169,45 @@ def test_a_large_table_is_read_in_parallel_under_other_names_too(w: World) -> No
     statements = " ".join(w.load({}).loaded.statements)
     assert "postgres_query" not in statements
     assert ids(w) == list(range(1, 10))
+
+
+def test_texts_come_without_blanks_at_their_ends(p: World) -> None:
+    p.sql(
+        "CREATE TABLE t (id int, a text, b varchar(9), c char(4))",
+        r"INSERT INTO t VALUES (1, E' x y\t\n', ' b ', 'c'), (2, NULL, '', '')",
+    )
+    p.load({"trim_whitespace": True}, "columns: [{name: b, mask: stars}]")
+    assert p.rows("SELECT id, a, b FROM raw.t ORDER BY 1") == [(1, "x y", "***"), (2, None, "")]
+    p.load({"trim_whitespace": "false"})
+    assert p.rows("SELECT a FROM raw.t WHERE id = 1") == [(" x y\t\n",)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"incremental_strategy": "merge", "primary_key": "id"}],
+    ids=["replace", "merge"],
+)
+def test_frozen_columns_do_not_change(p: World, parameters: dict[str, str]) -> None:
+    frozen = {**parameters, "schema_contract": "freeze"}
+    p.sql("CREATE TABLE t (id int, v int)", "INSERT INTO t VALUES (1, 1)")
+    p.load(frozen)
+    p.sql("INSERT INTO t VALUES (2, 2)")
+    p.load(frozen)
+    p.sql("ALTER TABLE t ADD w int")
+    assert p.failure(frozen).startswith("the columns w of the source are not those of raw.t")
+    p.load({**frozen, "sql_exclude_columns": "w"})
+    p.sql("ALTER TABLE t DROP w, ALTER v TYPE bigint")
+    assert "the columns v of the source" in p.failure(frozen)
+    assert p.rows("SELECT id, v FROM raw.t ORDER BY 1") == [(1, 1), (2, 2)]
+    p.load({**parameters, "schema_contract": "evolve"})
+
+
+def test_digits_beside_a_type_are_part_of_it() -> None:
+    cases = [
+        ({"type": "numeric", "precision": 10, "scale": 2}, "numeric(10, 2)"),
+        ({"type": "decimal", "precision": 5}, "decimal(5, 0)"),
+        ({"type": "string", "length": 9}, "varchar(9)"),
+        ({"type": "varchar(3)", "length": 9}, "varchar(3)"),
+        ({"type": "integer", "precision": 9, "length": 3}, "integer"),
+    ]
+    assert [(Column.model_validate(c).sized_type) for c, _ in cases] == [t for _, t in cases]

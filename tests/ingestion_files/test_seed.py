@@ -327,7 +327,7 @@ WRONG = {
     COUNTRY + "materialization: {type: table}\n": (
         "5: a seed is always replaced whole; remove `materialization`"
     ),
-    COUNTRY.replace("path:", "other:"): (
+    COUNTRY.replace("path:", "table:"): (
         "3: a seed needs `parameters: path`, the file beside this one to load"
     ),
     definition("."): "4: '.' is a folder; name one file in it",
@@ -429,3 +429,29 @@ class TestNames:
         assert problems(log) == [
             "countries.asset.yml:3: unknown schema_naming 'snake'; did you mean 'snake_case'?"
         ]
+
+
+class TestLineEnds:
+    @pytest.mark.parametrize(
+        "text",
+        ["id,t\r\n1,x\n2,y\r\n", "id,t\n1,x\r\n2,y\n", "id,t\r\n1,x\r\n2,y", "id,t\n1,x\n2,y\r\n"],
+    )
+    @pytest.mark.parametrize("file", ["s.csv", "s.csv.gz"])
+    @pytest.mark.parametrize("declared", ["id int, t text", "t text", ""])
+    def test_lines_may_end_in_two_ways(
+        self, seed: MakeSeed, warehouse: Connection, text: str, file: str, declared: str
+    ) -> None:
+        data = gzip.compress(text.encode()) if file.endswith(".gz") else text.encode()
+        made = seed(data, definition(file, declared), file)
+        build(warehouse, made.asset, made)
+        assert rows(warehouse, "raw.countries") == [(1, "x"), (2, "y")]
+
+    def test_what_is_quoted_stays_and_errors_name_the_line(
+        self, seed: MakeSeed, warehouse: Connection
+    ) -> None:
+        made = seed('id,t\r\n1,"a\r\nb\nc"\n', definition("s.csv", "id int, t text"), "s.csv")
+        build(warehouse, made.asset, made)
+        assert rows(warehouse, "raw.countries") == [(1, "a\r\nb\nc")]
+        made = seed("id,t\r\n1,x\n2,y\r\n3,z,q\n", definition("s.csv", "id int, t text"), "s.csv")
+        with pytest.raises(AssetError, match=r"s\.csv:4: expected 2 values"):
+            build(warehouse, made.asset, made)

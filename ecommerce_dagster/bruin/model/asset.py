@@ -40,6 +40,10 @@ _RUNNERS = {"instance", "notifications", "routing"}
 _WAREHOUSES = {"athena", "bigquery", "doris", "snowflake", "starrocks"}
 
 
+_DECIMALS = {"dec", "decimal", "number", "numeric"}
+_TEXTS = {"char", "character", "character varying", "string", "text", "varchar"}
+
+
 class ColumnCheck(Node):
     """A rule on one column. What it means and which values it takes: `sql.rules`."""
 
@@ -118,6 +122,16 @@ class Column(Node):
     domains: Texts = ()
     meta: Settings = {}
     owner: Text | None = None
+
+    @property
+    def sized_type(self) -> str:
+        """The type with the digits or the length that stand in keys of their own."""
+        word = self.type.strip().lower()
+        if word in _DECIMALS and self.precision is not None:
+            return f"{self.type}({self.precision}, {self.scale or 0})"
+        if word in _TEXTS and self.length is not None:
+            return f"{'varchar' if word in {'string', 'text'} else self.type}({self.length})"
+        return self.type
 
 
 class Dependency(Node):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
-from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog, ProjectError, did_you_mean
 from ecommerce_dagster.bruin.templates.variable_schema import (
     TYPES,
     SchemaError,
@@ -17,6 +17,17 @@ from ecommerce_dagster.bruin.templates.variable_schema import (
 from ecommerce_dagster.bruin.yaml.located import Position, WrittenFloat, WrittenInt
 
 _RULE = "valid-variables"
+
+
+def require_variant(pipeline: Pipeline, name: str | None) -> None:
+    """Raise ProjectError for a pipeline that has variants and that is run in none of them."""
+    if name is None and pipeline.variants:
+        names = ", ".join(pipeline.variants)
+        message = (
+            f"the pipeline has the variants {names}; choose one with `--variant`, or in Python "
+            "with `build_defs(variant=...)`"
+        )
+        raise ProjectError([Problem(*pipeline.at("variants"), message, _RULE)])
 
 
 def variant_of(pipeline: Pipeline, name: str | None, log: ProblemLog) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, u
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
 from ecommerce_dagster.runtime.lint.freshness import lint_automation
+from ecommerce_dagster.runtime.lint.not_done import lint_not_done
 from ecommerce_dagster.runtime.lint.schedule import lint_schedule
 from ecommerce_dagster.runtime.lint.watched import lint_watched
 from ecommerce_dagster.runtime.names import check_name, key_parts, resource_key
@@ -48,6 +49,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
     lint_watched(project, log)
+    lint_not_done(project, log)
 
 
 def _lint_left_out(project: Project, log: ProblemLog) -> set[str]:

@@ -13,8 +13,14 @@ import duckdb
 import psycopg
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.sources.columns import SourceColumn
-from ecommerce_dagster.sources.masks import POSTGRES_SHA256, Mask, masks_in, without_column
+from ecommerce_dagster.sources.columns import TEXTS, SourceColumn
+from ecommerce_dagster.sources.masks import (
+    BLANKS,
+    POSTGRES_SHA256,
+    Mask,
+    masks_in,
+    without_column,
+)
 from ecommerce_dagster.sources.selection import Key
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import quoted
@@ -108,6 +114,15 @@ class Source:
         masked = {names[column]: text for column, text in self.masked.items()}
         origins = {name: column for column, name in names.items()}
         return replace(self, columns=columns, masked=masked, origins=origins)
+
+    def trimmed(self) -> Source:
+        """The same rows, texts without blanks at their ends. Masks are of the whole text."""
+        texts = {
+            c.name: f"btrim({quoted(c.name)}, E'{BLANKS}')"
+            for c in self.columns
+            if c.base in TEXTS and c.name not in self.masked
+        }
+        return replace(self, masked={**self.masked, **texts})
 
     def only(self, names: Collection[str]) -> Source:
         """All its rows with the columns of these names, in whatever case."""

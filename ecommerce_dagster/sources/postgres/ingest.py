@@ -12,6 +12,7 @@ import duckdb
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
+from ecommerce_dagster.sources.known_parameters import trims
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_reconcilable,
@@ -102,8 +103,10 @@ class Ingestion(Request):
         # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
         source = describe(self.postgres, self.source_table, self.excluded, self.masks)
         start_snapshot(connection)
+        source = source.trimmed() if trims(self.asset) else source
         named, names = self.named(target, [column.name for column in source.columns])
-        loaded = named._load_from(target, connection, source.renamed(names), began)
+        with self.columns_kept(target):
+            loaded = named._load_from(target, connection, source.renamed(names), began)
         refuse_rewritten(lambda query: ask(connection, f"SELECT ARRAY[({query})]")[0], source)
         return loaded
 

@@ -10,6 +10,7 @@ import psycopg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
+from ecommerce_dagster.sources.known_parameters import trims
 from ecommerce_dagster.sources.parameters import is_reconcilable
 from ecommerce_dagster.sources.postgres.describe import Source, describe
 from ecommerce_dagster.sources.postgres.guards import refuse_rewritten
@@ -59,8 +60,10 @@ class CopyIngestion(Request):
             raise self.failure(error_message(error)) from None
 
     def _load(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
+        source = source.trimmed() if trims(self.asset) else source
         named, names = self.named(target, [column.name for column in source.columns])
-        loaded = named._load_from(target, session, source.renamed(names))
+        with self.columns_kept(target):
+            loaded = named._load_from(target, session, source.renamed(names))
         refuse_rewritten(lambda query: ask(session, query)[0][0], source)
         return loaded
 

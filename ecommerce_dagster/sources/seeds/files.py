@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
 
 import duckdb
@@ -94,7 +96,29 @@ class SeedFile:
     @property
     def _argument(self) -> str:
         """The path as SQL; DuckDB would take a * in a name for any file."""
-        return literal(glob.escape(str(self.path)))
+        return literal(glob.escape(str(self._readable)))
+
+    @cached_property
+    def _readable(self) -> Path:
+        """The file, or a copy of a CSV file whose lines end in two ways, which DuckDB takes for
+        broken. What is quoted stays as it is, and so do the numbers of lines."""
+        if self.format != "csv" or self.path.suffix.lower() == ".zst":
+            return self.path
+        opened = gzip.open if self.path.suffix.lower() == ".gz" else open
+        with opened(self.path, "rb") as file:
+            text = file.read()
+        if text.count(b"\r\n") in {0, text.count(b"\n")}:
+            return self.path
+        parts = text.split(b'"')
+        parts[::2] = [part.replace(b"\r\n", b"\n") for part in parts[::2]]
+        copy = Path(self._folder.name, "seed.csv")
+        copy.write_bytes(b'"'.join(parts))
+        return copy
+
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        """Gone with this object."""
+        return TemporaryDirectory(prefix="seed-")
 
     def _json(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Scalars with a declared type come as text, so that DuckDB makes no dates of them."""
@@ -136,7 +160,7 @@ class SeedFile:
         """The delimiter and the names of the columns; a nameless one is called as in DuckDB."""
         row = connection.execute(
             f"FROM read_csv({self._argument}, auto_detect=false, header=false, delim='\x01', "
-            "quote='', escape='', columns={'line': 'VARCHAR'}) LIMIT 1"
+            "quote='', escape='', strict_mode=false, columns={'line': 'VARCHAR'}) LIMIT 1"
         ).fetchone()
         if row is None or not row[0]:
             raise SeedError(f"{self.path.name} is empty; its first line must name the columns")

@@ -17,6 +17,7 @@ import duckdb
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.located import Position
+from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
 from ecommerce_dagster.sql.column_names import lint_naming, meant
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
@@ -40,6 +41,7 @@ def lint_seed(asset: Asset, root: Path, log: ProblemLog, *, made_by: str | None 
     """
     how = asset.materialization
     lint_naming(asset, log)
+    lint_parameters(asset, log)
     if how.path == asset.path and (how.type != "none" or how.strategy):
         log.error(*how.at(), _RULE, "a seed is always replaced whole; remove `materialization`")
     try:
