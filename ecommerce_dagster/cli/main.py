@@ -57,12 +57,16 @@ def dev(port: int) -> None:
 @click.option("--tag", "-t", metavar="TAG", help="Only assets with this tag.")
 @click.option("--exclude-tag", "-x", metavar="TAG", multiple=True, help="No assets with this tag.")
 @click.option("--selector", metavar="TERMS", help="tag: path: file: fqn: n+name+n @name; , is and.")
-@click.option("--downstream", is_flag=True, help="Everything below the ASSETS too.")
+@click.option("--downstream", is_flag=True, help="Everything downstream of ASSETS, too.")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
 @click.option("--full-refresh", "-r", is_flag=True, help="Rebuild the tables from scratch.")
-@click.option("--reconcile", is_flag=True, help="Also delete what is gone from the source.")
-@click.option("--only", type=click.Choice(["main", "checks"]), help="No checks, or checks alone.")
+@click.option("--reconcile", is_flag=True, help="Also delete rows that are gone from the source.")
+@click.option(
+    "--only",
+    type=click.Choice(["main", "checks"]),
+    help="Build without checks, or run checks only.",
+)
 @click.option("--single-check", metavar="ID", help="Only this check: asset:column:name.")
 @click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")
 @click.option(
@@ -70,15 +74,20 @@ def dev(port: int) -> None:
     type=click.Choice(["once", "wait", "skip"]),
     default="once",
     show_default=True,
-    help="Whether assets that wait for something do.",
+    help="Sensor assets: ask once, wait, or skip them.",
 )
-@click.option("--continue", "proceed", is_flag=True, help="What the last run did not finish.")
-@click.option("--profile", is_flag=True, help="Tell at the end where the time went.")
+@click.option(
+    "--continue",
+    "proceed",
+    is_flag=True,
+    help="Resume the last run: only what failed or was skipped.",
+)
+@click.option("--profile", is_flag=True, help="Print at the end which asset took how long.")
 @click.option("--workers", type=click.IntRange(1), help="Ignored: a DuckDB file has one writer.")
 @output_option("text", "json")
 @pipeline_options
 def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
-    """Build and check ASSETS (all of them, when none is named) in one Dagster run.
+    """Build and check ASSETS, or all assets, in one Dagster run.
 
     ASSETS are names or files. Without dates everything is brought up to what the source holds now.
     Exit code 0: everything succeeded; 1: something failed, also a check that does not block; 2: the
@@ -115,7 +124,7 @@ def query(
     output: str,
     **options: Any,
 ) -> None:
-    """Ask the warehouse, or another connection; nothing can be changed this way."""
+    """Run a read-only query on the warehouse or another connection."""
     if sum(bool(given) for given in (sql, sql_option, table, asset)) != 1:
         raise click.UsageError("give one SQL text, or one --table, or one --asset")
     with user_errors():
@@ -160,7 +169,7 @@ def docs(output: Path | None, show: bool, **options: Any) -> None:
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 @pipeline_options
 def report(asset: str | None, output: Path | None, show: bool, **options: Any) -> None:
-    """Make the page of ASSET, the pipeline's report, of the tables as they are now."""
+    """Rebuild the report page (of ASSET, when there are several) from the current tables."""
     with user_errors():
         from ecommerce_dagster.cli.report import make_report
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -176,13 +185,15 @@ def report(asset: str | None, output: Path | None, show: bool, **options: Any) -
     )
 )
 @click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option("--fast", is_flag=True, help="Judge the files alone; bind no query, ask no source.")
+@click.option(
+    "--fast", is_flag=True, help="Check the files only: no query is bound, no source is asked."
+)
 @output_option("text", "json")
 @pipeline_options
 def validate(
     path: Path | None, pipeline: Path | None, fast: bool, output: str, **options: Any
 ) -> None:
-    """Report all that is wrong in a pipeline, or in one file of it, before anything runs.
+    """Report every mistake in a pipeline, or in one file of it. Nothing is run.
 
     PATH is a pipeline's folder, one that holds several, or a file. Every query is bound against the
     tables that it will meet, without data. Exit code 0: nothing is wrong, but for warnings; 1:
@@ -202,7 +213,7 @@ def validate(
 @output_option("text", "json")
 @pipeline_options
 def show(asset: str | None, output: str, **options: Any) -> None:
-    """Print the definition of ASSET (of all, when none is named), with everything resolved."""
+    """Print the definition of ASSET, or of all assets, with everything resolved."""
     with user_errors():
         from ecommerce_dagster.cli import show as shown
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -220,7 +231,7 @@ def show(asset: str | None, output: str, **options: Any) -> None:
 @click.argument("asset")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
-@click.option("--full-refresh", "-r", is_flag=True, help="As when tables are rebuilt from scratch.")
+@click.option("--full-refresh", "-r", is_flag=True, help="Print the SQL of a full refresh.")
 @click.option("--apply-interval-modifiers", is_flag=True, help="Widen windows as the files say.")
 @output_option("text", "json")
 @pipeline_options
@@ -252,11 +263,13 @@ def render(
 
 @main.command(epilog=example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
 @click.argument("asset")
-@click.option("--full", is_flag=True, help="All that can be reached, not the neighbours alone.")
+@click.option(
+    "--full", is_flag=True, help="Show all upstream and downstream assets, not just direct ones."
+)
 @output_option("text", "json")
 @pipeline_options
 def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
-    """Print what ASSET is made of, and what is made of it."""
+    """Print the assets upstream and downstream of ASSET."""
     with user_errors():
         from ecommerce_dagster.cli import show as shown
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -276,7 +289,7 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
 @output_option("text", "json")
 @pipeline_options
 def unit_test(asset: str | None, output: str, **options: Any) -> None:
-    """Run the `unit_tests` of ASSET (of all, when none is named), in memory.
+    """Run the unit tests of ASSET, or of all assets, in memory.
 
     ASSET is a name, a file, or the folder of a pipeline. Exit code 0: all passed; 1: one failed.
     """
@@ -295,7 +308,7 @@ def unit_test(asset: str | None, output: str, **options: Any) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 and name what would change.")
 def format_(paths: tuple[Path, ...], check: bool) -> None:
-    """Bring the definitions in asset files (in PATHS, else all) into canonical form.
+    """Rewrite asset files (in PATHS, or all of them) in canonical form.
 
     Keys get the order of the format; comments stay with them; the code below a header is never
     touched, nor what a definition says. Exit code 1: a file cannot be read, and was left alone.
@@ -365,7 +378,7 @@ def list_(output: str, **options: Any) -> None:
 @output_option("text", "json")
 @pipeline_options
 def test(name: str | None, output: str, **options: Any) -> None:
-    """Try to use the connection NAME, or all of them."""
+    """Test the connection NAME, or all connections."""
     with user_errors():
         from ecommerce_dagster.cli.connections import check_connections
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -380,7 +393,7 @@ def test(name: str | None, output: str, **options: Any) -> None:
     )
 )
 def warehouse() -> None:
-    """The history and the upkeep of a DuckLake."""
+    """The history and maintenance of a DuckLake."""
 
 
 _connection_option = click.option(
@@ -423,7 +436,7 @@ def snapshots(
 def rollback(
     snapshot: int, tables: tuple[str, ...], yes: bool, connection: str | None, **options: Any
 ) -> None:
-    """Make TABLES (all of them, when none is named) what they were in SNAPSHOT.
+    """Restore TABLES, or all tables and views, to SNAPSHOT.
 
     That makes a new snapshot, so that it can be undone in the same way. Dagster keeps its record of
     the runs: it does not know that the tables are older.
@@ -434,7 +447,7 @@ def rollback(
 
         if not yes:
             what = ", ".join(tables) or "all tables and views"
-            click.confirm(f"Make {what} what they were in snapshot {snapshot}?", abort=True)
+            click.confirm(f"Restore {what} to snapshot {snapshot}?", abort=True)
         roll_back_tables(project_from_options(options)[0], connection, snapshot, tables)
 
 
@@ -446,12 +459,12 @@ def rollback(
     type=click.IntRange(1),
     default=7,
     show_default=True,
-    help="Snapshots of so many days are kept to go back to.",
+    help="Keep the snapshots of this many days.",
 )
 @_connection_option
 @pipeline_options
 def maintain(keep_days: int, connection: str | None, **options: Any) -> None:
-    """Forget old snapshots, merge small files, delete those that nothing needs any more."""
+    """Expire old snapshots, merge small files, delete files that are no longer used."""
     with user_errors():
         from ecommerce_dagster.cli.warehouse import maintain_lake
         from ecommerce_dagster.cli.workspace import project_from_options

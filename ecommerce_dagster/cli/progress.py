@@ -106,7 +106,7 @@ class Reporter:
         passed = len(evaluated) - len(outcome.failed_checks)
         checks = f"{passed}/{len(evaluated)} checks" if evaluated else ""
         tail = (
-            f"above it failed: {escape(', '.join(outcome.blocked_by) or 'something')}"
+            f"upstream failed: {escape(', '.join(outcome.blocked_by) or 'something')}"
             if outcome.status == "upstream_failed"
             else f"{rows:>14}  {checks:>12}  {outcome.seconds or 0:6.2f} s"
         )

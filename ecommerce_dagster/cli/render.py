@@ -64,11 +64,11 @@ def _as_text(rendering: Rendering) -> Iterator[str]:
     yield "\n".join(title + [f"-- {note}" for note in rendering.notes])
     yield from map(_terminated, rendering.statements)
     if rendering.checks:
-        yield "-- Checks, before the above is committed: the rows that they count, or their query."
+        yield "-- Checks, before the commit: the number of rows that fail, or the check's query."
     for check, sql in rendering.checks:
         yield f"-- {check.id}{'' if check.blocking else ' (only warns)'}\n{_terminated(sql)}"
     if rendering.first_run is not None:
-        yield "-- The first run, while there is no such table, does this instead, and checks it."
+        yield "-- When the table does not exist yet, a run does this instead, with the same checks."
         yield from map(_terminated, rendering.first_run)
 
 

@@ -41,6 +41,6 @@ def reconciliation_of(project: Project) -> dg.Definitions:
         job=job,
         cron_schedule=_CRON,
         execution_timezone="UTC",
-        description="Deletes what is gone from the source, and rebuilds what is below it.",
+        description="Deletes rows that are gone from the source, and rebuilds what is downstream.",
     )
     return dg.Definitions(jobs=[job], schedules=[schedule])

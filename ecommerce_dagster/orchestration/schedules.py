@@ -44,7 +44,7 @@ def automation_of(
         execution_timezone="UTC",
         execution_fn=_tick(project, shared),
         default_status=status,
-        description="Runs the interval that has just ended, and everything below it.",
+        description="Runs the interval that has just ended, and everything downstream.",
     )
     return dg.Definitions(jobs=[job], schedules=[schedule])
 

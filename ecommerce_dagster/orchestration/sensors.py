@@ -60,7 +60,7 @@ def _automation(
         f"{slug(project.pipeline.name)}_automation",
         target=dg.AssetSelection.assets(*(asset_key(asset.name) for asset in eager)),
         default_status=status,
-        description="Rebuilds assets with `automation: eager` when something above them changed.",
+        description="Rebuilds assets with `automation: eager` when something upstream changed.",
     )
 
 

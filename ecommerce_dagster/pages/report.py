@@ -89,10 +89,10 @@ class Report:
     made_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def failed(self) -> list[tuple[str, CheckState]]:
-        """The checks that failed when they last ran, each with the name of its table."""
+    def failed(self) -> list[tuple[AssetState, CheckState]]:
+        """The checks that failed when they last ran, each with its table."""
         return [
-            (asset.name, check)
+            (asset, check)
             for asset in self.assets
             for check in asset.checks
             if check.status == "failed"

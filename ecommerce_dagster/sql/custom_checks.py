@@ -25,7 +25,7 @@ def custom_result(
     if found == wanted:
         return CheckResult(check, True, "passed", 0 if wanted == 0 else None, bad_rows_sql=query)
     rows_query = _rows_behind(query, rule, dialect)
-    message = f"custom check '{rule.name}' has returned {found} instead of the expected {wanted}"
+    message = f"custom check '{rule.name}' returned {found}; expected {wanted}"
     rows = sample(rows_query) if rows_query else ()
     failed = int(found) if rows_query and wanted == 0 else None
     return CheckResult(check, False, message, failed, None, rows_query or query, rows)

@@ -95,7 +95,7 @@ def kept_type(
 def gone(existing: Collection[str], incoming: Collection[str]) -> list[str]:
     """What to tell of columns that the table has and that do not come."""
     missing = _missing(existing, incoming)
-    return [f"the column {name} comes no more; it is filled with NULL" for name in missing]
+    return [f"the column {name} is no longer in the query; filled with NULL" for name in missing]
 
 
 def _missing(names: Collection[str], among: Collection[str]) -> list[str]:

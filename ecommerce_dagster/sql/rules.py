@@ -186,7 +186,7 @@ _MATCHES = Rule(
 )
 RULES: dict[str, Rule] = {
     "not_null": Rule(
-        lambda column, check: "is present",
+        lambda column, check: "has a value",
         lambda column, check, kind: f"{quoted(column.name)} IS NULL",
         prunable=True,
     ),

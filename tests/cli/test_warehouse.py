@@ -57,7 +57,7 @@ def test_a_table_goes_back_to_a_snapshot_and_old_ones_are_forgotten(lake: Tiny) 
 def test_who_does_not_say_yes_changes_nothing(lake: Tiny) -> None:
     asked = lake.ecommerce("warehouse", "rollback", "1")
     assert asked.code == 1
-    assert "Make all tables and views what they were in snapshot 1?" in asked.stdout
+    assert "Restore all tables and views to snapshot 1?" in asked.stdout
     assert "roll back" not in lake.ecommerce("warehouse", "snapshots").stdout
 
 

@@ -251,7 +251,7 @@ custom_checks:
     @pytest.mark.parametrize(
         ("rule", "words"),
         [
-            ("not_null", "Each x is present."),
+            ("not_null", "Each x has a value."),
             ("unique", "Each x occurs once."),
             ("positive", "Each x is above 0."),
             ("range, min: 1, max: 2.5", "Each x is at least 1 and at most 2.5."),

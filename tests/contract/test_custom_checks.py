@@ -42,7 +42,7 @@ class TestValue:
     )  # fmt: skip
     def test_what_is_not_zero_is_shown_whole(self, w: Warehouse, cell: str, shown: str) -> None:
         result = custom(w, f"SELECT {cell}")
-        message = f"custom check 'my check' has returned {shown} instead of the expected 0"
+        message = f"custom check 'my check' returned {shown}; expected 0"
         assert (result.passed, result.message, result.failed_rows) == (False, message, None)
 
 
@@ -107,7 +107,7 @@ class TestCount:
     def test_rows_are_counted(self, w: Warehouse, query: str) -> None:
         assert custom(w, query, count=2).passed
         result = custom(w, query, count=3)
-        assert result.message == "custom check 'my check' has returned 2 instead of the expected 3"
+        assert result.message == "custom check 'my check' returned 2; expected 3"
         assert len(result.sample) == 2
         assert result.failed_rows is None
 
@@ -203,6 +203,6 @@ custom_checks:
             f'invalid input syntax for type integer: "{text}"',
         )
         assert message.startswith(f"could not be evaluated: {reason}")
-    assert (b, d) == ("passed", "custom check 'd' has returned 1 instead of the expected 0")
+    assert (b, d) == ("passed", "custom check 'd' returned 1; expected 0")
     assert not built.published
     assert w.run(header.replace("integer)}", "integer), blocking: false}"), ROWS).published

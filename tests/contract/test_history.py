@@ -468,7 +468,7 @@ class TestSchemaChanges:
         before = h.load(BY_COLUMN, "id, v, w", "1, 'a', 5")
         built = h.w.run(BY_COLUMN, values("id, v", "1, 'a'"))
         assert built.loaded.schema_changes == (
-            "the column w comes no more; it is filled with NULL",
+            "the column w is no longer in the query; filled with NULL",
         )
         assert h.rows() == before
         assert h.load(BY_COLUMN, "id, v", "1, 'b'")[1] == (1, "b", None, "run 3", "open", True)

@@ -74,7 +74,7 @@ def test_an_append_tells_what_it_does_to_the_columns_once(w: Warehouse) -> None:
     assert found == [
         "widened column n from integer to bigint",
         "added column new text",
-        "the column gone comes no more; it is filled with null",
+        "the column gone is no longer in the query; filled with null",
     ]
     assert w.columns() == {"n": "bigint", "gone": "text", "new": "text"}
     assert w.rows() == [(1, "x", None), (2, None, "y")]

@@ -74,7 +74,7 @@ class TestTheRun:
         assert len(bad) == 6
         for sku in bad:
             assert sku in outcome.stdout
-        assert "returned 6 instead of the expected 0" in outcome.stdout
+        assert "returned 6; expected 0" in outcome.stdout
 
 
 class TestTheCheck:

@@ -159,7 +159,7 @@ class TestTheResults:
         people.sql("main.people", BAD, PEOPLE)
         found = checks_recorded(run_all(people.definitions(), instance))
         metadata = found["main/people:email__not_null"].metadata
-        assert metadata["rule"].value == "Each email is present."
+        assert metadata["rule"].value == "Each email has a value."
         assert metadata["bad_share"].value == 0.5
         sample = metadata["bad_rows_sample"]
         assert isinstance(sample, dg.TableMetadataValue)

@@ -247,7 +247,7 @@ class TestChecks:
         metadata = {key: value.value for key, value in email.metadata.items()}
         line = GLOSSARY.splitlines().index("          - name: not_null") + 1
         assert metadata["declared_in"] == f"glossary.yml:{line}"
-        assert metadata["rule"] == "Each email is present."
+        assert metadata["rule"] == "Each email has a value."
         assert (metadata["bad_rows"], metadata["checked_rows"], metadata["bad_share"]) == (0, 2, 0)
         assert 'WHERE "email" IS NULL' in metadata["bad_rows_sql"]
 

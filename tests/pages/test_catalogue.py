@@ -78,7 +78,7 @@ class TestAnAsset:
         kind, meaning, *_ = cells(page, "email")
         assert kind == "string"
         assert meaning.splitlines()[0].startswith("E-mail address the customer signed up with")
-        assert "Each email is present." in meaning
+        assert "Each email has a value." in meaning
         page.get_by_role("link", name="Customer.Email").click()
         expect(page.locator("tr:target")).to_contain_text("stg.customers.email")
 

@@ -88,14 +88,14 @@ class TestThePage:
             )
         ]
         [(month, *money, margin)] = day.query("FROM mart.profitability_monthly")
-        assert table(page, "Profit (inner bar) of revenue (outer bar) by month (amount)") == [
+        assert table(page, "Revenue and profit by month (amount)") == [
             [f"{month:%Y-%m}", *(f"{value:,.2f}" for value in money), f"{margin:.1%}"]
         ]
 
     def test_every_buyer_is_in_one_bar_of_lifetime_value(
         self, day: Shop, open_page: OpenPage
     ) -> None:
-        bars = table(open_page(page_of(day)), "Customers by what they have spent so far (amount)")
+        bars = table(open_page(page_of(day)), "Customers by lifetime value (amount)")
         spent = [
             row[0]
             for row in day.query(

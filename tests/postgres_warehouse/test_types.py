@@ -192,7 +192,7 @@ class TestSchemaChanges:
         assert w.rows() == [(None, 3, "x"), (1, 2, None)]
         assert built.loaded.schema_changes == (
             "added column c text",
-            "the column a comes no more; it is filled with NULL",
+            "the column a is no longer in the query; filled with NULL",
         )
 
     @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ class TestCustomChecks:
     def test_rows_of_queries_of_duckdb_are_counted(self, w: Warehouse, query: str) -> None:
         assert custom(w, query, count=2).passed
         result = custom(w, query, count=3)
-        assert result.message == "custom check 'my check' has returned 2 instead of the expected 3"
+        assert result.message == "custom check 'my check' returned 2; expected 3"
         assert (len(result.sample), result.failed_rows) == (2, None)
 
     def test_what_was_counted_is_shown(self, w: Warehouse) -> None:

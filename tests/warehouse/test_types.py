@@ -343,14 +343,14 @@ class TestColumnsThatComeAndGo:
         assert added.loaded.schema_changes == ("added column c BOOLEAN",)
         dropped = w.run(header, values("id, b", "3, 'b3'"))
         assert dropped.loaded.schema_changes == (
-            "the column a comes no more; it is filled with NULL",
-            "the column c comes no more; it is filled with NULL",
+            "the column a is no longer in the query; filled with NULL",
+            "the column c is no longer in the query; filled with NULL",
         )
         renamed = w.run(header, values("id, a, bb", "4, 'a4', 'b4'"))
         assert renamed.loaded.schema_changes == (
             "added column bb VARCHAR",
-            "the column b comes no more; it is filled with NULL",
-            "the column c comes no more; it is filled with NULL",
+            "the column b is no longer in the query; filled with NULL",
+            "the column c is no longer in the query; filled with NULL",
         )
         rows = [
             (1, "a1", "b1", None, None),

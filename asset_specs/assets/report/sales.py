@@ -207,7 +207,7 @@ def customers(source: Source, unit: str) -> Section:
 
 def earnings(source: Source, unit: str) -> Section:
     profit = Figure(
-        f"Profit (inner bar) of revenue (outer bar) by month ({unit})",
+        f"Revenue and profit by month ({unit})",
         [
             Field("month", "Month (UTC)", month),
             Field("revenue", f"Revenue, {unit}", amount),
@@ -230,10 +230,13 @@ def earnings(source: Source, unit: str) -> Section:
                 for r in rows
             ],
         ),
-        lambda rows: f"In the latest month {share(rows[-1]['margin_pct'])} were left after cost.",
+        lambda rows: (
+            "The outer bar is revenue, the inner one profit. "
+            f"In the latest month {share(rows[-1]['margin_pct'])} were left after cost."
+        ),
     )
     spent = Figure(
-        f"Customers by what they have spent so far ({unit})",
+        f"Customers by lifetime value ({unit})",
         [
             Field("least", f"From, {unit}", count),
             Field("below", f"Below, {unit}", count),
