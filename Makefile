@@ -22,6 +22,10 @@ dev: install ## Start Dagster's web UI at http://127.0.0.1:3000.
 test: install ## Set up and run the tests.
 	pytest --numprocesses auto --dist loadfile
 
+.PHONY: test-fast
+test-fast: install ## Run the tests that take less than a minute together: no PostgreSQL, no processes.
+	pytest -m "not slow" --numprocesses auto --dist loadfile
+
 .PHONY: test-deploy
 test-deploy: install ## Test the deployment: the processes of docker-compose.yml, without Docker.
 	pytest tests/deploy

@@ -32,9 +32,73 @@ RANKS = {group: rank for rank, group in enumerate(GROUPS)}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What a test has by standing in a folder or a file, by using a fixture, or by its parameter `w` (the
+# warehouse of tests/contract). A marker counts for the next ones.
+MARKED_BY = {
+    "postgres": {
+        "server",
+        "demo",
+        "w=postgres",
+        "deploy",
+        "test_embedded_postgres.py",
+        "cli/test_kill.py",
+        "orchestration/test_histories.py",
+        "orchestration/test_source_history.py",
+        "strangers/test_strangers.py",
+        "trust/test_faults.py",
+    },
+    "browser": {"browser"},
+    "deploy": {"deploy"},
+    "slow": {
+        "postgres",
+        "browser",
+        "deploy",
+        "orchestration",
+        "pages",
+        "strangers",
+        "trust",
+        "lake",
+        "w=ducklake",
+        "w=duckdb, large table",
+        "bruin/test_anything.py",
+        "cli/test_errors.py",
+        "cli/test_looking.py",
+        "cli/test_render.py",
+        "contract/test_odd_values.py",
+        "ingestion_files/test_python_asset.py",
+        "warehouse/test_binding_valid.py",
+        "warehouse/test_ducklake.py",
+        "warehouse/test_lake_history.py",
+        "warehouse/test_lake_types.py",
+        "warehouse/test_properties.py",
+    },
+}
+# The test that runs, for fixtures of the session.
+_current: list[pytest.Item] = []
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is quick, and what other groups rest on, comes first."""
+    """What is quick, and what other groups rest on, comes first. Each gets its markers."""
     items.sort(key=lambda item: RANKS.get(item.path.relative_to(TESTS).parts[0], len(RANKS)))
+    for item in items:
+        mark(item)
+
+
+def mark(item: pytest.Item) -> None:
+    """Add the markers that follow from where a test stands and from its fixtures."""
+    place = item.path.relative_to(TESTS)
+    found = {*getattr(item, "fixturenames", ()), place.parts[0], place.as_posix()}
+    if callspec := getattr(item, "callspec", None):
+        found |= {f"w={callspec.params.get('w')}"}
+    found |= {marker.name for marker in item.iter_markers()}
+    for name, causes in MARKED_BY.items():
+        if found & causes:
+            item.add_marker(name)
+            found.add(name)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _current[:] = [item]
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +112,9 @@ def reachable_tmp() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(reachable_tmp: Path) -> Iterator[PostgresServer]:
+    assert _current[0].get_closest_marker("postgres"), (
+        "what needs PostgreSQL is marked: conftest.py"
+    )
     settings = {"max_prepared_transactions": "4"}
     with EmbeddedPostgres(reachable_tmp / "server", settings=settings) as running:
         yield running

@@ -959,7 +959,13 @@ def test_the_pipeline_that_the_files_are_tried_in_is_valid(tmp_path: Path) -> No
     assert problems_of(tmp_path / "shop") == []
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=IDS)
+NUMBERS = [
+    pytest.param(number, marks=[pytest.mark.postgres] if broken.needs_server else [])
+    for number, (_, broken) in enumerate(CASES)
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=IDS)
 def test_a_broken_file(told: Callable[[int], Told], number: int) -> None:
     rule, broken = CASES[number]
     folder, problems, _ = told(number)
@@ -979,6 +985,7 @@ def test_the_documentation_lists_every_rule() -> None:
     assert [rule for rule in RULES if f"`{rule}`" not in listed] == []
 
 
+@pytest.mark.postgres
 def test_everything_that_is_said_in_the_code_is_said_here(told: Callable[[int], Told]) -> None:
     places = {place for number in range(len(CASES)) for place in told(number).places}
     silent = [

@@ -629,6 +629,7 @@ rows_of_a_source = st.lists(
 )
 
 
+@pytest.mark.slow
 class TestAgainstAnOracle:
     @each_sql
     @every_history

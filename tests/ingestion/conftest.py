@@ -65,8 +65,8 @@ def _in_postgres(_world: World, new_world: NewWorld) -> World:
 
 
 @pytest.fixture(params=["_world", "_in_a_lake", "_in_postgres"], ids=["duckdb", "lake", "postgres"])
-def p(request: pytest.FixtureRequest) -> World:
-    """An empty database, and an empty warehouse of each kind."""
+def p(request: pytest.FixtureRequest, server: PostgresServer) -> World:
+    """An empty database of the `server`, and an empty warehouse of each kind."""
     world: World = request.getfixturevalue(request.param)
     world.clear()
     return world
