@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -122,3 +123,52 @@ def test_the_public_list_is_complete_and_documented() -> None:
         found = getattr(ecommerce_dagster, name)
         assert found.__name__ == name
         assert len(inspect.getdoc(found) or "") > 30, name
+
+
+def functions_of(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The public functions of a module, and the public methods of its public classes."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            node.name == "__init__" or not node.name.startswith("_")
+        ):
+            if isinstance(node, ast.ClassDef):
+                yield from functions_of(node)
+            else:
+                yield node
+
+
+def raised_in(function: ast.AST) -> Iterator[str]:
+    """The names of the classes that a function raises itself."""
+    for node in ast.iter_child_nodes(function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if isinstance(kind, ast.Name | ast.Attribute):
+                yield kind.id if isinstance(kind, ast.Name) else kind.attr
+        yield from raised_in(node)
+
+
+def test_every_public_function_that_raises_says_so(classes: list[type[BaseException]]) -> None:
+    """By the name of the class, or of one that it derives from."""
+    says = {
+        kind.__name__: "|".join(
+            base.__name__
+            for base in kind.__mro__
+            if issubclass(base, BruinError) and base is not BruinError
+        )
+        for kind in classes
+        if kind is not BruinError
+    }
+    silent = []
+    for file in FILES:
+        if module_of(file) in ELSEWHERE:
+            continue
+        for function in functions_of(ast.parse(file.read_text())):
+            words = " ".join((ast.get_docstring(function) or "").split())
+            silent += [
+                f"{module_of(file)}.{function.name}: {name}"
+                for name in sorted(set(raised_in(function)) & says.keys())
+                if not re.search(rf"Raises?\b[^.]*\b({says[name]})\b", words)
+            ]
+    assert not silent, "\n".join(silent)

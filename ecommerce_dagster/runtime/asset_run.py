@@ -69,7 +69,8 @@ class AssetRun:
         interval: Interval | None,
         whole_range: Interval | None,
     ) -> AssetRun:
-        """The run of an asset, with the templates in its parameters rendered."""
+        """The run of an asset, with the templates in its parameters rendered. Raises AssetError for
+        a template that cannot be rendered."""
         built = prefixed_asset(asset, project.connections.schema_prefix, project.by_name)
         run = cls(project, asset, built, info, interval, whole_range)
         try:

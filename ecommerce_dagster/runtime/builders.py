@@ -37,7 +37,7 @@ Build = Callable[[AssetRun, Sequence[Check]], BuildResult]
 
 @contextmanager
 def in_time(run: AssetRun) -> Iterator[None]:
-    """An asset whose time is over fails with a message of its own."""
+    """Inside, `timeout` of the asset holds. Raises AssetError when the time is over."""
     try:
         yield
     except TimeLimitError:

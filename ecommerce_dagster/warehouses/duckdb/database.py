@@ -48,9 +48,10 @@ def open_warehouse(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the DuckDB file at `path`, closed in every case.
 
-    DuckDB lets one process at a time have a file that is written to. Processes of this project
-    take turns by a lock file beside it, which the system frees when its holder dies, and wait
-    without a limit; `on_wait` is told, once, what is waited for.
+    DuckDB lets one process at a time open a file for writing. Processes of this project take turns
+    by a lock file beside it, which the system frees when its holder dies. They wait without a limit
+    and call `on_wait` once, with what they wait for. Raises MissingWarehouse when a file that is
+    only to be read does not exist, WarehouseError when it cannot be opened.
     """
     if not is_file(path):
         with connected(path, settings=settings, on_wait=on_wait) as connection:
