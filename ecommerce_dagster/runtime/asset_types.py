@@ -26,7 +26,7 @@ from ecommerce_dagster.runtime.builders import (
     build_sql,
 )
 from ecommerce_dagster.runtime.names import slug
-from ecommerce_dagster.runtime.readers import READERS
+from ecommerce_dagster.runtime.readers import READERS, readable_platforms
 from ecommerce_dagster.runtime.sensor import lint_sensor
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources.known_parameters import lint_parameters
@@ -72,7 +72,7 @@ class AssetType:
 
 def _ingestr_sources(asset: Asset) -> Sources:
     name = asset.parameter("source_connection")
-    return {name: frozenset(READERS)} if name else {}
+    return {name: readable_platforms()} if name else {}
 
 
 def _is_checked(asset: Asset) -> bool:
@@ -92,7 +92,9 @@ def unsupported(project: Project, asset: Asset) -> str | None:
         source = project.connections.by_name.get(asset.parameter("source_connection"))
         readable = ASSET_TYPES[asset.type].sources(asset).get(source.name) if source else None
         if source is not None and readable is not None and source.platform not in readable:
-            return f"it reads from {source.platform}; supported: {', '.join(sorted(readable))}"
+            known = ", ".join(sorted(READERS))
+            more = ", and where ingestr is installed (pip install ingestr) all that it reads"
+            return f"it reads from {source.platform}; supported: {known}{more}"
         if asset.type == "ingestr" and platform_said(asset) not in _ALL:
             written = asset.parameter("destination")
             return f"its destination is {written}; supported: {', '.join(sorted(_ALL))}"

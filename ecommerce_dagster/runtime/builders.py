@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,7 +74,9 @@ def build_seed(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 
 
 def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    return _publish(run, reading(run), checks)
+    """Rows that ingestr fetches come while nobody holds the warehouse."""
+    with ExitStack() as until:
+        return _publish(run, reading(run, until), checks)
 
 
 def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
