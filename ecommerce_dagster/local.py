@@ -24,6 +24,8 @@ class StateError(BruinError):
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
 
+# For a DAGSTER_HOME of the user's without a dagster.yaml.
+_NO_SETTINGS = "telemetry:\n  enabled: false\n"
 # Here, since it has to say where: Dagster's own place.
 _EVENTS = """
 event_log_storage:
@@ -125,6 +127,9 @@ def dagster_home() -> Path:
     if os.environ.get("DAGSTER_HOME"):
         home = Path(os.environ["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
+        # Without one Dagster says so in each command, and asks to send usage data.
+        with suppress(FileExistsError, PermissionError), (home / "dagster.yaml").open("x") as file:
+            file.write(_NO_SETTINGS)
         return home
     make_private("dagster")
     # Of reports only those who write one need the folder, and they say what is wrong with it.

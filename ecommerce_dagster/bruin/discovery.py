@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ecommerce_dagster.bruin.asset_files import SKIPPED_FOLDERS
@@ -27,4 +28,18 @@ def pipeline_folders(root: Path) -> list[Path]:
         folders[:] = sorted(
             name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")
         )
+    return found
+
+
+def other_pipelines(directory: Path, checkout: Path) -> Callable[[], list[Path]]:
+    """What finds the other pipelines of a checkout; without one (it is the pipeline itself) those
+    beside it."""
+
+    def found() -> list[Path]:
+        if checkout == directory:
+            folders = [file.parent for file in directory.parent.glob("*/pipeline.y*ml")]
+        else:
+            folders = pipeline_folders(checkout)
+        return sorted(each for each in folders if each.resolve() != directory)
+
     return found

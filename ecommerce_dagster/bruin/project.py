@@ -21,7 +21,7 @@ from ecommerce_dagster.bruin.config_file import (
     default_connection_name,
     read_connections,
 )
-from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, other_pipelines
 from ecommerce_dagster.bruin.glossary import apply_glossary, inherits_checks, read_glossary
 from ecommerce_dagster.bruin.graph import Neighbours
 from ecommerce_dagster.bruin.lint.project import (
@@ -44,6 +44,7 @@ from ecommerce_dagster.bruin.templates.render import (
     render,
 )
 from ecommerce_dagster.bruin.templates.variables import variables_of, variant_of
+from ecommerce_dagster.bruin.uris import with_owners
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
 from ecommerce_dagster.bruin.yaml.parsing import parse_file, read_text
 
@@ -98,12 +99,7 @@ class Project:
     def checkout(self) -> Path:
         """The git repository that the pipeline lies in; without one the folder of its .bruin.yml,
         else its own."""
-        found = find_upwards(self.directory, (".git",), Path.exists)
-        if found is not None:
-            return found.parent
-        config = self.connections.path
-        inside = config is not None and self.directory.is_relative_to(config.parent)
-        return config.parent if config is not None and inside else self.directory
+        return _checkout_of(self.directory, self.connections)
 
     def connection_name(self, asset: Asset) -> str:
         """The name of the connection that holds the table of `asset`."""
@@ -139,6 +135,15 @@ class Project:
     def render(self, template: str, context: RunContext, asset: Asset) -> str:
         """A template of `asset`, with the project's macros and variables. Raises RenderError."""
         return render(template, context, asset.name, self.macros)
+
+
+def _checkout_of(directory: Path, connections: Connections) -> Path:
+    found = find_upwards(directory, (".git",), Path.exists)
+    if found is not None:
+        return found.parent
+    config = connections.path
+    inside = config is not None and directory.is_relative_to(config.parent)
+    return config.parent if config is not None and inside else directory
 
 
 def platform_said(asset: Asset) -> str:
@@ -211,6 +216,7 @@ def read_project(
         inherit = inherits_checks(pipeline, log)
         enabled = [apply_glossary(a, words, log, inherit_checks=inherit) for a in enabled]
     assets = [_sized(without_duplicates(asset, log)) for asset in enabled]
+    assets = with_owners(assets, other_pipelines(directory, _checkout_of(directory, connections)))
     lint_assets(assets, disabled | files.unreadable, log)
     lint_templates(assets, macros, log)
     return Project(

@@ -1,14 +1,15 @@
 """Which assets a run is about: names, tags, and Bruin's selectors.
 
 A selector is a list of terms. A space between terms means either, a comma both. A term is a name
-(`*` matches any text), `tag:x`, `path:folder`, `file:name.sql` or `fqn:schema.table`; `2+x` adds
-two generations above it, `x+` everything below, `@x` everything below and all above those.
+(`*` matches any text), `tag:x`, `path:folder`, `file:name.sql` (also `file:name`) or
+`fqn:schema.table`; `2+x` adds two generations above it, `x+` everything below, `@x` everything
+below and all above those.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -114,10 +115,16 @@ def _matcher(what: str) -> Callable[[Asset, Project], bool]:
         case "fqn":
             return lambda asset, _: fnmatchcase(asset.name, pattern)
         case "file":
-            return lambda asset, _: fnmatchcase(asset.path.name, pattern)
+            return lambda asset, _: any(fnmatchcase(n, pattern) for n in _file_names(asset.path))
         case "path":
             return lambda asset, project: _below(asset.path, pattern, project)
     raise SelectionError(f"'{method}:' is not a selector; known: tag:, path:, file:, fqn:")
+
+
+def _file_names(path: Path) -> Iterator[str]:
+    """The name of a file with its ending and without: that of orders.asset.yml is orders."""
+    yield from (path.name, path.stem)
+    yield re.sub(r"\.(asset|task)$", "", path.stem)
 
 
 def _below(path: Path, pattern: str, project: Project) -> bool:

@@ -103,7 +103,8 @@ class BruinTranslator:
 
 
 def _upstream(asset: Asset) -> list[dg.AssetKey]:
-    return [asset_key(d.asset) for d in asset.depends if d.asset and d.mode == "full"]
+    names = (d.asset or d.owner for d in asset.depends if d.mode == "full")
+    return [asset_key(name) for name in names if name]
 
 
 def description_of(asset: Asset) -> str:

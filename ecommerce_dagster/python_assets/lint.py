@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 from pathlib import Path
 
+from ecommerce_dagster.bruin.asset_files import SKIPPED_FOLDERS
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.errors import UnlocatedError
@@ -66,7 +69,12 @@ def lint_python(asset: Asset, root: Path, log: ProblemLog) -> None:
     defined = _definition(tree)
     if asset.materialization.type == "table":
         _lint_function(asset, file, defined, log)
-    elif asset.materialization.type == "none" and isinstance(defined, ast.FunctionDef):
+    elif (
+        asset.materialization.type == "none"
+        and isinstance(defined, ast.FunctionDef)
+        and not _is_used(tree)
+        and not _is_imported(file, root)
+    ):
         message = (
             "materialize() is never called: add `materialization: {type: table}` to the header"
         )
@@ -105,6 +113,25 @@ def _lint_function(asset: Asset, file: Path, defined: ast.stmt | None, log: Prob
     if isinstance(defined, ast.FunctionDef) and (name := _first_required(defined.args)):
         message = f"materialize() is called without arguments; remove {name}, or give it a default"
         log.error(file, defined.lineno, _RULE, message)
+
+
+def _is_used(tree: ast.Module) -> bool:
+    """Whether the file itself calls the function, or hands it on."""
+    return any(
+        isinstance(node, ast.Name) and node.id == FUNCTION and isinstance(node.ctx, ast.Load)
+        for node in ast.walk(tree)
+    )
+
+
+def _is_imported(file: Path, root: Path) -> bool:
+    """Whether another file of the checkout imports it as a module."""
+    importing = re.compile(rf"^\s*(from|import)\b.*\b{re.escape(file.stem)}\b", re.MULTILINE)
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS and name[0] != "."]
+        for path in (Path(folder, name) for name in names if name.endswith(".py")):
+            if path != file and importing.search(path.read_text("utf-8", errors="replace")):
+                return True
+    return False
 
 
 def _definition(tree: ast.Module) -> ast.stmt | None:

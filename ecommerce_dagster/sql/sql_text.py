@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck
 from ecommerce_dagster.bruin.model.platforms import dialect_of
@@ -75,10 +75,26 @@ def texts_of(project: Project, asset: Asset, log: ProblemLog) -> list[SqlText]:
 
 def lint_parameters(project: Project, asset: Asset, log: ProblemLog) -> None:
     """Report what of `parameters` cannot be rendered."""
-    for key, value in asset.parameters.items():
-        if isinstance(value, str):
-            at = asset.text_at("parameters", key)
-            _rendered(project, asset, SqlText("body", key, value, at), log)
+    for place, value in _texts_in(asset.parameters, ()):
+        at = asset.at("parameters", *place)
+        if len(place) == 1:
+            at = asset.text_at("parameters", str(place[0]))
+        _rendered(project, asset, SqlText("body", str(place[0]), value, at), log)
+
+
+_Place = tuple[str | int, ...]
+
+
+def _texts_in(value: Any, place: _Place) -> Iterator[tuple[_Place, str]]:
+    """Every text in it, at any depth, and the keys that lead there."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts_in(item, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _texts_in(item, (*place, number))
 
 
 def _written(asset: Asset) -> Iterator[SqlText]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from ecommerce_dagster.bruin.asset_files import asset_paths, possible_names
-from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.bruin.discovery import other_pipelines
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection, UnusableConnection
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
@@ -83,8 +83,7 @@ class ExternalTables:
 
     @cached_property
     def _of_others(self) -> set[str]:
-        directory = self._project.directory
-        folders = [f for f in pipeline_folders(self._project.root) if f.resolve() != directory]
+        folders = other_pipelines(self._project.directory, self._project.checkout)()
         log = ProblemLog()
         return {
             key_of(name)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bruin.helpers import Files
+from ecommerce_dagster import BruinTranslator
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import read_project
 
 EMPTY = "type: empty\n"
 
@@ -78,6 +83,34 @@ def test_a_uri_belongs_to_another_pipeline_and_is_not_waited_for(files: Files) -
     assert files.warnings() == [
         "assets/a.asset.yml:2: 's3://x' belongs to another pipeline: nothing here waits for it; name an 'asset' of this one to wait"
     ]
+
+
+def test_a_uri_of_this_pipeline_is_a_dependency_like_any_other(files: Files) -> None:
+    files.write("assets/b.asset.yml", f"{EMPTY}uri: s3://b\n")
+    chain(files, a="[{uri: s3://b}]")
+    assert files.warnings() == []
+    assert [d.asset for d in files.project().by_name["a"].depends] == ["b"]
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_uri_of_another_pipeline_of_the_checkout_names_its_asset(
+    tmp_path: Path, git: bool
+) -> None:
+    asset = tmp_path / "far/deep/assets/x.asset.yml" if git else tmp_path / "far/assets/x.asset.yml"
+    asset.parent.mkdir(parents=True)
+    asset.write_text("name: far.x\ntype: empty\nuri: s3://x\ndescription: not s3://y\n")
+    (asset.parents[1] / "pipeline.yml").write_text("name: far\n")
+    if git:
+        (tmp_path / ".git").mkdir()
+    near = Files(tmp_path / "near")
+    chain(near, a="[{uri: s3://x}]", b="[{uri: s3://y}]")
+    log = ProblemLog()
+    project = read_project(tmp_path / "near", log)
+    assert project is not None
+    assert project.by_name["a"].depends[0].owner == "far.x"
+    assert [problem.message.split(":")[0] for problem in log.problems] == ["'s3"]
+    spec = BruinTranslator().get_asset_spec(project.by_name["a"], project)
+    assert [dep.asset_key.path for dep in spec.deps] == [["far", "x"]]
 
 
 def test_a_repeated_dependency_counts_once_and_the_stronger_mode_wins(files: Files) -> None:

@@ -218,3 +218,29 @@ class TestTheOneLineForm:
         assert files.errors() == [
             "assets/x.sql:1: unknown key 'nmae' in an asset; did you mean 'name'?"
         ]
+
+
+def test_a_comment_of_sql_in_a_header_is_a_warning(files: Files) -> None:
+    files.write(
+        "assets/a.sql",
+        """
+        /* @bruin
+        -- the name
+        type: duckdb.sql
+        materialization:
+          -- how
+          type: table
+        custom_checks:
+          - name: c
+            query: |
+              -- kept
+              SELECT 0
+        @bruin */
+        SELECT 1 AS n
+        """,
+    )
+    assert files.warnings() == [
+        f"assets/a.sql:{line}: `--` begins no comment in YAML; write `#`" for line in (2, 5)
+    ]
+    assert files.asset().materialization.type == "table"
+    assert files.asset().custom_checks[0].query.startswith("-- kept")

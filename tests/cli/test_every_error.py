@@ -227,6 +227,9 @@ RULES: dict[str, list[Broken]] = {
             "'type' is missing; for example `type: duckdb.sql` or `type: ingestr`"),
         yaml("name: mart.t\ntype: bq.sql <<<",
             "'mart.t' is left out: the type bq.sql is for another platform; supported: duckdb, postgres", "warning"),
+        yaml("name: mart.t\ntype: bq.sql <<<",
+            "4 assets are left out (mart.t, x.u, x.v and 1 more): the type bq.sql is for another platform; supported: duckdb, postgres", "warning",
+            also={f"assets/{n}.asset.yml": f"name: x.{n}\ntype: bq.sql" for n in "uvw"}),
         python("connection: gcp <<<\nmaterialization: {type: table}\n",
             "'p' is left out: its connection 'gcp' is of type google_cloud_platform; supported: duckdb, postgres", "def materialize(): return []", "warning")
             ._replace(also={".bruin.yml": CONFIG + "      google_cloud_platform: [{name: gcp}]\n"}),
@@ -381,6 +384,8 @@ RULES: dict[str, list[Broken]] = {
     "assets-directory-exist": [warned("name: alone <<<",
             "this pipeline has no assets; they are expected in a folder assets/ beside it", "../alone/pipeline.yml")],
     "assets-python-validation": [
+        python("image: ghcr.io/me/etl:3.13 <<<\n",
+            "the image 'ghcr.io/me/etl:3.13' names no version of Python: its file runs in this one; write it as in `image: python:3.12`", severity="warning"),
         python("",
             "this is not valid Python: invalid syntax", "if: <<<\n"),
         python("materialization:\n  type: view <<<\n",
@@ -475,12 +480,21 @@ RULES: dict[str, list[Broken]] = {
     "valid-time-interval": [
         Broken(sql("interval_modifiers:\n  start: -2x <<<\n"),
             "'-2x' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
-        warned(sql("interval_modifiers: {start: 13h, end: -11h} <<<\n"),
+        Broken(sql("interval_modifiers: {start: '{{ 12 + 1 }}h', end: -11h} <<<\n"),
+            "nothing is left of a day: the interval ends before it starts; make `end` later"),
+        Broken(sql("interval_modifiers:\n  end: '{{ 1 }}x' <<<\n"),
+            "'end': '1x' is not an interval modifier; write -2h, 1d or -1M (ns ms s m h d M)"),
+        Broken(sql("interval_modifiers:\n  start: '{{ nobody }}h' <<<\n"),
+            "'start': missing variable 'nobody'; known: bruin, commit_hash, end_date, end_date_nodash, end_datetime, end_timestamp, execution_date, execution_date_nodash, execution_datetime, execution_timestamp, full_refresh, pipeline, run_id, schema_prefix, start_date, start_date_nodash, start_datetime, start_timestamp, this, var"),
+        Broken(sql("interval_modifiers: {start: 13h, end: -11h} <<<\n"),
             "nothing is left of a day: the interval ends before it starts; make `end` later"),
     ],
     "used-tables": [warned(sql(query=f"{PEOPLE} <<<"),
             "the table 'raw.people' is used and is not in `depends`; add it")],
     "assets-seed-validation": [
+        yaml("name: s.s\ntype: duckdb.seed\nparameters:\n  path: made.csv <<<",
+            "the file 'made.csv' does not exist yet; 'p' must write it before this asset runs", "warning",
+            also={"assets/p.py": '"""@bruin\nname: p\n@bruin"""\nopen("made.csv", "w")\n'}),
         seed("parameters:\n  path: gone.csv <<<",
             "the file 'gone.csv' does not exist; known: below.sql, people.asset.yml, t.asset.yml, t.sql, z_a.sql"),
         seed("parameters:\n  path: a.csv <<<",
@@ -723,6 +737,8 @@ RULES: dict[str, list[Broken]] = {
     "valid-meta": [Broken(sql("meta:\n  preview: perhaps <<<\n"),
             "'preview' must be true or false")],
     "valid-template": [
+        yaml("name: p\ntype: python\nrun: p.py\nparameters:\n  deep:\n    - x: '{{ strat_date }}' <<<",
+            "missing variable 'strat_date'; did you mean 'start_date'?", also={"assets/p.py": "pass"}),
         Broken(sql(query="SELECT '{{ strat_date }}' AS n <<<"),
             "missing variable 'strat_date'; did you mean 'start_date'?"),
         Broken(sql(query="SELECT 1 AS n\n{% if x %} <<<"),
@@ -762,6 +778,7 @@ RULES: dict[str, list[Broken]] = {
             "nested more than 50 levels deep; expected what people write by hand", "pipeline.yml"),
     ],
     "asset-header": [
+        warned(sql("-- a comment <<<\n"), "`--` begins no comment in YAML; write `#`"),
         Broken("/* @bruin <<<\nname: mart.t\n",
             "the header that starts here does not end; add a line `@bruin */`"),
         warned(sql(query="SELECT 1 AS n\n/* @bruin <<<\n@bruin */"),

@@ -65,6 +65,7 @@ ELSEWHERE = {
     "It is asked for by": "ingestion_files/test_python_asset.py",
     "name another place with XDG_CACHE_HOME": "ingestion_files/test_python_asset.py",
     "holds values of": "ingestion_files/test_python_asset.py",
+    "this asset has no SELECT to test": "cli/test_unit_test.py",
     "rows from Python need pyarrow": "ingestion_files/test_python_asset.py",
     "POSTGRES_BIN": "test_embedded_postgres.py",
     "PostgreSQL did not start": "test_embedded_postgres.py",

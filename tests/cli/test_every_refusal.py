@@ -48,7 +48,7 @@ UNIT_TESTS = {
     "inputs: [1]": "inputs: an input is `asset: name` with its `rows`",
     "inputs: [{asset: main.people, rows: 1}]": "inputs: the rows of main.people must be a list of mappings",
     "inputs: [{asset: main.people}]": "the input main.people has no rows and declares no columns",
-    "fixtures: [peple]": "there is no fixture 'peple' in fixtures/; did you mean 'people'?",
+    "fixtures: [peple]": "there is no fixture 'peple' in pipeline.yml or fixtures/; did you mean 'people'?",
     "fixtures: [broken]": "FOLDER/pipeline/fixtures/broken.json: this is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
     f"{INPUTS}": "the test says nothing of what is `expected`: rows, count or ctes",
     f"{INPUTS}\nexpected: {{cuont: 1}}": "unknown key 'cuont' in `expected`; did you mean 'count'?",

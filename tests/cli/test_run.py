@@ -298,3 +298,17 @@ def test_a_dashboard_is_a_node_of_the_graph(tiny: Tiny) -> None:
     outcome = tiny.ecommerce("run")
     assert (outcome.code, "warning" in outcome.text) == (0, False)
     assert "4 assets: 4 succeeded" in outcome.text
+
+
+@pytest.mark.parametrize(
+    "pattern", ["orders", "orders.asset.yml", "orders.asset", "ord*", "raw.b", "raw.b.sql"]
+)
+def test_a_selector_names_a_file_with_or_without_its_ending(tiny: Tiny, pattern: str) -> None:
+    tiny.write("pipeline/assets/orders.asset.yml", "name: main.made\ntype: empty\n")
+    tiny.sql("raw.b", "SELECT 1 AS n")
+    outcome = tiny.ecommerce("run", "--selector", f"file:{pattern}")
+    assert outcome.code == 0, outcome.text
+    assert ("main.made" in outcome.stdout, "raw.b" in outcome.stdout) == (
+        pattern.startswith("ord"),
+        pattern.startswith("raw"),
+    )

@@ -36,7 +36,7 @@ class TestTheFirstRun:
             "smallint": "smallint",
             "bigint": "bigint",
             "decimal(12, 2)": "numeric(12,2)",
-            "float": "double",
+            "double": "double",
             "string": "text",
             "timestamp": "timestamp",
             "timestamptz": "timestamptz",

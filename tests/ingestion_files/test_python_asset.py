@@ -1194,6 +1194,8 @@ class TestLint:
             ("image: ghcr.io/me/etl", "x = 1",
              ["3: the image 'ghcr.io/me/etl' names no version of Python: its file runs in this "
               "one; write it as in `image: python:3.12`"]),
+            ("owner: me", "def materialize(c): ...\nif __name__ == '__main__': materialize(1)", []),
+            ("owner: me", "import x\ndef materialize(c): ...\nx.job(materialize)", []),
             ("owner: me", "\n\ndef materialize(): return []",
              ["8: materialize() is never called: "
               "add `materialization: {type: table}` to the header"]),
@@ -1210,6 +1212,18 @@ class TestLint:
         log = ProblemLog()
         lint_python(project.write(code, header), project.root, log)
         assert [re.sub("^made.py:", "", text) for text in problems(log)] == found
+
+    @pytest.mark.parametrize(
+        "line",
+        ["from shop.assets.raw.made import materialize", "import made", "from . import (made)"],
+    )
+    def test_a_function_that_another_file_imports_is_called_there(
+        self, project: Project, line: str
+    ) -> None:
+        asset, log = project.write("def materialize(x): ...", "owner: me"), ProblemLog()
+        (project.root / "shop/other.py").write_text(f"if True:\n    {line}\n")
+        lint_python(asset, project.root, log)
+        assert problems(log) == []
 
     def test_of_a_yaml_asset_names_its_missing_code(self, project: Project) -> None:
         path = project.root / "shop/assets/raw/made.asset.yml"

@@ -43,7 +43,7 @@ class TestDdl:
             "bigint": "BIGINT",
             "decimal(12, 2)": "DECIMAL(12,2)",
             "numeric": "DECIMAL(38,9)",
-            "float": "DOUBLE",
+            "float": "FLOAT",
             "string": "VARCHAR",
             "varchar(20)": "VARCHAR",
             "timestamp": "TIMESTAMP",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 
 from ecommerce_dagster.bruin.lint.notifications import lint_notifications
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.durations import seconds_in
-from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.bruin.model.interval_modifiers import shift_of
 from ecommerce_dagster.bruin.model.platforms import has_prefix
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -25,7 +24,6 @@ def lint_asset(asset: Asset, log: ProblemLog) -> None:
         _lint_columns,
         _lint_custom_checks,
         _lint_times,
-        _lint_window,
         _lint_tags,
         _lint_hooks,
     ):
@@ -105,18 +103,6 @@ def _lint_times(asset: Asset, log: ProblemLog) -> None:
                 meaning(text)
         except ValueError as error:
             log.error(*at, rule, str(error))
-
-
-def _lint_window(asset: Asset, log: ProblemLog) -> None:
-    """Report modifiers that leave nothing of a day."""
-    how = asset.interval_modifiers
-    try:
-        shifts = [shift_of(text)(yesterday().start) for text in (how.start, how.end)]
-    except (ValueError, OverflowError):
-        return  # reported already, or a template
-    if shifts[0] - shifts[1] >= timedelta(days=1):
-        message = "nothing is left of a day: the interval ends before it starts; make `end` later"
-        log.warning(*asset.at("interval_modifiers"), "valid-time-interval", message)
 
 
 def _at_least_a_second(text: str) -> None:

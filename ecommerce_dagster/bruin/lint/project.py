@@ -185,7 +185,7 @@ def _lint_dependency(dependency: Dependency, known: Collection[str], log: Proble
     elif name and name not in known:
         message = f"the dependency '{name}' does not exist; {did_you_mean(name, known)}"
         log.error(*dependency.at("asset"), "dependency-exists", message)
-    elif not name:
+    elif not name and not dependency.owner:
         message = (
             f"'{dependency.uri}' belongs to another pipeline: nothing here waits for it; "
             "name an 'asset' of this one to wait"

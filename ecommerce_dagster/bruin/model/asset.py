@@ -138,9 +138,12 @@ class Dependency(Node):
     """An asset (or a `uri` of another pipeline) that this one reads. Symbolic: lineage only."""
 
     label = "a dependency"
+    internal = Node.internal | {"owner"}
 
     asset: Text = ""
     uri: Text = ""
+    # The asset of another pipeline of the checkout that has the `uri`.
+    owner: Text = ""
     mode: Literal["full", "symbolic"] = "full"
     columns: tuple[dict[str, Any], ...] = ()
 

@@ -12,6 +12,8 @@ from ecommerce_dagster.bruin.yaml.reader import read_mapping
 from ecommerce_dagster.bruin.yaml.single_lines import LINE, read_single_lines
 
 HEADER_START = re.compile(r"(/\*|\"\"\"|'''|\"|')\s{0,3}@bruin")
+_BLOCK = re.compile(r"(^|[:\s-])\s*[|>][+-]?\d?[+-]?\s*(#.*)?$")
+_SQL_COMMENT = re.compile(r"--(\s|\w|$)")
 _RULE = "asset-header"
 
 
@@ -78,7 +80,12 @@ def _block(
     end = header_end(lines, start, end_mark, path, log)
     if end is None:
         return None
-    written = "".join(f"{line}\n" for line in lines[start + 1 : end])
+    inside = lines[start + 1 : end]
+    for number in _sql_comments(inside):
+        message = "`--` begins no comment in YAML; write `#`"
+        log.warning(path, start + 2 + number, _RULE, message)
+        inside[number] = inside[number].replace("--", "# ", 1)
+    written = "".join(f"{line}\n" for line in inside)
     definition = read_mapping(written, path, log, first_line=start + 2)
     if definition is None:
         return None
@@ -89,6 +96,21 @@ def _block(
             )
             log.warning(path, number, _RULE, message)
     return SourceFile(definition, trimmed(lines[end + 1 :], Position(path, end + 2)))
+
+
+def _sql_comments(lines: list[str]) -> list[int]:
+    """The lines that are comments of SQL, outside of blocks of text (`query: |`)."""
+    found: list[int] = []
+    block: int | None = None  # how far the key of the block is indented
+    for number, line in enumerate(lines):
+        text = line.lstrip()
+        indent = len(line) - len(text)
+        if not text or (block is not None and indent > block):
+            continue
+        block = indent if _BLOCK.search(line) else None
+        if _SQL_COMMENT.match(text):
+            found.append(number)
+    return found
 
 
 def _explain_missing(lines: list[str], path: Path, log: ProblemLog) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from ecommerce_dagster.bruin.config_file import Connections
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection
+from ecommerce_dagster.bruin.model.interval import yesterday
+from ecommerce_dagster.bruin.model.interval_modifiers import shift_of
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here, listed
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
@@ -41,6 +44,7 @@ def lint(project: Project, log: ProblemLog) -> None:
             continue
         _lint_type(asset, log)
         _lint_preview(asset, log)
+        _lint_modifiers(project, asset, log)
         lint_checks(asset, log)
         lint_automation(asset, log)
         if asset.type in ASSET_TYPES:
@@ -79,6 +83,26 @@ def _lint_preview(node: Asset | Pipeline, log: ProblemLog) -> None:
     if switched(node.meta.get("preview", True)) is None:
         at = node.at("meta", "preview")
         log.error(*at, "valid-meta", "'preview' must be true or false")
+
+
+def _lint_modifiers(project: Project, asset: Asset, log: ProblemLog) -> None:
+    """Report modifiers of the interval that cannot be rendered, or leave nothing of a day."""
+    how, day = asset.interval_modifiers, yesterday()
+    context = RunContext(pipeline=project.pipeline.name, variables=project.variables)
+    shifts = []
+    for key, text in (("start", how.start), ("end", how.end)):
+        try:
+            rendered = project.render(text, context, asset)
+            shifts.append(shift_of(rendered)(day.start))
+        except (RenderError, ValueError) as error:
+            if "{" in text:  # others are reported already
+                log.error(*how.at(key), "valid-time-interval", f"'{key}': {error}")
+            return
+        except OverflowError:
+            return
+    if shifts[0] - shifts[1] >= day.end - day.start:
+        message = "nothing is left of a day: the interval ends before it starts; make `end` later"
+        log.error(*asset.at("interval_modifiers"), "valid-time-interval", message)
 
 
 def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:

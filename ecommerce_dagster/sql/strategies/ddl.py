@@ -102,6 +102,8 @@ def complaints(asset: Asset) -> list[str]:
 
 def _declared(column: Column) -> str:
     """The type as it is written, with the digits that stand in keys of their own."""
+    if column.type.strip().lower() == "float":
+        return "REAL"  # DuckDB's own FLOAT; where rows decide, a float is what Python calls so
     digits = "" if column.precision is None else f"({column.precision}, {column.scale or 0})"
     return column.type + (digits if known_type(column.type) == "DECIMAL" else "")
 
@@ -169,5 +171,6 @@ def _other_types(asset: Asset, current: Mapping[str, str], rules: TypeRules) -> 
         f"the column {column.name} is {current[column.name.lower()]} and is declared as "
         f"{_type(column, rules)}; a table with `strategy: ddl` is not rebuilt, change it by hand"
         for column in asset.columns
-        if current.get(column.name.lower(), _type(column, rules)) != _type(column, rules)
+        if current.get(column.name.lower(), _type(column, rules))
+        not in {_type(column, rules), known_type(column.type)}
     ]
