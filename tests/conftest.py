@@ -32,14 +32,16 @@ RANKS = {group: rank for rank, group in enumerate(GROUPS)}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What a test has by standing in a folder or a file, by using a fixture, or by its parameter `w` (the
+# What a test has by standing in a folder or a file, by using a fixture, or by a parameter (`w` is the
 # warehouse of tests/contract). A marker counts for the next ones.
 MARKED_BY = {
     "postgres": {
         "server",
         "demo",
         "w=postgres",
+        "ask=postgres",
         "deploy",
+        "test_data_generator.py",
         "test_embedded_postgres.py",
         "cli/test_kill.py",
         "orchestration/test_histories.py",
@@ -59,11 +61,17 @@ MARKED_BY = {
         "trust",
         "lake",
         "w=ducklake",
+        "w=lake",
         "w=duckdb, large table",
         "bruin/test_anything.py",
         "cli/test_errors.py",
         "cli/test_looking.py",
         "cli/test_render.py",
+        "cli/test_run.py",
+        "cli/test_validate.py",
+        "cli/test_validate_anything.py",
+        "contract/test_datavault.py",
+        "contract/test_history.py",
         "contract/test_odd_values.py",
         "ingestion_files/test_python_asset.py",
         "warehouse/test_binding_valid.py",
@@ -89,7 +97,7 @@ def mark(item: pytest.Item) -> None:
     place = item.path.relative_to(TESTS)
     found = {*getattr(item, "fixturenames", ()), place.parts[0], place.as_posix()}
     if callspec := getattr(item, "callspec", None):
-        found |= {f"w={callspec.params.get('w')}"}
+        found |= {f"{name}={value}" for name, value in callspec.params.items()}
     found |= {marker.name for marker in item.iter_markers()}
     for name, causes in MARKED_BY.items():
         if found & causes:

@@ -45,8 +45,8 @@ class Spent:
 class AssetOutcome:
     """One asset. `checks` holds those that the run was about.
 
-    An asset has failed, too, when a check failed that does not block what is below it.
-    `blocked_by` are the failed assets above it.
+    An asset has also failed when one of its checks failed that does not block downstream assets.
+    `blocked_by` are the failed assets upstream.
     """
 
     name: str

@@ -39,7 +39,7 @@ def _latest(
     instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
 ) -> dict[dg.AssetCheckKey, Any]:
     """The latest record with a result of each check: a run may have planned it and never come to
-    it, as when something above it failed."""
+    it, as when something upstream failed."""
     storage, done = instance.event_log_storage, {Status.SUCCEEDED, Status.FAILED}
     found: dict[dg.AssetCheckKey, Any] = {}
     for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():

@@ -34,7 +34,7 @@ from ecommerce_dagster.sql.lineage.query import Lineage
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-_WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything above and below it
+_WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything upstream and downstream
 
 
 def catalogue_of(project: Project, instance: DagsterInstance | None = None) -> Catalogue:

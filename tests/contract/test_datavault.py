@@ -275,7 +275,6 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
     return found
 
 
-@pytest.mark.slow
 @each_sql
 @settings(
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -629,7 +629,6 @@ rows_of_a_source = st.lists(
 )
 
 
-@pytest.mark.slow
 class TestAgainstAnOracle:
     @each_sql
     @every_history
