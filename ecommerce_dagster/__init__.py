@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ __all__ = [
     "WarehouseError",
     "build_defs",
 ]
-
-# Dagster's own selection parser sets this parameter whenever somebody selects by tag or group.
-warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
 
 _PUBLIC = {
     "AssetError": "ecommerce_dagster.warehouses.sql_asset",

@@ -5,6 +5,7 @@
 """
 
 import os
+import warnings
 
 import dagster as dg
 
@@ -12,6 +13,9 @@ from ecommerce_dagster import local
 from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
+
+# Dagster's own commands set this parameter themselves whenever somebody selects by tag or group.
+warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
 
 
 @dg.definitions

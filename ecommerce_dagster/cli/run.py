@@ -17,6 +17,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
+from ecommerce_dagster.cli.garbage import paused_collector
 from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.outcome import (
     AssetOutcome,
@@ -170,7 +171,8 @@ def run(
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
     resources = {**resources_of(project), **resources_for(project)}
-    definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
+    with paused_collector():
+        definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
     building = request.only != "checks" and not request.single_check
     keys = {asset_key(name) for name in selected}
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(

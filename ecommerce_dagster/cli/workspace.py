@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, interval_between
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
 from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
+from ecommerce_dagster.cli.garbage import paused_collector
 
 
 def open_project(
@@ -29,13 +30,14 @@ def open_project(
     from ecommerce_dagster.orchestration.build import load_project
 
     local.load_environment()
-    project = load_project(
-        pipeline_of(pipeline),
-        config_file=config_file,
-        environment=environment,
-        variables=variables,
-        variant=variant,
-    )
+    with paused_collector():
+        project = load_project(
+            pipeline_of(pipeline),
+            config_file=config_file,
+            environment=environment,
+            variables=variables,
+            variant=variant,
+        )
     for warning in project.warnings:
         click.echo(f"warning: {warning}", err=True)
     return project

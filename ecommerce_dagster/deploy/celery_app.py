@@ -4,17 +4,16 @@ queue, and JSON only."""
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import dagster as dg
 from celery.signals import before_task_publish
 from dagster_celery import celery_executor
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME, TASK_EXECUTE_PLAN_NAME
 from kombu import Exchange, Queue
 
 from ecommerce_dagster.deploy.choice import BROKER_SETTING
-
-# dagster-celery declares its tasks anew for each one that it sends.
-warnings.filterwarnings("ignore", "Task name '.*' is already registered")
 
 # A quorum queue counts how often it has delivered a task. It takes no priorities; Dagster's own
 # queue of runs does.
@@ -49,9 +48,30 @@ SETTINGS: dict[str, Any] = {
     "worker_redirect_stdouts": False,
 }
 
+
+def ignore_declarations() -> None:
+    """Show no warnings, in a process that sends tasks, of what dagster-celery does for each one: it
+    declares its task anew."""
+    warnings.filterwarnings("ignore", "Task name '.*' is already registered")
+
+
+def _celery_steps(context: dg.InitExecutorContext) -> dg.Executor:
+    """The executor of a run, in the process of the run."""
+    ignore_declarations()
+    create: Callable[[dg.InitExecutorContext], dg.Executor] | None
+    create = celery_executor.executor_creation_fn
+    assert create is not None
+    return create(context)
+
+
 # Each step is a task. The URL of the broker holds a password: it is read when a run begins, and is
 # in no configuration of a run.
-celery_steps = celery_executor.configured(
+celery_steps = dg.ExecutorDefinition(
+    name=celery_executor.name,
+    config_schema=cast(Any, celery_executor.config_schema),
+    requirements=dg.multiple_process_executor_requirements(),
+    executor_creation_fn=_celery_steps,
+).configured(
     {"broker": {"env": BROKER_SETTING}, "backend": "rpc://", "config_source": SETTINGS},
     name="celery_steps",
 )

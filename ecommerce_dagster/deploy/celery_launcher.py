@@ -11,7 +11,7 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 
 from ecommerce_dagster._compat import CheckRunHealthResult, WorkerStatus
-from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
+from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS, ignore_declarations
 from ecommerce_dagster.deploy.choice import broker_url
 
 # Seconds in which a worker answers.
@@ -25,6 +25,7 @@ class WorkerRunLauncher(CeleryRunLauncher):
     """
 
     def __init__(self, inst_data: Any = None) -> None:
+        ignore_declarations()
         super().__init__(
             default_queue=QUEUE.name,
             broker=broker_url(os.environ),

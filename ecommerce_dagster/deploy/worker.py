@@ -23,7 +23,7 @@ from ecommerce_dagster._compat import (
     capture_interrupts,
     unpack_value,
 )
-from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
+from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS, ignore_declarations
 from ecommerce_dagster.deploy.choice import broker_url
 
 # Seconds until a task that could not reach Dagster's database is tried again.
@@ -97,6 +97,7 @@ class StepTask(DagsterTask):
         raise dg.Failure(f"The step failed because {_LOST}.")
 
 
+ignore_declarations()
 _run_options: dict[str, Any] = {"base": DagsterTask, "ignore_result": True}
 app = make_app({"broker": broker_url(os.environ), "backend": "rpc://", "config_source": SETTINGS})
 app.conf.update(task_queues=[QUEUE], task_queue_max_priority=None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import CustomCheck
 from ecommerce_dagster.sql.checks import Check, CheckResult
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 
 Number = int | float | Decimal
 Sample = Callable[[str], tuple[dict[str, Any], ...]]
@@ -51,6 +52,7 @@ def number_in(rows: Sequence[Sequence[Any]]) -> Number:
     raise ValueError(f"the query returned {str(cell)[:60]!r}, which is not a number")
 
 
+@without_remarks()
 def _rows_behind(query: str, rule: CustomCheck, dialect: str) -> str | None:
     """The rows that a failed custom check is about.
 

@@ -7,7 +7,6 @@ an unknown answer, which is not the same as none.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from ecommerce_dagster.sql.identifiers import literal, quoted
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 
 # They read tables whose names are values.
 _BY_VALUE = {"query", "query_table"}
@@ -137,12 +137,11 @@ def _named(node: Any, ctes: frozenset[str]) -> Iterator[tuple[tuple[str, ...], i
             yield parts, node["query_location"]
 
 
+@without_remarks()
 def _by_sqlglot(sql: str) -> list[Use] | None:
     import sqlglot
     from sqlglot import exp
 
-    # It would tell the user about syntax that is only unknown to it.
-    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="duckdb") if tree is not None]
         if any(isinstance(tree, exp.Command) for tree in trees):

@@ -23,6 +23,7 @@ from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.runtime.unit_tests.inputs import create_inputs, inputs_of
 from ecommerce_dagster.runtime.unit_tests.rows import Expected, differences
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 
 _STATEMENT = re.compile(r"\b(create|insert|update|delete|merge|truncate|drop)\b", re.IGNORECASE)
@@ -111,6 +112,7 @@ def _stop_the_clock(connection: duckdb.DuckDBPyConnection, now: datetime) -> Non
             connection.execute(f"CREATE MACRO {name}() AS {value}")
 
 
+@without_remarks()
 def _rows_only(query: str, dialect: str) -> str:
     """The SELECT inside of a CREATE TABLE, CREATE VIEW or INSERT; a query as it is written."""
     if _STATEMENT.search(query) is None:
@@ -133,6 +135,7 @@ def _rows_only(query: str, dialect: str) -> str:
     return rows.unnest().sql(dialect=dialect)
 
 
+@without_remarks()
 def _for_duckdb(query: str, dialect: str) -> str:
     """A query for another database in DuckDB's words, as far as they differ."""
     import sqlglot
@@ -143,6 +146,7 @@ def _for_duckdb(query: str, dialect: str) -> str:
         return query
 
 
+@without_remarks()
 def _query_of_cte(query: str, cte: str) -> str:
     """The query with its last SELECT replaced by the rows of one of its CTEs."""
     import sqlglot

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Refs, Table, Tracer, key_of_table
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 from ecommerce_dagster.sql.used_tables import key_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Lineage:
     gaps: tuple[str, ...] = ()
 
 
+@without_remarks()
 def query_lineage(
     sql: str, tables: Iterable[Table], *, target: str = "", dialect: str = "duckdb"
 ) -> Lineage:
@@ -35,8 +36,6 @@ def query_lineage(
     """
     from sqlglot.errors import SqlglotError
 
-    # It would tell the user about syntax that is only unknown to it.
-    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     try:
         return _traced(sql, {key_of(table.name): table for table in tables}, target, dialect)
     except SqlglotError as error:

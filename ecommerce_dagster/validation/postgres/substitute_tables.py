@@ -5,11 +5,11 @@ So the server can tell what it thinks of a query before its tables are there, or
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ecommerce_dagster.errors import UnlocatedError
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 
 # What a table cannot be put in place of with: only tables have it.
 _TABLES_ONLY = ("only", "sample", "pivots", "version", "when")
@@ -39,11 +39,10 @@ def with_substitutes(
     return query
 
 
+@without_remarks()
 def _parsed(query: str) -> Any:
     import sqlglot
 
-    # It would tell the user about syntax that is only unknown to it.
-    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     try:
         tree = sqlglot.parse_one(query, read="postgres")
     except (sqlglot.errors.SqlglotError, RecursionError, ValueError, AttributeError, TypeError):

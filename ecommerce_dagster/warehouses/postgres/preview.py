@@ -20,6 +20,7 @@ from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadResult
+from ecommerce_dagster.sql.parser_remarks import without_remarks
 from ecommerce_dagster.sql.statements import only_query, runnable
 from ecommerce_dagster.sql.strategies.common import STRATEGIES
 from ecommerce_dagster.warehouses.base import Watermark, WriteOptions
@@ -221,6 +222,7 @@ class _Preview:
         return [f"CREATE SCHEMA IF NOT EXISTS {quoted(table.schema)}"]
 
 
+@without_remarks()
 def _names_in(query: str) -> list[str] | None:
     """The names of the columns of a query; None when its text does not tell."""
     import sqlglot

@@ -1,0 +1,25 @@
+"""When the command line looks for garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause the cyclic garbage collector while a pipeline is loaded: nothing created there is
+    garbage, and looking through it again and again takes a quarter of the time (1.3 s of 5.1 s
+    for a thousand files)."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        if not gc.get_freeze_count():
+            # Both together make everything old, and what is old is searched last: 0.5 s of those.
+            gc.freeze()
+            gc.unfreeze()
+    finally:
+        if was_enabled:
+            gc.enable()
