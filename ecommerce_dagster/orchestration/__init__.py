@@ -1,1 +1,4 @@
-"""Resolved pipeline files as Dagster assets, checks, jobs and schedules."""
+"""Resolved pipeline files as Dagster assets, checks, jobs, schedules and sensors.
+
+Imports Dagster, and `runtime` and what that imports.
+"""
