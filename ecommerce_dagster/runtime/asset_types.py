@@ -42,8 +42,8 @@ _ALL = frozenset(PLATFORMS)
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
     "doris", "dremio", "dynamodb", "elasticsearch", "emr_serverless", "fabric", "fw", "gcs",
-    "gsheets", "mongo", "ms", "my", "mysql", "oracle", "r", "rs", "s3", "sail", "sf", "snowflake",
-    "starrocks", "synapse", "trino", "vertica",
+    "gsheets", "mongo", "motherduck", "ms", "my", "mysql", "oracle", "r", "rs", "s3", "sail", "sf",
+    "snowflake", "starrocks", "synapse", "trino", "vertica",
 }  # fmt: skip
 # Those that stand for something to look at: a node of the graph, without work.
 _DASHBOARDS = {

@@ -31,7 +31,7 @@ CONFIG = """default_environment: default
 environments:
   default:
     connections:
-      duckdb: [{name: duckdb-default, path: warehouse.duckdb}, {name: kept, path: kept.duckdb, read_only: true}]
+      duckdb: [{name: kept, path: kept.duckdb, read_only: true}, {name: duckdb-default, path: warehouse.duckdb}]
       postgres: [{name: pg, host: "${NOBODY}", username: u, password: p, database: d}]
 """
 SOURCE = """name: raw.people
