@@ -23,8 +23,8 @@ from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 
 ROUNDS = 3
 # There are a hundred days, so that a day is one row in a hundred as well. Rows come in the order of
@@ -69,7 +69,7 @@ def seconds(duck: duckdb.DuckDBPyConnection, fill: Ingestion) -> tuple[float, in
     """How long a load takes, and how many rows it wrote."""
     started = time.perf_counter()
     with fill.prepare(duck):
-        built = publish(duck, fill.asset, on_duckdb(fill), [], lambda template: template)
+        built = publish(DuckDBTransaction(duck, fill.asset), fill.asset, fill, [], str)
     return time.perf_counter() - started, built.loaded.rows_written or 0
 
 

@@ -31,9 +31,10 @@ from ecommerce_dagster.python_assets.process import run_supervised
 from ecommerce_dagster.python_assets.requirements import RequirementsError
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
-from ecommerce_dagster.sql.strategies.common import strategy_name
+from ecommerce_dagster.sql.plan import WriteOptions
+from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.sql.types import known_type
-from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
 

@@ -18,7 +18,7 @@ from ecommerce_dagster.python_assets.requirements import (
     version_of_image,
 )
 from ecommerce_dagster.sql.column_names import lint_naming
-from ecommerce_dagster.sql.strategies.common import lint_materialization, strategy_name
+from ecommerce_dagster.sql.strategies.registry import lint_materialization, strategy_name
 
 FUNCTION = "materialize"
 _STRATEGIES = ("append", "create+replace", "delete+insert", "merge")

@@ -21,7 +21,7 @@ from ecommerce_dagster.sources.postgres.describe import QUERY, path_of
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs, Table
 from ecommerce_dagster.sql.lineage.query import Lineage, query_lineage
-from ecommerce_dagster.sql.strategies.common import strategy_name
+from ecommerce_dagster.sql.strategies.registry import strategy_name
 
 
 @lru_cache(maxsize=8)

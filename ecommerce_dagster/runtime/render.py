@@ -1,20 +1,18 @@
 """The statements that a run would execute for an asset, without executing them on anything.
 
-They come from the code that executes them: it works on a warehouse in memory, which has the tables
-of the pipeline without their rows, and what it does there is written down.
+They come from the code that executes them. For DuckDB it works on a warehouse in memory, which has
+the tables of the pipeline without their rows; PostgreSQL, or else the files, are asked for columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
 
 import duckdb
 
-from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck, Hook, Hooks
+from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck, Hook
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -31,14 +29,15 @@ from ecommerce_dagster.sources.parameters import (
     strategy_of,
 )
 from ecommerce_dagster.sql.checks import Check, bad_rows_sql, checks_of
-from ecommerce_dagster.sql.identifiers import quoted, relation
+from ecommerce_dagster.sql.identifiers import quoted, relation, schema_of
+from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.validation.project import bind_project
 from ecommerce_dagster.validation.schema_only import SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.duckdb.database import kind_of
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.target import QUERY, DuckDBTarget
 from ecommerce_dagster.warehouses.postgres import preview
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
@@ -46,7 +45,6 @@ from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
 
 # A query can make many rows out of none.
 _SECONDS = 10.0
-_LOOKUPS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _NOT_RENDERED = {
     "python": "runs its file; only the rows that it returns are loaded",
     "seed": "copies a file; its statements depend on the columns found there",
@@ -193,7 +191,9 @@ def _with_statements(
 
 
 def _both_runs(
-    empty: SchemaOnlyWarehouse, fill: SqlBuild
+    empty: SchemaOnlyWarehouse,
+    fill: SqlBuild,
+    target: Callable[[duckdb.DuckDBPyConnection], DuckDBTarget] = DuckDBTarget,
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """What a first run does, if it can be one, and what a later one does. Raises AssetError."""
     session, name = empty.session(), fill.asset.name
@@ -201,44 +201,55 @@ def _both_runs(
     schema = empty.schema(key_of(name))
     _drop(session, name)
     try:
-        first = _written_down(session, fill)
+        first = _statements(target(session), fill)
     except AssetError:
         # A query may read the table that it fills.
         if schema is None or not schema.certain:
             raise
         empty.make(session, name, schema)
-    return first, _written_down(session, fill)
+    return first, _statements(target(session), fill)
 
 
 def _by_declaration(
     empty: SchemaOnlyWarehouse, run: AssetRun, fill: SqlBuild, rendering: Rendering, reason: str
 ) -> Rendering:
     """The statements for a query that has the declared columns, when its own are not known."""
-    asset, query = fill.asset, _body(run)
-    before, after = _hooks(run, asset.hooks.pre), _hooks(run, asset.hooks.post)
+    asset = fill.asset
     types = {column.name: known_type(column.type) for column in asset.columns if column.type}
     note = f"the query does not bind without the warehouse ({reason.splitlines()[0]})"
     plain = replace(rendering, statements=_plain(run), notes=(note,))
     if asset.materialization.type == "none" or not types or None in types.values():
         return plain
     cells = (f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in types.items())
-    stand_in = f"SELECT {', '.join(cells)} WHERE FALSE"
-    declared = asset.model_copy(update={"body": stand_in, "hooks": Hooks()})
+    declared = f"SELECT {', '.join(cells)} WHERE FALSE"
     try:
-        runs = _both_runs(empty, replace(fill, asset=declared, render=lambda text: text))
+        runs = _both_runs(empty, fill, lambda session: _DeclaredTarget(session, declared=declared))
     except AssetError:
         return plain
-    first, later = (
-        steps
-        and (
-            *before,
-            *(step.replace(stand_in, query.rstrip().rstrip(";")) for step in steps),
-            *after,
-        )
-        for steps in runs
-    )
     note += "; shown is what a query with the declared columns gets"
-    return replace(_with_statements(rendering, first, later or ()), notes=(note,))
+    return replace(_with_statements(rendering, *runs), notes=(note,))
+
+
+@dataclass(frozen=True)
+class _DeclaredTarget(DuckDBTarget):
+    """A connection in which a query is taken for another, which returns the `declared` columns, and
+    hooks are not run."""
+
+    declared: str = ""
+
+    def run_script(self, text: str) -> list[str]:
+        return [text.strip()]
+
+    def create_view(self, asset: Asset, query: str) -> LoadResult:
+        return LoadResult(statements=(_create(f"VIEW {relation(asset.name)}", query),))
+
+    def stage(self, query: str) -> tuple[str, str]:
+        rows, _ = super().stage(self.declared)
+        return rows, _create(f"TEMP VIEW {quoted(QUERY)}", query)
+
+
+def _create(view: str, query: str) -> str:
+    return f"CREATE OR REPLACE {view} AS\n{query.strip().rstrip(';')}"
 
 
 def _drop(session: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -247,40 +258,14 @@ def _drop(session: duckdb.DuckDBPyConnection, name: str) -> None:
         session.execute(f"DROP {kind} {relation(name)}")
 
 
-def _written_down(session: duckdb.DuckDBPyConnection, fill: SqlBuild) -> tuple[str, ...]:
+def _statements(target: DuckDBTarget, fill: SqlBuild) -> tuple[str, ...]:
     """The statements of a build, in the order in which they are executed. Raises AssetError."""
-    recorder = _Recorder(session)
+    session, name = target.connection, fill.asset.name
+    is_first = kind_of(session, name) is None and fill.asset.materialization.type != "none"
+    schema = schema_of(name) if is_first else None
     try:
         with time_limit(session.interrupt, _SECONDS):
-            loaded = on_duckdb(fill)(cast(duckdb.DuckDBPyConnection, recorder))
+            steps = fill(target).statements
     except TimeLimitError:
         raise AssetError(f"it takes more than {_SECONDS:g} seconds without any row") from None
-    wanted = {statement.strip() for statement in loaded.statements}
-    return tuple(
-        sql for sql in recorder.statements if sql in wanted or not _is_lookup(session, sql)
-    )
-
-
-def _is_lookup(session: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether a statement only asks for what is there, such as the columns of a table."""
-    with suppress(duckdb.Error):
-        return all(found.type in _LOOKUPS for found in session.extract_statements(sql))
-    return False
-
-
-class _Recorder:
-    """A connection that remembers what it executed."""
-
-    def __init__(self, session: duckdb.DuckDBPyConnection) -> None:
-        self.statements: list[str] = []
-        self._session = session
-
-    def execute(self, statement: str | duckdb.Statement, *values: Any) -> Any:
-        """Execute on the real connection."""
-        written = statement if isinstance(statement, str) else statement.query
-        result = self._session.execute(statement, *values)
-        self.statements.append(written.strip())
-        return result
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+    return (*([f"CREATE SCHEMA IF NOT EXISTS {schema}"] if schema else []), *map(str.strip, steps))

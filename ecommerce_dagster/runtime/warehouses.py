@@ -15,8 +15,10 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.run_info import RunInfo
-from ecommerce_dagster.sql.strategies.common import lint_materialization
-from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.sql.strategies.registry import (
+    lint_materialization,
+    lint_postgres_materialization,
+)
 from ecommerce_dagster.warehouses.base import Warehouse
 from ecommerce_dagster.warehouses.duckdb.database import is_file
 from ecommerce_dagster.warehouses.duckdb.locking import Locking

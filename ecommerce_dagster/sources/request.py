@@ -34,7 +34,8 @@ from ecommerce_dagster.sources.selection import (
 from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.identifiers import actual
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
-from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.sql.plan import WriteOptions
+from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 

@@ -64,12 +64,6 @@ def require_storable(name: str, kind: str) -> None:
         raise ScriptError(f"the column {name} is {kind}: {reason}")
 
 
-def _target_type(declared: str, actual: str) -> str:
-    wanted = types.target_type(declared, actual)
-    parsed = _parsed(wanted)
-    return wanted if parsed is None else _stored(parsed)
-
-
 def _stored(kind: DuckDBPyType) -> str:
     """The type that holds the values of another in a DuckLake."""
     name, parts = kind.id, _parts(kind)
@@ -184,6 +178,25 @@ def _parsed(kind: str) -> DuckDBPyType | None:
         return None
 
 
-LAKE_RULES = TypeRules(
-    _target_type, _refusal, _doubt, _kept, constrains_later=False, has_keys=False
-)
+class LakeTypes(TypeRules):
+    """The types of a DuckLake."""
+
+    has_keys = False
+    added_not_null = "never"
+
+    def target_type(self, declared: str, actual: str) -> str:
+        wanted = types.target_type(declared, actual)
+        parsed = _parsed(wanted)
+        return wanted if parsed is None else _stored(parsed)
+
+    def refusal(self, kind: str) -> str | None:
+        return _refusal(kind)
+
+    def doubt(self, kind: str) -> str | None:
+        return _doubt(kind)
+
+    def kept(self, column: str, expression: str, kind: str) -> str:
+        return _kept(column, expression, kind)
+
+
+LAKE_RULES = LakeTypes()

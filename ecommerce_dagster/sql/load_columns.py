@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadError
-from ecommerce_dagster.sql.strategies.common import LoadSpec, Strategy
+from ecommerce_dagster.sql.strategies.base import LoadSpec, Strategy
+from ecommerce_dagster.sql.type_rules import TypeRules
 
 REBUILD = "run once with --full-refresh to rebuild the table"
 
@@ -67,18 +68,15 @@ def kept_type(
     comes: str,
     *,
     wanted: Callable[[str], str],
-    widened: Callable[[str, str], str | None],
-    unknown: str,
+    types: TypeRules,
 ) -> str:
     """The type of a column that the table has already: its own, or a wider one.
 
-    `wanted` is the type that the file gives a column which comes as another, `widened` the one that
-    holds two types (None when there is none), `unknown` that of a column without any value. Raises
-    LoadError.
+    `wanted` is the type that the file gives a column which comes as another. Raises LoadError.
     """
-    if comes == unknown and wanted(has) == has:
+    if comes == types.unknown and wanted(has) == has:
         return has
-    wider = widened(has, wanted(comes))
+    wider = types.widened(has, wanted(comes))
     if wider is not None and wanted(wider) == wider:
         return wider
     if wanted(has) != has:

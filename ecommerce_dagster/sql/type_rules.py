@@ -1,35 +1,62 @@
-"""What a database can store: which type a column gets, and which it cannot have."""
+"""The types of one database: which one a column gets, and how a value becomes one of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
 
 from ecommerce_dagster.sql import types
 
 
-def _nothing(kind: str) -> str | None:
-    return None
-
-
-def _as_it_is(column: str, expression: str, kind: str) -> str:
-    return expression
-
-
-@dataclass(frozen=True)
 class TypeRules:
-    """What a database can store.
+    """The types of a DuckDB file. Other databases have their own subclass.
 
-    `target_type` is the type of a column that is declared so and comes so, as in `types`.
-    `refusal` says why there can be no column of a type, `doubt` why its values have to be looked at
-    one by one, and `kept` makes an expression for a column of a type raise an error instead of a
-    value that is lost. `constrains_later`: a column that is there can come to be never NULL in the
-    transaction that adds it. `has_keys`: tables have primary keys.
+    `unknown` is the type of a column without any value in it: every other will do as well. Tables
+    may have primary keys (`has_keys`). `added_not_null` is when a column that is added to a table
+    can be declared to be never NULL. The values of `counted` types count up by themselves.
+    `without_rows` are types that mean another one in a table which no rows decide about: a `float`
+    is DuckDB's own there, and what Python calls so elsewhere.
     """
 
-    target_type: Callable[[str, str], str] = types.target_type
-    refusal: Callable[[str], str | None] = _nothing
-    doubt: Callable[[str], str | None] = _nothing
-    kept: Callable[[str, str, str], str] = _as_it_is
-    constrains_later: bool = True
-    has_keys: bool = True
+    database = "DuckDB"
+    unknown = types.NULL
+    has_keys = True
+    added_not_null: Literal["at once", "afterwards", "never"] = "afterwards"
+    counted: frozenset[str] = frozenset()
+    without_rows: Mapping[str, str] = MappingProxyType({"float": "REAL"})
+
+    def known(self, declared: str) -> str | None:
+        """The database's name of a type as it is written; None when it has no such type."""
+        return types.known_type(declared)
+
+    def target_type(self, declared: str, actual: str) -> str:
+        """The type of a column that is declared so ("" is any) and comes as `actual`."""
+        return types.target_type(declared, actual)
+
+    def widened(self, current: str, incoming: str) -> str | None:
+        """The type of a table's column that is to take `incoming` too without loss; None when there
+        is none."""
+        return types.widened(current, incoming)
+
+    def converted(self, column: str, actual: str, target: str) -> str:
+        """An expression for `column` as `target`."""
+        alike = target == self.target_type("", actual)
+        return self.kept(column, types.cast(column, actual, target, alike=alike), target)
+
+    def exact(self, kind: str) -> Callable[[str], str]:
+        """What turns an expression for a value of a type into one that is equal for no other."""
+        return types.exact(kind)
+
+    def refusal(self, kind: str) -> str | None:
+        """Why there can be no column of a type, whatever its values are."""
+        return None
+
+    def doubt(self, kind: str) -> str | None:
+        """Why the values of a type have to be looked at one by one."""
+        return None
+
+    def kept(self, column: str, expression: str, kind: str) -> str:
+        """The expression for a column of a type; a value of which something would be lost is an
+        error."""
+        return expression

@@ -11,10 +11,11 @@ from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.statements import ScriptError
-from ecommerce_dagster.sql.strategies.common import STRATEGIES, complaints_of, strategy_name
 from ecommerce_dagster.sql.strategies.history import COLUMNS as HISTORY
+from ecommerce_dagster.sql.strategies.registry import STRATEGIES, complaints_of, strategy_name
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.validation.bind_errors import bind_error_of
 from ecommerce_dagster.validation.checks import CheckBinding
@@ -164,7 +165,7 @@ class AssetBinding:
         # The first run creates the table, the next one changes it.
         for _ in range(2):
             try:
-                load_table(session, asset, source, name, window=window)
+                load_table(session, asset, source, WriteOptions(name, window=window))
             except LoadError as error:
                 self._report_load(str(error))
                 break

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.problems import ProblemLog, listed, nearest
 from ecommerce_dagster.bruin.yaml.located import Position
-from ecommerce_dagster.sql.strategies.common import STRATEGIES, strategy_name
+from ecommerce_dagster.sql.strategies.registry import STRATEGIES, strategy_name
 from ecommerce_dagster.sql.type_rules import TypeRules
 from ecommerce_dagster.sql.types import known_type, target_type
 from ecommerce_dagster.validation.schema_only import Schema

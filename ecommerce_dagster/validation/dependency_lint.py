@@ -12,7 +12,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Dependency
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.yaml.located import Position
-from ecommerce_dagster.sql.strategies.common import strategy_name
+from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.sql.used_tables import key_of
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)

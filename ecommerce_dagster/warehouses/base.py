@@ -15,30 +15,10 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadResult
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.warehouses.table_facts import TableFacts
 
 Render = Callable[[str], str]
-
-
-@dataclass(frozen=True)
-class WriteOptions:
-    """How rows enter a table.
-
-    The `strategy` is one of `STRATEGIES`; where the `lint` of a warehouse refuses one in files,
-    ingestr and Python assets may still ask for it: raise LoadError. A `full_refresh` makes the
-    table anew, unless the asset keeps a history. `only_window` refuses rows outside of the window;
-    `update_all` makes a merge replace every column instead of those that the file names; `complete`
-    says that the rows are all there are: those of the table whose key is not among them are
-    deleted.
-    """
-
-    strategy: str
-    window: Interval | None = None
-    incremental_key: str | None = None
-    full_refresh: bool = False
-    update_all: bool = False
-    only_window: bool = False
-    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +39,20 @@ def unordered(key: str, infinities: Sequence[str]) -> str:
     return f"{quoted(key)} IS NULL" + (f" OR {quoted(key)} IN ({values})" if values else "")
 
 
-def key_at_most(key: str, until: str | None) -> str:
-    """The condition that a key is no later than a moment, in SQL for any database."""
-    return f"CAST({quoted(key)} AS TIMESTAMPTZ) <= {literal(until)}" if until else "TRUE"
+def watermark_query(
+    table: str, key: str, infinities: Sequence[str], until: str | None, order: str = ""
+) -> str:
+    """The query for the last three of a Watermark, in SQL for any database.
+
+    Times after `until` are in the future and ignored. `order` is what makes the largest text the
+    same everywhere.
+    """
+    name, nothing = quoted(key), unordered(key, infinities)
+    past = f" AND CAST({name} AS TIMESTAMPTZ) <= {literal(until)}" if until else ""
+    return (
+        f"SELECT CAST(max({name}{order}) FILTER (WHERE NOT ({nothing}){past}) AS VARCHAR),"
+        f" count(*), count(*) FILTER (WHERE {nothing}) FROM {table}"
+    )
 
 
 class Target(Protocol):
@@ -122,7 +113,7 @@ class Target(Protocol):
         """How far a table is loaded by its column `key`; None when it has no such column.
 
         `infinities` and NULL cannot be ordered (see `unordered`); times after `until` are in the
-        future and ignored (see `key_at_most`).
+        future and ignored.
         """
         ...
 
@@ -194,7 +185,7 @@ class Warehouse(Protocol):
     ) -> BuildResult:
         """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
-        `transactional.publish` does it in a database that does all of it in one transaction.
+        `publish.publish` does it for all databases.
         `render` fills in the templates of custom checks.
         """
         ...

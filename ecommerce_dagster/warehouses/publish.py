@@ -1,11 +1,11 @@
-"""Build, check, then publish, in a database that does all of it in one transaction: nothing
-unchecked is ever seen. (DuckDB does not always: see publish.py.)"""
+"""Build, check, then publish: one transaction, so that nothing unchecked is ever seen."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -18,10 +18,20 @@ from ecommerce_dagster.warehouses.transaction_rules import require_same_transact
 
 
 class Transaction(Protocol):
-    """A transaction that is for one asset. Unless it is committed it leaves nothing behind."""
+    """A transaction that is for one asset. Unless it is committed it leaves nothing behind.
+
+    What a `target` does may be public before it is committed: it then `autocommits`.
+    """
 
     @property
     def target(self) -> Target: ...
+
+    @property
+    def autocommits(self) -> bool: ...
+
+    def begin(self) -> None:
+        """Begin, or begin again after an error."""
+        ...
 
     def shape(self) -> tuple[int | None, dict[str, str]]:
         """How many rows the table has (None for a view), and the types of the columns of either by
@@ -33,21 +43,22 @@ class Transaction(Protocol):
         """What checks find in the table as it is here."""
         ...
 
-    def facts(self) -> TableFacts:
-        """What else is worth knowing of the table. Raises nothing but what ends the
-        transaction."""
-        ...
-
     def number(self) -> object:
         """The number that the database gave to this transaction."""
         ...
 
-    def commit(self) -> None:
-        """Let others see what was done; what follows is another transaction."""
+    def commit(self, *, is_table: bool) -> TableFacts:
+        """Let others see what was done. What else is worth knowing of a table is returned, and
+        raises nothing: a table that is published is recorded."""
         ...
 
     def roll_back(self) -> None:
-        """Leave everything as it was; what follows is another transaction."""
+        """Leave everything as it was."""
+        ...
+
+    def recovers(self, error: BaseException) -> bool:
+        """Undo what is not committed, and say whether the build is to be done again after this
+        error. Waits before it says yes. Raises a better error than this, if there is one."""
         ...
 
 
@@ -56,26 +67,39 @@ def publish(
 ) -> BuildResult:
     """Run `fill`, then `checks` on what it made; commit unless a blocking check fails.
 
-    Nothing that follows the commit raises: a table that is published is recorded.
     With `meta: {publish: always}` the table is committed before it is checked, as Bruin does.
     Raises AssetError when a hook or the script ended the transaction.
     """
-    always, rows_before, before = asset.is_always_published, None, dict[str, str]()
+    rows_before, before = None, dict[str, str]()
     # A name that cannot be is told by the fill, with its line.
     with suppress(LoadError):
         rows_before, before = transaction.shape()
+    while True:
+        try:
+            built = _build(transaction, asset, fill, checks, render)
+        except BaseException as error:
+            if not transaction.recovers(error):
+                raise
+        else:
+            loaded = with_changes(built.loaded, before, built.columns)
+            return replace(built, loaded=loaded, rows_before=rows_before)
+
+
+def _build(
+    transaction: Transaction, asset: Asset, fill: Writer, checks: Sequence[Check], render: Render
+) -> BuildResult:
+    transaction.begin()
     begun = transaction.number()
     started = time.perf_counter()
     loaded = fill(transaction.target)
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
     rows, columns = transaction.shape()
     # The rows of a view may take long.
-    facts = transaction.facts if rows is not None else TableFacts
-    started, found = time.perf_counter(), TableFacts()
+    is_table = rows is not None
+    started, facts = time.perf_counter(), TableFacts()
     ask = partial(transaction.results, checks, render)
-    if always:
-        found = facts()
-        transaction.commit()
+    if asset.is_always_published or transaction.autocommits:
+        facts = transaction.commit(is_table=is_table)
         results, rejected = or_unanswered(checks, ask), False
     else:
         results = ask()
@@ -84,16 +108,14 @@ def publish(
         if rejected:
             transaction.roll_back()
         else:
-            found = facts()
-            transaction.commit()
+            facts = transaction.commit(is_table=is_table)
     return BuildResult(
         not rejected,
         results,
-        with_changes(loaded, before, columns),
+        loaded,
         rows,
         columns,
         build_seconds,
         time.perf_counter() - started,
-        rows_before=rows_before,
-        facts=found,
+        facts=facts,
     )

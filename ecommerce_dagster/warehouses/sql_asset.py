@@ -14,9 +14,10 @@ from ecommerce_dagster.bruin.templates.render import RenderError
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.sql.statements import ScriptError
-from ecommerce_dagster.sql.strategies.common import strategy_name
-from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.sql.strategies.registry import strategy_name
+from ecommerce_dagster.warehouses.base import Target
 
 
 class AssetError(BruinError):
@@ -62,9 +63,7 @@ class SqlBuild:
                 return LoadResult(statements=tuple(target.run_script(query)))
             case "view":
                 return target.create_view(asset, query)
-        loaded = target.fill_from_query(asset, query, self._filling())
-        steps = (f"-- _query\n{query}", *loaded.statements)
-        return replace(loaded, statements=steps)
+        return target.fill_from_query(asset, query, self._filling())
 
     def _filling(self) -> WriteOptions:
         strategy = strategy_name(self.asset)

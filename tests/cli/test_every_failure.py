@@ -130,7 +130,7 @@ FAILURES = {
         Failing(sql("SELECT 1 AS k, 2 AS rowid <<<", MERGE, KEY),
             "the strategy tells equal rows apart by DuckDB's rowid, which a column of that name hides; rename the column rowid in the query", before=sql("SELECT 1 AS k, 2 AS rowid")),
         Failing(sql("SELECT 1 AS k, 2 AS d <<<", BY_TIME, KEY),
-            "the column d is INTEGER; as the incremental_key of this strategy it must be a DATE, a TIMESTAMP or a TIMESTAMPTZ; cast it in the query"),
+            "the column d is INTEGER; as the incremental_key of this strategy it must be a date, a timestamp or a timestamptz; cast it in the query"),
         Failing(sql("<<<", DDL, "columns: [{name: n, type: integer, default: nonsense}]\n"),
             "the default of the column n: Conversion Error: Could not convert string 'nonsense' to INT32"),
         Failing(sql("SELECT 'x' AS n <<<", TABLE, "columns: [{name: n, type: integer}]\n"),

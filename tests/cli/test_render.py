@@ -123,7 +123,7 @@ def test_a_query_that_reads_its_own_table_is_shown_as_it_goes_on(tiny: Tiny) -> 
         table=False,
     )
     found = rendered(tiny, "t")
-    assert found["statements"][-1].startswith('INSERT INTO "t" BY NAME')
+    assert found["statements"][-1].startswith('INSERT INTO "t" ("id")')
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,17 @@ from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import CheckResult, checks_of
 from ecommerce_dagster.sql.identifiers import relation
-from ecommerce_dagster.sql.strategies.common import lint_materialization
-from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.sql.strategies.registry import (
+    lint_materialization,
+    lint_postgres_materialization,
+)
 from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
 from ecommerce_dagster.warehouses.duckdb.database import comments_of, kind_of
-from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse, on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
+from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
+from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 
 FILE = Path("assets/mart/t.sql")
@@ -207,8 +210,8 @@ class DuckDB(Warehouse):
 
     def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         ask = renderer(asset, interval)
-        autocommit = on_duckdb(fill, autocommit=True)
-        return publish(self.connection, asset, on_duckdb(fill), checks_of(asset), ask, autocommit)
+        transaction = DuckDBTransaction(self.connection, asset)
+        return publish(transaction, asset, fill, checks_of(asset), ask)
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.helpers import TABLE, VIEW, Complaints, Warehouse, every_lint, only, values
-from ecommerce_dagster.sql.strategies.common import STRATEGIES
-from ecommerce_dagster.sql.strategies.postgres import STRATEGIES as IN_POSTGRES
+from ecommerce_dagster.sql.strategies.registry import STRATEGIES
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 REPLACE = "materialization: {type: table, strategy: create+replace}"
@@ -356,4 +355,3 @@ def test_there_is_a_test_for_every_strategy() -> None:
         name for name in STRATEGIES if name.startswith(("scd2_", "datavault_"))
     }
     assert set(STRATEGIES) == set(ALL) - {"none"} | elsewhere
-    assert set(STRATEGIES) == set(IN_POSTGRES)

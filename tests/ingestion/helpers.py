@@ -25,8 +25,8 @@ from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.database import described
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
 
 FILE = Path("assets/raw/t.asset.yml")
@@ -114,7 +114,9 @@ class World:
         asset = asset_of(parameters, rest)
         fill = Ingestion(asset, connection or self.connection, interval, full_refresh, reconcile)
         with fill.prepare(self.duck):
-            return publish(self.duck, asset, on_duckdb(fill), [], lambda template: template)
+            return publish(
+                DuckDBTransaction(self.duck, asset), asset, fill, [], lambda template: template
+            )
 
     def stage(self, *, interval: Interval | None = None) -> BuildResult:
         """One run of stg.t, which is raw.t by day."""
@@ -128,7 +130,7 @@ class World:
             return render(template, context, asset.name)
 
         fill = SqlBuild(asset, rendered, interval, rebuild, strict_window=strict)
-        return publish(self.duck, asset, on_duckdb(fill), [], rendered)
+        return publish(DuckDBTransaction(self.duck, asset), asset, fill, [], rendered)
 
     def failure(self, *args: Any, **kwargs: Any) -> str:
         """The message of a run that fails, after the place that it names, in one line."""

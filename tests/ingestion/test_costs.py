@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 from ingestion.helpers import NewWorld, World, asset_of, days, eventually
 
 ROWS = 20_000
@@ -42,7 +42,7 @@ def rows_read(
     asset = asset.model_copy(update={"meta": meta or {}})
     fill = Ingestion(asset, world.connection, **how)
     with fill.prepare(world.duck):
-        publish(world.duck, asset, on_duckdb(fill), [], str)
+        publish(DuckDBTransaction(world.duck, asset), asset, fill, [], str)
     settle(world)
     ((read,),) = world.sql(
         "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables"

@@ -13,11 +13,11 @@ import pytest
 
 from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
-from ecommerce_dagster.warehouses.duckdb import extensions, warehouse
+from ecommerce_dagster.warehouses.duckdb import extensions, target
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
 from ecommerce_dagster.warehouses.postgres import connect
+from ecommerce_dagster.warehouses.publish import publish
 from ingestion.helpers import QUERY, TABLE, World, asset_of
 
 # Everything that a connection string, a shell or SQL could stumble over.
@@ -171,7 +171,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
 ) -> None:
     """Neither while the source is attached, nor afterwards, nor in the file."""
     seen: list[str] = []
-    load_table = warehouse.load_table
+    load_table = target.load_table
 
     def look(duck: duckdb.DuckDBPyConnection) -> None:
         for relation in ("databases()", "secrets()", "settings()", "logs()"):
@@ -181,7 +181,7 @@ def test_the_password_is_in_nothing_that_a_query_can_see(
         look(duck)
         return load_table(duck, *args, **kwargs)
 
-    monkeypatch.setattr(warehouse, "load_table", looking)
+    monkeypatch.setattr(target, "load_table", looking)
     file = tmp_path / "shop.duckdb"
     with open_warehouse(str(file)) as duck:
         good = replace(w.connection, user=odd, password=PASSWORD)
@@ -214,7 +214,7 @@ def test_a_source_may_be_read_again_and_attached_again(w: World) -> None:
         fill.prepare(w.duck)
         for _ in range(2):
             w.sql("INSERT INTO t VALUES (0, 0)")
-            publish(w.duck, asset_of(), on_duckdb(fill), [], str)
+            publish(DuckDBTransaction(w.duck, asset_of()), asset_of(), fill, [], str)
             assert w.rows("SELECT count(*) FROM raw.t") == w.sql("SELECT count(*) FROM t")
     connect.detach(w.duck)
 

@@ -18,8 +18,8 @@ import json, resource, sys
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
-from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 from ingestion.helpers import asset_of
 
 file, connection, parameters = sys.argv[1], *map(json.loads, sys.argv[2:])
@@ -27,7 +27,7 @@ asset = asset_of(parameters)
 fill = Ingestion(asset, PostgresConnection(**connection))
 with open_warehouse(file, settings={"memory_limit": "80MB"}) as duck:
     with fill.prepare(duck):
-        rows = publish(duck, asset, on_duckdb(fill), [], str).rows
+        rows = publish(DuckDBTransaction(duck, asset), asset, fill, [], str).rows
 unit = 1 if sys.platform == "darwin" else 1024
 print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """

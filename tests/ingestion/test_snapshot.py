@@ -13,7 +13,7 @@ import pytest
 from ecommerce_dagster.sources import request
 from ecommerce_dagster.sources.postgres import ingest
 from ecommerce_dagster.sources.postgres import into_postgres as postgres_ingest
-from ecommerce_dagster.warehouses.duckdb import warehouse as duckdb_warehouse
+from ecommerce_dagster.warehouses.duckdb import target as duckdb_target
 from ingestion.helpers import World
 
 
@@ -28,7 +28,7 @@ def at(
                 other.execute(statement.encode())
         return step(*args, **kwargs)
 
-    modules = (ingest, request, duckdb_warehouse, postgres_ingest)
+    modules = (ingest, request, duckdb_target, postgres_ingest)
     owner = next(module for module in modules if hasattr(module, step.__name__))
     monkeypatch.setattr(owner, step.__name__, interrupted)
 
@@ -38,7 +38,7 @@ STEPS = pytest.mark.parametrize(
     [
         ingest.types_of,
         ingest.relation_of,
-        duckdb_warehouse.load_table,
+        duckdb_target.load_table,
         ingest.refuse_garbled,
     ],
 )

@@ -16,8 +16,8 @@ from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.base import BuildResult, Writer
 from ecommerce_dagster.warehouses.duckdb.database import described
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 
 Connection = duckdb.DuckDBPyConnection
 Rows = list[tuple[Any, ...]]
@@ -37,7 +37,9 @@ def asset_at(path: Path, text: str) -> Asset:
 
 def build(connection: Connection, asset: Asset, fill: Writer) -> BuildResult:
     """Build the asset and run its checks, as a run does."""
-    return publish(connection, asset, on_duckdb(fill), checks_of(asset), lambda text: text)
+    return publish(
+        DuckDBTransaction(connection, asset), asset, fill, checks_of(asset), lambda text: text
+    )
 
 
 def rows(connection: Connection, name: str, order: str = "ALL") -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.sql.strategies.postgres import lint_postgres_materialization
+from ecommerce_dagster.sql.strategies.registry import lint_postgres_materialization
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import Warehouse, asset_of
 

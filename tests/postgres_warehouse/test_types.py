@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ecommerce_dagster.warehouses.postgres.types import widened
+from ecommerce_dagster.sql.postgres_types import widened
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from postgres_warehouse.helpers import TABLE, Warehouse, values
 

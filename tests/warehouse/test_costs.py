@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.sql.checks import checks_of
-from ecommerce_dagster.warehouses.duckdb.publish import check_only
+from ecommerce_dagster.warehouses.duckdb.transaction import check_only
 from warehouse.helpers import asset_of
 
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.sql.strategies.common import lint_materialization
+from ecommerce_dagster.sql.strategies.registry import lint_materialization
 from ecommerce_dagster.warehouses.duckdb.database import comments_of
 from warehouse.helpers import Warehouse, asset_of, in_both, in_lake
 

@@ -6,12 +6,13 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.load_result import LoadResult
-from ecommerce_dagster.warehouses.duckdb.publish import publish
+from ecommerce_dagster.warehouses.base import Target
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
 from warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, in_both
@@ -26,13 +27,13 @@ class TestRejected:
         w.run(CHECKED, "SELECT 1 AS n")
         asset, seen = asset_of(CHECKED), []
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
-            connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
-            with connection.cursor() as reader:
+        def fill(target: Target) -> LoadResult:
+            w.connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
+            with w.connection.cursor() as reader:
                 seen.append(reader.execute("FROM shop.mart.t").fetchall())
             return LoadResult()
 
-        publish(w.connection, asset, fill, checks_of(asset), str)
+        publish(DuckDBTransaction(w.connection, asset), asset, fill, checks_of(asset), str)
         assert (seen, w.rows()) == ([[(1,)]], [(2,)])
 
 
@@ -113,15 +114,15 @@ class TestScriptsThatLeaveTheTransaction:
         w.run(CHECKED, "SELECT 1 AS n")
         asset = asset_of(CHECKED)
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
-            connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT -1 AS n")
-            connection.execute(end)
+        def fill(target: Target) -> LoadResult:
+            w.connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT -1 AS n")
+            w.connection.execute(end)
             return LoadResult()
 
         with pytest.raises(
             AssetError, match="rows of mart.t may be public although no check was asked"
         ):
-            publish(w.connection, asset, fill, checks_of(asset), str)
+            publish(DuckDBTransaction(w.connection, asset), asset, fill, checks_of(asset), str)
         w.sql("BEGIN")  # no transaction was left open
         w.sql("ROLLBACK")
 
@@ -143,15 +144,15 @@ class TestTimeLimit:
     def test_a_check_that_takes_too_long_ends_the_build(self, w: Warehouse, more: str) -> None:
         builds = []
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
+        def fill(target: Target) -> LoadResult:
             builds.append(1)
-            connection.execute("CREATE SCHEMA mart")
-            connection.execute(f"CREATE VIEW mart.t AS SELECT * FROM ({self.SLOW}) AS v(n)")
+            w.connection.execute("CREATE SCHEMA mart")
+            w.connection.execute(f"CREATE VIEW mart.t AS SELECT * FROM ({self.SLOW}) AS v(n)")
             return LoadResult()
 
         asset = asset_of(f"{VIEW}\n{more}")
         with pytest.raises(TimeLimitError), time_limit(w.connection.interrupt, 0.2):
-            publish(w.connection, asset, fill, checks_of(asset), str)
+            publish(DuckDBTransaction(w.connection, asset), asset, fill, checks_of(asset), str)
         assert (builds, w.kind()) == ([1], None)
 
 
@@ -167,12 +168,14 @@ class TestAfterwards:
     def test_an_interruption_undoes_the_build(self, w: Warehouse) -> None:
         w.run(CHECKED, "SELECT 1 AS n")
 
-        def fill(connection: duckdb.DuckDBPyConnection) -> LoadResult:
-            connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
+        def fill(target: Target) -> LoadResult:
+            w.connection.execute("CREATE OR REPLACE TABLE mart.t AS SELECT 2 AS n")
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            publish(w.connection, asset_of(CHECKED), fill, [], str)
+            publish(
+                DuckDBTransaction(w.connection, asset_of(CHECKED)), asset_of(CHECKED), fill, [], str
+            )
         assert w.rows() == [(1,)]
 
     def test_what_was_published_is_in_the_file(self, w: Warehouse, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.rules import RULES
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
-from ecommerce_dagster.warehouses.duckdb.publish import check_only, publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
+from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 
 how, warehouse = sys.argv[1:]
@@ -67,10 +67,11 @@ def built(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
     def render(template: str) -> str:
         return project.render(template, context, asset)
 
-    fill = on_duckdb(SqlBuild(asset, render, None, True))
+    fill = SqlBuild(asset, render, None, True)
+    transaction = DuckDBTransaction(duck, asset)
     if how == "publish":
-        return len(publish(duck, asset, fill, checks_of(asset), render).results)
-    publish(duck, asset, fill, [], render)
+        return len(publish(transaction, asset, fill, checks_of(asset), render).results)
+    publish(transaction, asset, fill, [], render)
     return len(check_only(duck, asset, checks_of(asset), render))
 
 

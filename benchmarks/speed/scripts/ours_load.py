@@ -11,8 +11,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
-from ecommerce_dagster.warehouses.duckdb.publish import publish
-from ecommerce_dagster.warehouses.duckdb.warehouse import on_duckdb
+from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction
+from ecommerce_dagster.warehouses.publish import publish
 
 warehouse, *tables = sys.argv[1:]
 place = conninfo_to_dict(os.environ["DSN"])
@@ -31,5 +31,5 @@ with open_warehouse(warehouse) as duck:
         )
         fill = Ingestion(asset, source)
         with fill.prepare(duck):
-            publish(duck, asset, on_duckdb(fill), [], lambda template: template)
+            publish(DuckDBTransaction(duck, asset), asset, fill, [], lambda template: template)
 print(time.perf_counter() - began)

@@ -25,8 +25,8 @@ from ecommerce_dagster.sources.request import (
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target
+from ecommerce_dagster.warehouses.postgres.catalog import STAGE, STAGED
 from ecommerce_dagster.warehouses.postgres.connect import SourceError, cancel
-from ecommerce_dagster.warehouses.postgres.plan import STAGE, STAGED
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, error_message, opened, run
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 

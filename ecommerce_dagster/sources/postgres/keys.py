@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from ecommerce_dagster.sources.postgres.describe import Source, relation_of
+from ecommerce_dagster.sql.dialect import DUCKDB
 from ecommerce_dagster.sql.identifiers import quoted, relation
-from ecommerce_dagster.sql.strategies.history import same
+from ecommerce_dagster.sql.strategies import common
 from ecommerce_dagster.warehouses.duckdb.database import described, types_in
 
 _KEYS = f"temp.{quoted('_keys')}"
@@ -72,7 +73,7 @@ def stage_keys(
 
 def missed(duck: duckdb.DuckDBPyConnection, table: str) -> int:
     """How many staged rows `table` has not, or not with these values."""
-    known = same(described(duck, _KEYS), "source", "target")
+    known = DUCKDB.same(described(duck, _KEYS), "source", "target")
     query = (
         f"SELECT count(*) FROM {_KEYS} AS source WHERE NOT EXISTS ("
         f"SELECT 1 FROM {relation(table)} AS target WHERE {known})"
@@ -89,11 +90,7 @@ def delete_gone(
 ) -> tuple[int, str]:
     """Delete the rows of `table` that meet the condition `among` and whose key the source has no
     more: how many, by which statement."""
-    statement = (
-        f"DELETE FROM {relation(table)} AS target\nWHERE {f'{among} AND ' if among else ''}"
-        "NOT EXISTS (\n"
-        f"  SELECT 1 FROM {_KEYS} AS source WHERE {same(primary_key, 'source', 'target')}\n)"
-    )
+    statement = common.delete_gone(DUCKDB, relation(table), _KEYS, primary_key, among)
     ((deleted,),) = duck.execute(statement).fetchall()
     return int(deleted), statement
 
@@ -128,7 +125,7 @@ def stage_late(
     cannot be told from one that came, and neither is taken.
     """
     cells = ", ".join(quoted(column.name) for column in source.columns)
-    short = f"SEMI JOIN {_KEYS} AS short ON {same(keys, 'rows_', 'short')}"
+    short = f"SEMI JOIN {_KEYS} AS short ON {DUCKDB.same(keys, 'rows_', 'short')}"
     duck.execute(
         f"CREATE OR REPLACE TEMP TABLE {quoted('_late')} AS\n"
         f"SELECT {cells} FROM ({_arriving(duck, source, types, table)}) AS rows_ {short}\n"
@@ -139,8 +136,8 @@ def stage_late(
     duck.execute(
         f"DELETE FROM {LATE} AS rows_ WHERE NOT EXISTS (\n"
         f"  SELECT 1 FROM {_KEYS} AS short JOIN ({late}) AS late ON"
-        f" {same([*keys, '_how many'], 'short', 'late')}\n"
-        f"  WHERE {same(keys, 'rows_', 'short')}\n)"
+        f" {DUCKDB.same([*keys, '_how many'], 'short', 'late')}\n"
+        f"  WHERE {DUCKDB.same(keys, 'rows_', 'short')}\n)"
     )
     ((found,),) = duck.execute(f"SELECT count(*) FROM {LATE}").fetchall()
     return int(found)

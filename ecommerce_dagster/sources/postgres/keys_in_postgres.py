@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sources.parameters import incremental_key_of, primary_key_of
 from ecommerce_dagster.sources.postgres.describe import Source
+from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import actual, quoted
-from ecommerce_dagster.sql.strategies.postgres import same
-from ecommerce_dagster.warehouses.postgres.catalog import Catalog
-from ecommerce_dagster.warehouses.postgres.plan import STAGED
+from ecommerce_dagster.sql.strategies import common
+from ecommerce_dagster.warehouses.postgres.catalog import STAGED, Catalog
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, run
 
 _KEYS = 'pg_temp."_keys"'
@@ -96,12 +96,7 @@ class Keys:
     def delete_gone(self, among: str | None) -> tuple[int, str]:
         """Delete the rows that meet the condition `among` and whose primary key the source has no
         more: how many, and how."""
-        statement = (
-            f"DELETE FROM {self.table} AS target\nWHERE {f'{among} AND ' if among else ''}"
-            "NOT EXISTS (\n"
-            f"  SELECT 1 FROM {_KEYS} AS source\n"
-            f"  WHERE {same(self.primary, 'source', 'target')}\n)"
-        )
+        statement = common.delete_gone(POSTGRES, self.table, _KEYS, self.primary, among)
         return run(self.catalog.session, statement), statement
 
     def find_short(self) -> int:
@@ -132,7 +127,9 @@ class Keys:
         }
         keys = ", ".join(f"{cell} AS {quoted(name)}" for name, cell in staged.items())
         names = ", ".join(map(quoted, self.names))
-        short = f'SELECT FROM pg_temp."_short" AS short WHERE {same(self.names, "short", "r")}'
+        short = (
+            f'SELECT FROM pg_temp."_short" AS short WHERE {POSTGRES.same(self.names, "short", "r")}'
+        )
         run(
             target,
             f'CREATE TEMP TABLE "_late" ON COMMIT DROP AS\nSELECT place, {names} FROM (\n'
@@ -148,8 +145,8 @@ class Keys:
             f"DELETE FROM {_LATE} AS r WHERE EXISTS (\n"
             f'  SELECT FROM pg_temp."_short" AS short JOIN (\n'
             f"    SELECT {names}, count(*) AS found FROM {_LATE} GROUP BY {names}\n"
-            f"  ) AS late ON {same(self.names, 'short', 'late')} AND found <> {_COUNT}\n"
-            f"  WHERE {same(self.names, 'short', 'r')}\n)",
+            f"  ) AS late ON {POSTGRES.same(self.names, 'short', 'late')} AND found <> {_COUNT}\n"
+            f"  WHERE {POSTGRES.same(self.names, 'short', 'r')}\n)",
         )
         run(
             target,

@@ -21,8 +21,9 @@ from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
 from ecommerce_dagster.sql.column_names import lint_naming, meant
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.sql.types import known_type, target_type
-from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column
-from ecommerce_dagster.sql.identifiers import literal, quoted, relation
+from ecommerce_dagster.sql.identifiers import actual, literal, quoted, relation
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.type_rules import TypeRules
 from ecommerce_dagster.sql.types import known_type
@@ -43,41 +43,60 @@ class Declaration:
 
 
 def declaration(
+    table: str,
     asset: Asset,
     existing: Mapping[str, str] | None,
     comments: Mapping[str, str],
-    rules: TypeRules,
+    types: TypeRules,
 ) -> Declaration:
-    """How the table of `asset`, with these columns and types, becomes what is declared.
+    """How `table` (SQL), with these columns and types, becomes what `asset` declares.
 
-    `existing` is None when there is no table. `comments` are those that it has: by column, and that
-    of the table itself by an empty name. Raises LoadError.
+    `existing` is None when there is no table. `comments` are those that it has: by column, in lower
+    case, and that of the table itself by an empty name. Raises LoadError.
     """
-    table = relation(asset.name)
-    current = {name.lower(): kind for name, kind in (existing or {}).items()}
-    added = [column for column in asset.columns if column.name.lower() not in current]
+    current = existing or {}
+    # A table of another strategy has this type, which is as good.
+    meant = {
+        c.name: types.known(c.type)
+        for c in asset.columns
+        if c.type.strip().lower() in types.without_rows
+    }
+    kinds = {column.name: _type(column, types) for column in asset.columns}
+    added = [c for c in asset.columns if actual(c.name, current) not in current]
     for column in added:
-        _require_storable(column, rules)
+        _require_storable(column.name, kinds[column.name], types)
     if existing is None:
-        keys = ", ".join(quoted(key) for key in asset.primary_key) if rules.has_keys else ""
-        definitions = [_definition(column, rules) for column in asset.columns]
-        lines = ",\n  ".join([*definitions, *([f"PRIMARY KEY ({keys})"] if keys else [])])
-        statements = [f"CREATE TABLE IF NOT EXISTS {table} (\n  {lines}\n)"]
+        keys = ", ".join(map(quoted, asset.primary_key)) if types.has_keys else ""
+        lines = [_definition(c, kinds[c.name], types, is_new=True) for c in asset.columns]
+        body = ",\n  ".join([*lines, *([f"PRIMARY KEY ({keys})"] if keys else [])])
+        statements = [f"CREATE TABLE {table} (\n  {body}\n)"]
+        told = []
     else:
-        statements = [step for column in added for step in _additions(table, column, rules)]
+        statements = [step for c in added for step in _additions(table, c, kinds[c.name], types)]
+        told = [f"added column {column.name} {kinds[column.name]}" for column in added]
+        if types.added_not_null == "never":
+            told += [_OPTIONAL.format(c.name) for c in added if c.nullable is False]
+    told += [
+        f"the column {name} is {current[actual(name, current)]} and is declared as {kind}; "
+        "a table with `strategy: ddl` is not rebuilt, change it by hand"
+        for name, kind in kinds.items()
+        if current.get(actual(name, current), kind) not in {kind, meant.get(name)}
+    ]
     return Declaration(
-        statements=(*statements, *_comments(asset, comments)),
-        changes=(
-            *(f"added column {c.name} {_type(c, rules)}" for c in added if existing is not None),
-            *(_OPTIONAL.format(c.name) for c in added if existing and not _is_kept(c, rules)),
-            *_other_types(asset, current, rules),
-        ),
-        defaults={
-            column.name: f"SELECT CAST({_default(column)} AS {_type(column, rules)})"
+        (*statements, *_comments(table, asset, current, comments)),
+        tuple(told),
+        {
+            column.name: f"SELECT CAST({_default(column)} AS {kinds[column.name]})"
             for column in added
             if column.default is not None
         },
     )
+
+
+def declared_types(asset: Asset) -> set[str]:
+    """All that the columns of `asset` may write for a type: with and without the digits that stand
+    in keys of their own."""
+    return {text for column in asset.columns for text in _written(column)}
 
 
 def complaints(asset: Asset) -> list[str]:
@@ -92,31 +111,40 @@ def complaints(asset: Asset) -> list[str]:
     for column in asset.columns:
         if not column.type:
             found.append(f"the strategy 'ddl' needs a type for the column '{column.name}'")
-        elif known_type(_declared(column)) is None:
+        elif not any(map(known_type, _written(column))):
             found.append(
-                f"the column '{column.name}' has the type '{_declared(column)}', "
+                f"the column '{column.name}' has the type '{_written(column)[0]}', "
                 "which DuckDB does not know; write one that it has, as VARCHAR"
             )
     return found
 
 
-def _declared(column: Column) -> str:
-    """The type as it is written, with the digits that stand in keys of their own."""
-    if column.type.strip().lower() == "float":
-        return "REAL"  # DuckDB's own FLOAT; where rows decide, a float is what Python calls so
-    digits = "" if column.precision is None else f"({column.precision}, {column.scale or 0})"
-    return column.type + (digits if known_type(column.type) == "DECIMAL" else "")
+def _written(column: Column) -> list[str]:
+    """The type as it is written: with the digits that stand in keys of their own, if it takes any.
+    Not every type of texts takes a length; without one it holds them too."""
+    kind = column.type
+    if "(" not in kind and column.precision is not None and known_type(kind) == "DECIMAL":
+        return [f"{kind}({column.precision}, {column.scale or 0})"]
+    if "(" not in kind and column.length is not None:
+        return [f"{kind}({column.length})", kind]
+    return [kind]
 
 
-def _type(column: Column, rules: TypeRules) -> str:
-    return rules.target_type(_declared(column), "VARCHAR")
+def _type(column: Column, types: TypeRules) -> str:
+    alone = types.without_rows.get(column.type.strip().lower())
+    for written in [alone] if alone else _written(column):
+        if types.known(written) is not None:
+            return types.target_type(written, types.unknown)
+    raise LoadError(
+        f"the column '{column.name}' has the type '{_written(column)[0]}', "
+        f"which {types.database} does not know"
+    )
 
 
-def _require_storable(column: Column, rules: TypeRules) -> None:
-    kind = _type(column, rules)
-    reason = rules.refusal(kind) or rules.doubt(kind)
+def _require_storable(name: str, kind: str, types: TypeRules) -> None:
+    reason = types.refusal(kind) or types.doubt(kind)
     if reason:
-        raise LoadError(f"the column {column.name} is {kind}: {reason}")
+        raise LoadError(f"the column {name} is {kind}: {reason}")
 
 
 def _default(column: Column) -> str:
@@ -128,49 +156,38 @@ def _default(column: Column) -> str:
     return literal(value)
 
 
-def _definition(column: Column, rules: TypeRules, *, constrained: bool = True) -> str:
-    parts = [quoted(column.name), _type(column, rules)]
+def _definition(column: Column, kind: str, types: TypeRules, *, is_new: bool) -> str:
+    """A column of a table, which `is_new`, or gets the column later."""
+    parts = [quoted(column.name), kind]
     if column.collation:
         parts.append(f"COLLATE {relation(column.collation)}")
     if column.default is not None:
         parts.append(f"DEFAULT {_default(column)}")
-    if constrained and column.nullable is False:
+    elif column.type.strip().lower() in types.counted:
+        parts.append("GENERATED BY DEFAULT AS IDENTITY")
+    if column.nullable is False and (is_new or types.added_not_null == "at once"):
         parts.append("NOT NULL")
     return " ".join(parts)
 
 
-def _additions(table: str, column: Column, rules: TypeRules) -> list[str]:
-    """DuckDB adds no column with a constraint; the constraint comes second."""
-    steps = [f"ALTER TABLE {table} ADD COLUMN {_definition(column, rules, constrained=False)}"]
-    if column.nullable is False and rules.constrains_later:
-        steps.append(f"ALTER TABLE {table} ALTER COLUMN {quoted(column.name)} SET NOT NULL")
+def _additions(table: str, column: Column, kind: str, types: TypeRules) -> list[str]:
+    alter = f"ALTER TABLE {table}"
+    steps = [f"{alter} ADD COLUMN {_definition(column, kind, types, is_new=False)}"]
+    if column.nullable is False and types.added_not_null == "afterwards":
+        steps.append(f"{alter} ALTER COLUMN {quoted(column.name)} SET NOT NULL")
     return steps
 
 
-def _is_kept(column: Column, rules: TypeRules) -> bool:
-    """Whether a column that is added is never NULL, where it is declared so."""
-    return column.nullable is not False or rules.constrains_later
-
-
-def _comments(asset: Asset, known: Mapping[str, str]) -> list[str]:
+def _comments(
+    table: str, asset: Asset, columns: Mapping[str, str], known: Mapping[str, str]
+) -> list[str]:
     """The descriptions that are not yet comments."""
-    table = relation(asset.name)
     comments = []
     if asset.description and known.get("") != asset.description:
         comments.append(f"COMMENT ON TABLE {table} IS {literal(asset.description)}")
     for column in asset.columns:
         if column.description and known.get(column.name.lower()) != column.description:
-            comments.append(
-                f"COMMENT ON COLUMN {table}.{quoted(column.name)} IS {literal(column.description)}"
-            )
+            name = quoted(actual(column.name, columns))
+            text = literal(column.description)
+            comments.append(f"COMMENT ON COLUMN {table}.{name} IS {text}")
     return comments
-
-
-def _other_types(asset: Asset, current: Mapping[str, str], rules: TypeRules) -> list[str]:
-    return [
-        f"the column {column.name} is {current[column.name.lower()]} and is declared as "
-        f"{_type(column, rules)}; a table with `strategy: ddl` is not rebuilt, change it by hand"
-        for column in asset.columns
-        if current.get(column.name.lower(), _type(column, rules))
-        not in {_type(column, rules), known_type(column.type)}
-    ]

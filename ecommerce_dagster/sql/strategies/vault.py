@@ -1,31 +1,36 @@
 """The tables of a data vault: rows are only ever added, and the same row only once.
 
-The functions write the statements for incoming rows that have the types of the table and that are
-stored, in SQL for any database. A repeated run adds nothing, and rows that come in the order of
-their load dates make the same table in one run as in many. NULL is a key like any other.
+A repeated run adds nothing, and rows that come in the order of their load dates make the same table
+in one run as in many. NULL is a key like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.identifiers import quoted
-from ecommerce_dagster.sql.strategies.history import newer, same
-
-if TYPE_CHECKING:
-    from ecommerce_dagster.sql.strategies.common import LoadSpec
+from ecommerce_dagster.sql.strategies.base import (
+    LoadSpec,
+    append,
+    create,
+    delete_where,
+    newer,
+    staged,
+)
 
 # What the statements add to the columns of a file.
-_ROW, _NTH, _GONE = quoted("_vault_row"), quoted("_vault_nth"), quoted("_vault_gone")
+_ROW, _NTH = quoted("_vault_row"), quoted("_vault_nth")
 
 
+@staged
 def create_keys(load: LoadSpec) -> list[str]:
     """A hub or a link that did not exist."""
-    return [_empty(load), *add_keys(load)]
+    return [*_empty(load), *add_keys(load)]
 
 
+@staged
 def add_keys(load: LoadSpec) -> list[str]:
     """A hub or a link: the primary key (usually a hash of the business keys) is there once.
 
@@ -35,11 +40,13 @@ def add_keys(load: LoadSpec) -> list[str]:
     return [_insert_unknown(load, load.primary_key)]
 
 
+@staged
 def create_satellite(load: LoadSpec) -> list[str]:
     """A satellite that did not exist."""
-    return [_empty(load), *add_to_satellite(load)]
+    return [*_empty(load), *add_to_satellite(load)]
 
 
+@staged
 def add_to_satellite(load: LoadSpec) -> list[str]:
     """A satellite: what is known of a key, with a row for each change of it.
 
@@ -51,14 +58,14 @@ def add_to_satellite(load: LoadSpec) -> list[str]:
     Without an incremental key nothing tells which row is the latest: each thing that was ever said
     of a key is then there once.
     """
-    said, date = _said(load), load.incremental_key
+    said, date, row = _said(load), load.incremental_key, load.dialect.row
     keys = _keys(load)
     if date is None:
         return [_insert_unknown(load, (*keys, *said))]
     grouping = _listed(keys)
     order = f"PARTITION BY {grouping} ORDER BY {quoted(date)} NULLS FIRST"
     latest_first = f"PARTITION BY {grouping} ORDER BY {quoted(date)} DESC NULLS LAST"
-    one_date = f"PARTITION BY {_listed((*keys, date))} ORDER BY {load.row} DESC"
+    one_date = f"PARTITION BY {_listed((*keys, date))} ORDER BY {row} DESC"
     repeated = " AND ".join(
         ["row_number() OVER times > 1"]
         + [c.same(quoted(c.name), f"lag({quoted(c.name)}) OVER times") for c in load.called(said)]
@@ -67,20 +74,20 @@ def add_to_satellite(load: LoadSpec) -> list[str]:
         f"DELETE FROM {load.source} AS source\n"
         f"USING (\n  SELECT {grouping}, max({quoted(date)}) AS {quoted(date)}\n"
         f"  FROM {load.table} GROUP BY {grouping}\n) AS latest\n"
-        f"WHERE {same(keys, 'source', 'latest')} AND "
+        f"WHERE {load.dialect.same(keys, 'source', 'latest')} AND "
         f"({newer(date, 'source', 'latest')}) IS NOT TRUE",
-        _delete_incoming(load, "row_number() OVER times > 1", one_date),
-        _delete_incoming(load, repeated, order),
-        f"DELETE FROM {load.source} WHERE {load.row} IN (\n"
+        delete_where(load, load.source, "row_number() OVER times > 1", one_date),
+        delete_where(load, load.source, repeated, order),
+        f"DELETE FROM {load.source} WHERE {row} IN (\n"
         f"  SELECT source.{_ROW} FROM (\n"
-        f"    SELECT {_listed((*keys, *said))}, {load.row} AS {_ROW},\n"
+        f"    SELECT {_listed((*keys, *said))}, {row} AS {_ROW},\n"
         f"      row_number() OVER ({order}) AS {_NTH}\n    FROM {load.source}\n"
         f"  ) AS source JOIN (\n"
         f"    SELECT {_listed((*keys, *said))},\n"
         f"      row_number() OVER ({latest_first}) AS {_NTH}\n    FROM {load.table}\n"
         f"  ) AS latest ON {_same(load, (*keys, *said), 'source', 'latest')}\n"
         f"  WHERE source.{_NTH} = 1 AND latest.{_NTH} = 1\n)",
-        f"INSERT INTO {load.table} ({load.names})\nSELECT {load.names} FROM {load.source}",
+        *append(load),
     ]
 
 
@@ -118,28 +125,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def _empty(load: LoadSpec) -> str:
-    return (
-        f"CREATE OR REPLACE TABLE {load.table} AS\nSELECT {load.names} FROM {load.source} LIMIT 0"
-    )
-
-
-def _delete_incoming(load: LoadSpec, condition: str, times: str) -> str:
-    """Forget the incoming rows that meet a condition about the window `times`."""
-    return (
-        f"DELETE FROM {load.source} WHERE {load.row} IN (\n"
-        f"  SELECT {_ROW} FROM (\n"
-        f"    SELECT {load.row} AS {_ROW}, {condition} AS {_GONE}\n"
-        f"    FROM {load.source} WINDOW times AS ({times})\n"
-        f"  ) AS source WHERE {_GONE}\n)"
-    )
+def _empty(load: LoadSpec) -> list[str]:
+    """The table without rows."""
+    if load.refills:
+        return [f"DELETE FROM {load.table}"]
+    return create(replace(load, source=f"(SELECT * FROM {load.source} LIMIT 0)"))
 
 
 def _insert_unknown(load: LoadSpec, identity: tuple[str, ...]) -> str:
     """Add the first of the rows that agree in these columns, unless the table has one."""
     date = f"{quoted(load.incremental_key)} NULLS LAST, " if load.incremental_key else ""
     cells = ", ".join(column.exact(quoted(column.name)) for column in load.called(identity))
-    order = f"PARTITION BY {cells} ORDER BY {date}{load.row}"
+    order = f"PARTITION BY {cells} ORDER BY {date}{load.dialect.row}"
     return (
         f"INSERT INTO {load.table} ({load.names})\n"
         f"SELECT {load.names} FROM (\n"
@@ -155,7 +152,7 @@ def _same(load: LoadSpec, names: Sequence[str], one: str, other: str) -> str:
     """The condition that two rows have the same values in these columns."""
     keys = {key.lower() for key in load.primary_key}
     return " AND ".join(
-        same([name], one, other)
+        load.dialect.same([name], one, other)
         if name.lower() in keys
         else column.same(f"{one}.{quoted(name)}", f"{other}.{quoted(name)}")
         for name, column in zip(names, load.called(names), strict=True)

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.sql.strategies.common import STRATEGIES, strategy_name
+from ecommerce_dagster.sql.postgres_types import target_type
 from ecommerce_dagster.sql.strategies.history import COLUMNS as HISTORY
+from ecommerce_dagster.sql.strategies.registry import STRATEGIES, strategy_name
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.validation.schema_only import Schema
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog
-from ecommerce_dagster.warehouses.postgres.types import declared_types, target_type
 
 
 @dataclass
@@ -80,5 +80,5 @@ def _columns(catalog: Catalog, name: str) -> dict[str, str]:
 
 
 def _declared(catalog: Catalog, asset: Asset) -> dict[str, str | None]:
-    types = declared_types(catalog.session, {column.type for column in asset.columns})
-    return {column.name: types.get(column.type) for column in asset.columns if column.name}
+    types = catalog.types({column.type for column in asset.columns})
+    return {column.name: types.known(column.type) for column in asset.columns if column.name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,3 +222,12 @@ def comments_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, s
         f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns() WHERE {about}"
     ).fetchall()
     return {name: comment for name, comment in rows if comment}
+
+
+def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """End the transaction, if there is one, and the statement that a signal has interrupted: DuckDB
+    leaves that one at work, and the next statement would wait for it."""
+    connection.interrupt()
+    # There is no transaction when BEGIN itself failed or the file is gone.
+    with suppress(duckdb.Error):
+        connection.execute("ROLLBACK")

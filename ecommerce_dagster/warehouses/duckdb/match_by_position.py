@@ -8,7 +8,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.identifiers import quoted, relation
-from ecommerce_dagster.sql.strategies.common import STRATEGIES
+from ecommerce_dagster.sql.strategies.registry import STRATEGIES
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 
 # How DuckDB calls a column that is an expression: `max(n)`, `(n + 1)`, `'x'`, `1`.

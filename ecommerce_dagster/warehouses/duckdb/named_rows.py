@@ -8,7 +8,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadResult
-from ecommerce_dagster.warehouses.base import Target, WriteOptions
+from ecommerce_dagster.sql.plan import WriteOptions
+from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.database import described
 
 

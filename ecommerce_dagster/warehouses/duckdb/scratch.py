@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.sql.types import NULL
 from ecommerce_dagster.warehouses.duckdb.database import described, open_warehouse
 from ecommerce_dagster.warehouses.duckdb.load import integers_or_null, load_table
@@ -35,7 +36,7 @@ def as_declared(
 
     The type is NULL where nothing says one. Raises LoadError.
     """
-    load_table(duck, asset.model_copy(update={"name": _ROWS}), rows, "create+replace")
+    load_table(duck, asset.model_copy(update={"name": _ROWS}), rows, WriteOptions("create+replace"))
     columns = described(duck, _ROWS)
     integers = [name for name, kind in columns.items() if kind == "INTEGER"]
     kinds = integers_or_null(duck, rows, integers)

@@ -77,15 +77,23 @@ def outgrows_transaction(error: BaseException) -> bool:
 
 
 def stage(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
-    """Give a query a name to read it by, and return that name as SQL. Raises ScriptError.
+    """Give a query a name to read it by, and return that name as SQL. Raises ScriptError."""
+    return stage_with_statement(connection, name, query)[0]
+
+
+def stage_with_statement(
+    connection: duckdb.DuckDBPyConnection, name: str, query: str
+) -> tuple[str, str]:
+    """Give a query a name to read it by, and return that name as SQL and the statement that gave
+    it. Raises ScriptError.
 
     It becomes a view, so that its rows are not stored; except for a PIVOT whose columns depend on
     the data, which DuckDB cannot keep as a view.
     """
     pivots = _has_pivot(_statements(connection, query))
     name, kind = (f"{name}_stored", "TABLE") if pivots else (name, "VIEW")
-    create(connection, f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS", query)
-    return f"temp.{quoted(name)}"
+    statement = create(connection, f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS", query)
+    return f"temp.{quoted(name)}", statement
 
 
 def create(connection: duckdb.DuckDBPyConnection, beginning: str, query: str) -> str:

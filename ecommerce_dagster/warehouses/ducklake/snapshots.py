@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.warehouses.duckdb.database import WAITING, WarehouseError, described
-from ecommerce_dagster.warehouses.duckdb.publish import roll_back as end_transaction
+from ecommerce_dagster.warehouses.duckdb.database import roll_back as end_transaction
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
 from ecommerce_dagster.warehouses.ducklake.locking import LakeWriteLock, holding, locks_for
 

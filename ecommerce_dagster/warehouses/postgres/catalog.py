@@ -6,12 +6,18 @@ that differs in case. What does not exist yet gets the name that SQL without quo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.sql.postgres_types import PostgresTypes, resolved
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, configure, run
+
+# The incoming rows, stored: the query is read once, before anything of the table changes.
+STAGED = 'pg_temp."_query"'
+STAGE = 'CREATE TEMP TABLE "_query" ON COMMIT DROP AS'
 
 _KINDS = {
     "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table",
@@ -96,6 +102,18 @@ class Catalog:
             relation,
         )
         return {str(name): str(kind) for name, kind in rows}
+
+    def types(self, written: Iterable[str]) -> PostgresTypes:
+        """The types of the database, with those that a file has `written` so."""
+
+        def known(names: list[str]) -> dict[str, str]:
+            query = (
+                "SELECT name, format_type(to_regtype(name), NULL)"
+                " FROM unnest(%s::text[]) AS given(name) WHERE to_regtype(name) IS NOT NULL"
+            )
+            return dict(ask(self.session, query, names))
+
+        return PostgresTypes(resolved(written, known))
 
     def has_schema(self, name: str) -> bool:
         """Whether there is a schema of exactly this name."""

@@ -12,7 +12,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.types import NULL
 from ecommerce_dagster.warehouses.duckdb.scratch import as_declared
-from ecommerce_dagster.warehouses.postgres.plan import STAGE, STAGED
+from ecommerce_dagster.warehouses.postgres.catalog import STAGE, STAGED
 from ecommerce_dagster.warehouses.postgres.session import Session, run
 
 _BLOCK = 1 << 20

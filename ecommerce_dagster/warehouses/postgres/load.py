@@ -10,16 +10,15 @@ import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import actual, quoted
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
-from ecommerce_dagster.sql.strategies import postgres
-from ecommerce_dagster.sql.strategies.common import in_window
-from ecommerce_dagster.warehouses.base import WriteOptions
-from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
+from ecommerce_dagster.sql.plan import Job, WriteOptions
+from ecommerce_dagster.sql.postgres_types import UNKNOWN, fits, lost
+from ecommerce_dagster.sql.strategies.common import in_window, rows_outside
+from ecommerce_dagster.warehouses.postgres.catalog import STAGED, Catalog, Table
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
-from ecommerce_dagster.warehouses.postgres.plan import STAGED, Job
 from ecommerce_dagster.warehouses.postgres.session import ask, error_message, run
-from ecommerce_dagster.warehouses.postgres.types import UNKNOWN, declared_types, fits, lost
 
 _VALUE = re.compile(r': "(.*)"$', re.DOTALL)
 _EXAMPLES = 5
@@ -35,32 +34,27 @@ def load_table(
     """
     table = place_for(catalog, asset)
     existing = catalog.columns(table.sql) if table.kind == "table" else None
-    declared = declared_types(catalog.session, {column.type for column in asset.columns})
-    job = Job(asset, how, table, existing, declared)
+    types = catalog.types({column.type for column in asset.columns})
+    job = Job(asset, how, table.sql, table.kind, existing, STAGED, POSTGRES, types)
     incoming = _without_nulls(catalog, job, catalog.columns(STAGED))
     plan = job.plan(incoming)
     for (comes_as, kind), column in zip(incoming.items(), plan.columns, strict=True):
         if not fits(kind, column.type):
             _require_kept(catalog, comes_as, kind, column.type)
-    for statement in (*plan.staging, f"ANALYZE {STAGED}"):
+    for statement in plan.staging:
         run(catalog.session, statement)
     changes, written = list(plan.changes), 0
     with dependents.recreating_dependent_views(table, changes) if plan.reshaping else nullcontext():
         for statement in (*plan.reshaping, *plan.filling):
             rows = run(catalog.session, statement)
             written += rows if statement.startswith(_WRITING) else 0
-    steps = (*plan.reshaping, *plan.filling)
-    if plan.moved is None:
-        return LoadResult(written, steps, tuple(changes))
-    rows = run(catalog.session, plan.moved)
-    return LoadResult(written, (*steps, plan.moved), tuple(changes), rows_moved=rows)
+    moved = None if plan.moved is None else run(catalog.session, plan.moved)
+    deleted = None if plan.gone is None else run(catalog.session, plan.gone)
+    return LoadResult(written, plan.statements, tuple(changes), moved, deleted)
 
 
 def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
-    """Raises LoadError when some of the rows just loaded lie outside of the window.
-
-    Every rebuild of the window would add them again.
-    """
+    """Raises LoadError when some of the rows just loaded lie outside of the window."""
     how = asset.materialization
     key = actual(how.incremental_key or "", catalog.columns(STAGED))
     inside = in_window(key, window, by_date=how.time_granularity == "date")
@@ -75,23 +69,7 @@ def refuse_outside(catalog: Catalog, asset: Asset, window: Interval) -> None:
         f"SELECT DISTINCT CAST({quoted(key)} AS text) FROM {STAGED}"
         f" WHERE ({inside}) IS NOT TRUE ORDER BY 1 LIMIT {_EXAMPLES}",
     )
-    examples = ", ".join("NULL" if row[0] is None else str(row[0]) for row in found)
-    raise LoadError(
-        f"{outside:,} of {loaded:,} rows lie outside of {window} by {key} (for example {examples});"
-        " the query must filter by start_timestamp and end_timestamp"
-    )
-
-
-def without_gone(catalog: Catalog, asset: Asset) -> str:
-    """The statement that deletes the rows of the table whose key is not among the staged ones."""
-    table = catalog.find(asset.name).sql
-    names = catalog.columns(table)
-    keys = [actual(key, names) for key in asset.primary_key]
-    return (
-        f"DELETE FROM {table} AS target\nWHERE NOT EXISTS (\n"
-        f"  SELECT 1 FROM {STAGED} AS source\n"
-        f"  WHERE {postgres.same(keys, 'source', 'target')}\n)"
-    )
+    raise rows_outside(window, key, loaded, outside, (row[0] for row in found))
 
 
 def place_for(catalog: Catalog, asset: Asset) -> Table:
@@ -109,8 +87,8 @@ def _without_nulls(catalog: Catalog, job: Job, incoming: Mapping[str, str]) -> d
     """The columns of the query, where one that is to become something else than text and has no
     value in it is of an unknown type: PostgreSQL calls a bare NULL a text."""
     other = {name.lower() for name, kind in (job.kept or {}).items() if kind != "text"}
-    declared = job.declared
-    other |= {c.name.lower() for c in job.asset.columns if declared.get(c.type, "text") != "text"}
+    types = ((column.name.lower(), job.types.known(column.type)) for column in job.asset.columns)
+    other |= {name for name, kind in types if kind not in {None, "text"}}
     texts = [n for n, kind in incoming.items() if kind == "text" and n.lower() in other]
     if not texts:
         return dict(incoming)

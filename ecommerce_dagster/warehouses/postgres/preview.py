@@ -7,7 +7,7 @@ cannot be asked, the files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -18,20 +18,27 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.plan import Job, WriteOptions
+from ecommerce_dagster.sql.postgres_types import PostgresTypes, supposed_types
 from ecommerce_dagster.sql.statements import only_query, runnable
-from ecommerce_dagster.sql.strategies.common import STRATEGIES
-from ecommerce_dagster.warehouses.base import Watermark, WriteOptions
+from ecommerce_dagster.sql.strategies import ddl
+from ecommerce_dagster.warehouses.base import Watermark
 from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
-from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Names, Table, parts
+from ecommerce_dagster.warehouses.postgres.catalog import (
+    STAGE,
+    STAGED,
+    Catalog,
+    Names,
+    Table,
+    parts,
+)
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
-from ecommerce_dagster.warehouses.postgres.ddl import declaration, declared_type
-from ecommerce_dagster.warehouses.postgres.plan import STAGE, STAGED, Job
 from ecommerce_dagster.warehouses.postgres.script import DIALECT
 from ecommerce_dagster.warehouses.postgres.session import opened
-from ecommerce_dagster.warehouses.postgres.types import declared_types, supposed_types
 from ecommerce_dagster.warehouses.sql_asset import SqlBuild
 
 # As long as one likes to wait for something that is only looked at.
@@ -43,8 +50,8 @@ class SchemaSource(Names, Protocol):
 
     def has_schema(self, name: str) -> bool: ...
 
-    def declared(self, asset: Asset) -> dict[str, str]:
-        """PostgreSQL's names of the types that a file declares, as far as it has them."""
+    def types(self, written: Iterable[str]) -> PostgresTypes:
+        """PostgreSQL's types, with those that a file has `written` so."""
         ...
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
@@ -71,8 +78,8 @@ class Server:
     def has_schema(self, name: str) -> bool:
         return self.catalog.has_schema(name)
 
-    def declared(self, asset: Asset) -> dict[str, str]:
-        return declared_types(self.catalog.session, map(declared_type, asset.columns))
+    def types(self, written: Iterable[str]) -> PostgresTypes:
+        return self.catalog.types(written)
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
         """The columns of a query by name, with their types. Raises UnknownColumns."""
@@ -99,8 +106,8 @@ class Files:
     def has_schema(self, name: str) -> bool:
         return False
 
-    def declared(self, asset: Asset) -> dict[str, str]:
-        return supposed_types(map(declared_type, asset.columns))
+    def types(self, written: Iterable[str]) -> PostgresTypes:
+        return PostgresTypes(supposed_types(written))
 
     def returned(self, asset: Asset, query: str) -> dict[str, str]:
         """The columns of a query by name, with their types as far as the file says them. Raises
@@ -108,8 +115,8 @@ class Files:
         names = _names_in(query) or [column.name for column in asset.columns]
         if not names:
             raise UnknownColumns("neither the query nor the file names the columns")
-        types = self.declared(asset)
-        known = {c.name.lower(): types.get(declared_type(c), "") for c in asset.columns}
+        types = self.types(column.type for column in asset.columns)
+        known = {c.name.lower(): types.known(c.type) or "" for c in asset.columns}
         key = asset.materialization.incremental_key or ""
         known.setdefault(key.lower(), "timestamp without time zone")
         return {name: known.get(name.lower(), "") for name in names}
@@ -131,13 +138,8 @@ def check_sql(witness: Names, asset: Asset, check: Check) -> str:
 def runs_of(build: SqlBuild, witness: SchemaSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a run does while there is no such table, and what one does when it is there. Raises
     AssetError, and UnknownColumns."""
-    return _statements(build, _Preview(witness, is_first=True)), _statements(
-        build, _Preview(witness, is_first=False)
-    )
-
-
-def _statements(build: SqlBuild, preview: _Preview) -> tuple[str, ...]:
-    return tuple(step for step in build(preview).statements if not step.startswith("-- _query\n"))
+    first, later = (build(_Preview(witness, is_first=is_first)) for is_first in (True, False))
+    return first.statements, later.statements
 
 
 @dataclass(frozen=True)
@@ -163,33 +165,30 @@ class _Preview:
         return LoadResult(statements=(*self._schema_for(table), *drop, create))
 
     def declare_table(self, asset: Asset) -> LoadResult:
-        table, types = self._table(asset), self.witness.declared(asset)
+        table, types = self._table(asset), self.witness.types(ddl.declared_types(asset))
         existing = None if self.is_first else self._existing(table)
         if not self.is_first and existing is None:
             return LoadResult()
-        plan = declaration(table, asset, types, existing, {})
+        plan = ddl.declaration(table.sql, asset, existing, {}, types)
         shown = [step for step in plan.statements if self.is_first or step[:7] != "COMMENT"]
         return LoadResult(statements=(*self._schema_for(table), *shown))
 
     def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         text = only_query(query, DIALECT).text
         incoming = self.witness.returned(asset, text)
-        table, declared = self._table(asset), self.witness.declared(asset)
+        table, types = self._table(asset), self.witness.types(c.type for c in asset.columns)
         existing = None if self.is_first else self._existing(table)
         if not self.is_first and existing is None:
-            first = Job(asset, how, Table(table.schema, table.name), None, declared).plan(incoming)
-            fills = dict.fromkeys(STRATEGIES[how.strategy].fills, "")
-            existing = {column.name: column.type for column in first.columns} | fills
+            first = Job(asset, how, table.sql, None, None, STAGED, POSTGRES, types)
+            fills = dict.fromkeys(first.strategy.fills, "")
+            existing = {c.name: c.type for c in first.plan(incoming).columns} | fills
             table = Table(table.schema, table.name, "table")
-        plan = Job(asset, how, table, existing, declared).plan(incoming)
+        job = Job(asset, how, table.sql, table.kind, existing, STAGED, POSTGRES, types)
+        plan = job.plan(incoming)
         steps = (
             *self._schema_for(table),
             f"{STAGE}\n{text}",
-            *plan.staging,
-            f"ANALYZE {STAGED}",
-            *plan.reshaping,
-            *plan.filling,
-            *([plan.moved] if plan.moved else []),
+            *plan.statements,
         )
         return LoadResult(statements=steps)
 

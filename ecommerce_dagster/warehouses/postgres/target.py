@@ -10,13 +10,14 @@ import duckdb
 import psycopg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.sql.identifiers import actual, quoted
+from ecommerce_dagster.sql.identifiers import actual
 from ecommerce_dagster.sql.load_result import LoadResult
+from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.sql.statements import ScriptError
-from ecommerce_dagster.warehouses.base import Watermark, WriteOptions, key_at_most, unordered
+from ecommerce_dagster.warehouses.base import Watermark, watermark_query
 from ecommerce_dagster.warehouses.duckdb.scratch import scratch
 from ecommerce_dagster.warehouses.postgres import script
-from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
+from ecommerce_dagster.warehouses.postgres.catalog import STAGE, Catalog, Table
 from ecommerce_dagster.warehouses.postgres.copy_from_duckdb import stage
 from ecommerce_dagster.warehouses.postgres.ddl import declare_table
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
@@ -24,9 +25,7 @@ from ecommerce_dagster.warehouses.postgres.load import (
     load_table,
     place_for,
     refuse_outside,
-    without_gone,
 )
-from ecommerce_dagster.warehouses.postgres.plan import STAGE
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, error_message, run
 
 
@@ -81,11 +80,11 @@ class PostgresTarget:
         return replace(declared, schema_changes=(*declared.schema_changes, *changes))
 
     def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
-        script.create(self.catalog.session, STAGE, query)
+        staged = script.create(self.catalog.session, STAGE, query)
         loaded = self.load_staged(asset, how)
         if how.only_window and how.window is not None:
             refuse_outside(self.catalog, asset, how.window)
-        return loaded
+        return replace(loaded, statements=(staged, *loaded.statements))
 
     def fill_from_rows(
         self, asset: Asset, reader: duckdb.DuckDBPyConnection, rows: str, how: WriteOptions
@@ -95,13 +94,7 @@ class PostgresTarget:
 
     def load_staged(self, asset: Asset, how: WriteOptions) -> LoadResult:
         """Fill the table from the rows that were staged."""
-        loaded = load_table(self.catalog, asset, how, self.dependents)
-        if not how.complete:
-            return loaded
-        statement = without_gone(self.catalog, asset)
-        deleted = run(self.catalog.session, statement)
-        statements = (*loaded.statements, statement)
-        return replace(loaded, rows_deleted=deleted, statements=statements)
+        return load_table(self.catalog, asset, how, self.dependents)
 
     def reader(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return scratch()
@@ -120,15 +113,10 @@ class PostgresTarget:
         kind = columns[name]
         is_text = kind == "text" or kind.startswith("character")
         # In the order of bytes, as in DuckDB, whatever the collation of the database.
-        value = f'{quoted(name)} COLLATE "C"' if is_text else quoted(name)
-        nothing = unordered(name, infinities)
-        ((largest, rows, without),) = ask(
-            self.catalog.session,
-            f"SELECT CAST(max({value}) "
-            f" FILTER (WHERE NOT ({nothing}) AND {key_at_most(name, until)}) AS text), count(*),"
-            f" count(*) FILTER (WHERE {nothing}) FROM {self.catalog.find(table).sql}",
-        )
-        return Watermark(kind, is_text, largest, rows, without)
+        order = ' COLLATE "C"' if is_text else ""
+        query = watermark_query(self.catalog.find(table).sql, name, infinities, until, order)
+        (found,) = ask(self.catalog.session, query)
+        return Watermark(kind, is_text, *found)
 
     def _replace_view(self, view: Table, query: str) -> LoadResult:
         create, session = f"CREATE OR REPLACE VIEW {view.sql} AS", self.catalog.session

@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
 from ecommerce_dagster.sql.column_names import meant
+from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.base import (
@@ -30,7 +31,6 @@ from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
 from ecommerce_dagster.warehouses.postgres.session import ask, error_message, lock_table, opened
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
-from ecommerce_dagster.warehouses.postgres.types import is_time
 from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.run_checks import run_checks, sample
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
@@ -87,7 +87,7 @@ class PostgresWarehouse:
             columns = catalog.columns(found.sql)
             name = meant(column, columns) or column
             moment = quoted(name)
-            if not is_time(columns[name]):
+            if not POSTGRES.is_time(columns[name]):
                 # A key may be text, and not every text is a time. Older servers cannot tell.
                 known = session.info.server_version >= _TELLS_TIMES
                 valid = f"pg_input_is_valid({moment}::text, 'timestamptz')" if known else "TRUE"
@@ -148,6 +148,7 @@ class _Transaction:
     catalog: Catalog
     asset: Asset
     dependents: Dependents
+    autocommits = False
 
     @property
     def target(self) -> PostgresTarget:
@@ -156,6 +157,10 @@ class _Transaction:
     @property
     def _table(self) -> Table:
         return self.catalog.find(self.asset.name)
+
+    def begin(self) -> None:
+        # The session is in a transaction already.
+        pass
 
     def shape(self) -> tuple[int | None, dict[str, str]]:
         table, session = self._table, self.catalog.session
@@ -170,7 +175,20 @@ class _Transaction:
         checks = [replace(check, among=None) for check in checks]
         return run_checks(PostgresTable(self.catalog, self._table), checks, render)
 
-    def facts(self) -> TableFacts:
+    def commit(self, *, is_table: bool) -> TableFacts:
+        """The facts come first: afterwards they would wait for others who change the table."""
+        facts = self._facts() if is_table else TableFacts()
+        self.catalog.session.commit()
+        return facts
+
+    def roll_back(self) -> None:
+        self.catalog.session.rollback()
+
+    def recovers(self, error: BaseException) -> bool:
+        # Who ends the session undoes all of it.
+        return False
+
+    def _facts(self) -> TableFacts:
         table, session = self._table, self.catalog.session
         try:
             with session.transaction():
@@ -188,9 +206,3 @@ class _Transaction:
         if self.catalog.session.read_only:
             return None
         return ask(self.catalog.session, "SELECT txid_current()")
-
-    def commit(self) -> None:
-        self.catalog.session.commit()
-
-    def roll_back(self) -> None:
-        self.catalog.session.rollback()

@@ -7,12 +7,14 @@ Types are written as PostgreSQL's format_type() does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
+from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import quoted, relation
-from ecommerce_dagster.warehouses.postgres.session import Session, ask
+from ecommerce_dagster.sql.type_rules import TypeRules
 
 # The type of a column without any value in it: every other will do as well.
 UNKNOWN = "unknown"
@@ -73,34 +75,26 @@ def exact(kind: str) -> Callable[[str], str]:
     return lambda sql: f'CAST({sql} AS text) COLLATE "C"'
 
 
-def declared_types(session: Session, written: Iterable[str]) -> dict[str, str]:
+def resolved(
+    written: Iterable[str], known: Callable[[list[str]], Mapping[str, str]]
+) -> dict[str, str]:
     """PostgreSQL's name of each declared type. Those that it does not have are missing.
 
-    A length is a promise, too: varchar(3). Digits of a second are no other kind of value.
+    `known` tells it for names of the catalogue, of those that there are. A length is a promise,
+    too: varchar(3). Digits of a second are no other kind of value.
     """
-    parsed = {text: found for text in written if (found := _parsed(text))}
-    names = sorted({name for name, _ in parsed.values()})
-    rows = ask(
-        session,
-        "SELECT name, format_type(to_regtype(name), NULL) FROM unnest(%s::text[]) AS given(name)"
-        " WHERE to_regtype(name) IS NOT NULL",
-        names,
-    )
-    known = dict(rows)
+    parsed = {text: found for text in written if text and (found := _parsed(text))}
+    names = known(sorted({name for name, _ in parsed.values()}))
     return {
-        text: _with_modifier(known[name], modifier)
+        text: _with_modifier(names[name], modifier)
         for text, (name, modifier) in parsed.items()
-        if name in known
+        if name in names
     }
 
 
 def supposed_types(written: Iterable[str]) -> dict[str, str]:
-    """What `declared_types` says when all the types exist, for where no database can be asked."""
-    parsed = {text: found for text in written if text and (found := _parsed(text))}
-    return {
-        text: _with_modifier(_shown(name.replace('"', "")), modifier)
-        for text, (name, modifier) in parsed.items()
-    }
+    """What `resolved` says when all the types exist, for where no database can be asked."""
+    return resolved(written, lambda names: {name: _shown(name.replace('"', "")) for name in names})
 
 
 def _shown(name: str) -> str:
@@ -188,7 +182,7 @@ def converted(column: str, actual: str, target: str) -> str:
     """An expression for `column` as `target`."""
     name = quoted(column)
     numbers = _is_number(actual) and _is_number(target)
-    times = is_time(actual) and is_time(target)
+    times = POSTGRES.is_time(actual) and POSTGRES.is_time(target)
     if numbers or times or fits(actual, target):
         return f"CAST({name} AS {target})"
     text = f"CAST({name} AS text)"
@@ -215,9 +209,9 @@ def lost(column: str, actual: str, target: str) -> str:
         # A float has no exact number to keep, except for a whole one.
         rounds = actual in _FLOATS and exact.scale
         return too_large if rounds else f"{too_large} OR {kept} <> {number}"
-    if is_time(target) and (is_time(actual) or not _is_number(actual)):
-        witness = actual if is_time(actual) else _AWARE
-        given = name if is_time(actual) else f"CAST({name} AS {witness})"
+    if POSTGRES.is_time(target) and (POSTGRES.is_time(actual) or not _is_number(actual)):
+        witness = actual if POSTGRES.is_time(actual) else _AWARE
+        given = name if POSTGRES.is_time(actual) else f"CAST({name} AS {witness})"
         return f"CAST({made} AS {witness}) IS DISTINCT FROM {given}"
     return f"{made} IS NULL AND {name} IS NOT NULL"
 
@@ -260,6 +254,28 @@ def _is_number(name: str) -> bool:
     return name == "numeric" or name in _FLOATS or _exact(name) is not None
 
 
-def is_time(name: str) -> bool:
-    """Whether a type is one of days or instants."""
-    return name == "date" or _TIMESTAMP.fullmatch(name) is not None
+@dataclass(frozen=True)
+class PostgresTypes(TypeRules):
+    """The types of a PostgreSQL, which are `declared` by what files write for them."""
+
+    declared: Mapping[str, str]
+    database = "PostgreSQL"
+    unknown = UNKNOWN
+    added_not_null = "at once"
+    without_rows = MappingProxyType[str, str]({})
+    counted = frozenset({"smallserial", "serial", "bigserial", "serial2", "serial4", "serial8"})
+
+    def known(self, declared: str) -> str | None:
+        return self.declared.get(declared)
+
+    def target_type(self, declared: str, actual: str) -> str:
+        return target_type(self.known(declared), actual)
+
+    def widened(self, current: str, incoming: str) -> str | None:
+        return widened(current, incoming)
+
+    def converted(self, column: str, actual: str, target: str) -> str:
+        return converted(column, actual, target)
+
+    def exact(self, kind: str) -> Callable[[str], str]:
+        return exact(kind)
