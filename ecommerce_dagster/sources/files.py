@@ -55,6 +55,7 @@ class FileIngestion(RelationIngestion):
             keep_secret(connection, "_source_store", "s3", self.store)
 
     def rows_in(self, connection: duckdb.DuckDBPyConnection) -> SourceRows:
+        """The rows of the files. Raises LoadError for a query, which files cannot answer."""
         if self.source_table.startswith(QUERY):
             raise LoadError("a source of files has no tables to ask; name a file in source_table")
         database, _ = position(connection)
