@@ -48,6 +48,7 @@ ELSEWHERE = {
     "although no check was asked": "warehouse/test_publish.py",
     "others wrote to the DuckLake at the same time": "warehouse/test_ducklake.py",
     "cannot be kept": "trust/test_faults.py",
+    "is a file; move it": "cli/test_dagster_home.py",
     "of the source are not those of": "ingestion/test_names.py",
     "cannot be read as SQLite": "ingestion_files/test_sources.py",
     "cannot be read as MySQL": "ingestion_files/test_sources.py",
@@ -92,6 +93,11 @@ CAUGHT = {
     "this YAML cannot be written again",
     "in a transaction that is not its own",
     "it compares \0 with \0; \0",
+    "is not an item of a cron expression",
+    "either all weekdays are the nth of a month",
+    "is larger than \0",
+    "is smaller than \0",
+    "a run that is not executed opens no database",
 }
 
 

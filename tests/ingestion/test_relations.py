@@ -119,10 +119,16 @@ def test_three_hundred_columns_arrive_in_their_order(w: World) -> None:
 def test_columns_may_have_any_name(w: World, name: str) -> None:
     plain = name[1:-1].replace('""', '"')
     w.sql(f"CREATE TABLE t ({name} int, n numeric)", "INSERT INTO t VALUES (1, 2)")
-    w.load()
+    as_it_is = {"schema_naming": "direct"}
+    w.load(as_it_is)
     assert list(w.types()) == [plain, "n"]
     w.load(
-        {"incremental_strategy": "merge", "incremental_key": plain, "primary_key": plain},
+        {
+            "incremental_strategy": "merge",
+            "incremental_key": plain,
+            "primary_key": plain,
+            **as_it_is,
+        },
         full_refresh=True,
     )
     w.sql("UPDATE t SET n = 3")

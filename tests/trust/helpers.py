@@ -22,8 +22,13 @@ def connect(pipeline: Tiny, server: PostgresServer) -> None:
 
 
 def ingest(pipeline: Tiny, table: str, more: str = "", **parameters: str) -> str:
-    """An asset main.TABLE that loads public.TABLE. The path of its file."""
-    given = {"source_connection": "pg", "source_table": f"public.{table}", **parameters}
+    """An asset main.TABLE that loads public.TABLE with its names. The path of its file."""
+    given = {
+        "source_connection": "pg",
+        "source_table": f"public.{table}",
+        "schema_naming": "direct",
+        **parameters,
+    }
     lines = "".join(f"  {key}: {value}\n" for key, value in given.items())
     path = f"pipeline/assets/main.{table}.asset.yml"
     pipeline.write(path, f"name: main.{table}\ntype: ingestr\n{more}\nparameters:\n{lines}")
