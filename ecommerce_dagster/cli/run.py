@@ -16,6 +16,7 @@ from dagster import DagsterEventType
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.templates.variables import require_variant
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
 from ecommerce_dagster.cli.garbage import paused_collector
 from ecommerce_dagster.cli.instance import dagster_instance
@@ -79,6 +80,7 @@ def run_from_options(
     interval = interval_of(options["start_date"], options["end_date"])
     folder, names = located(assets, pipeline)
     project = opened(folder, options)
+    require_variant(project.pipeline, options["variant"])
     request = RunRequest(
         selection=Selection(
             assets=names,

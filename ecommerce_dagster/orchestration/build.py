@@ -81,6 +81,7 @@ def build_defs(
                 variables=variables,
                 variant=variant,
             )
+            require_variant(project.pipeline, variant)
             projects.append(project)
         except ProjectError as error:
             log.problems += error.problems
@@ -129,7 +130,6 @@ def load_project(
         variant=variant,
     )
     if project is not None:
-        require_variant(project.pipeline, variant)
         lint(project, log)
         lint_policy(project, log)
     log.raise_errors()

@@ -19,7 +19,7 @@ def weather(tiny: Tiny) -> Tiny:
         'name: "weather_{{ var.country }}"\nschedule: daily\nstart_date: "2024-01-01"\n'
         'variables:\n  country: {type: string, default: de}\n  version: {type: string, default: "1"}'
         "\n  n: {type: int, default: 1, maximum: 5}\n  tags: {type: array, items: {type: string}, "
-        "default: []}\nvariants: {fr: {country: fr}}\n",
+        "default: []}\nvariants: {de: {}, fr: {country: fr}}\n",
     )
     tiny.write(
         ".bruin.yml",
@@ -158,7 +158,7 @@ class TestVariables:
 
 
 def test_the_query_of_a_file_can_be_asked(weather: Tiny) -> None:
-    assert weather.ecommerce("run", "raw.de").succeeded
+    assert weather.ecommerce("run", "raw.de", "--variant", "de").succeeded
     file = str(weather.directory / "assets/readings.sql")
     for asset in ("raw.de", file):
         outcome = weather.ecommerce("query", "--asset", asset, "-o", "json", "--var", "n=2")
@@ -169,7 +169,7 @@ def test_the_query_of_a_file_can_be_asked(weather: Tiny) -> None:
     "sql", ["COPY (SELECT 1) TO '{}'", "ATTACH '{}' AS x", "EXPORT DATABASE '{}'"]
 )
 def test_a_query_writes_no_other_file(weather: Tiny, tmp_path: Path, sql: str) -> None:
-    assert weather.ecommerce("run", "raw.de").succeeded
+    assert weather.ecommerce("run", "raw.de", "--variant", "de").succeeded
     outcome = weather.ecommerce("query", sql.format(tmp_path / "out"))
     assert (outcome.code, outcome.stdout) == (1, "")
     assert outcome.stderr.endswith(" can change something; this command only reads\n")
@@ -224,5 +224,5 @@ def test_a_new_asset_is_valid_without_a_warning(weather: Tiny, kind: str) -> Non
 @pytest.mark.parametrize("kind", ["duckdb.sql", "duckdb.seed", "python"])
 def test_a_new_asset_runs(weather: Tiny, kind: str) -> None:
     assert weather.ecommerce("new", "asset", "made.things", "--type", kind).succeeded
-    assert weather.ecommerce("run", "made.things").succeeded
+    assert weather.ecommerce("run", "made.things", "--variant", "de").succeeded
     assert weather.query("SELECT * FROM made.things") == [(1,)]

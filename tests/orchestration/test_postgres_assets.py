@@ -415,7 +415,7 @@ WHERE CAST("id" AS text) !~ '^(?:[0-9])$';
         text = mixed.ecommerce("render", "core.t", "--start-date", "2024-01-05").stdout
         assert text.startswith("-- core.t (pg.sql), 2024-01-05\n-- All of it is one transaction")
         assert "\n\nCREATE TEMP TABLE" in text
-        later, first = text.split("-- The first run, while there is no such table")
+        later, first = text.split("-- When the table does not exist yet")
         assert 'DELETE FROM "core"."t";\n' in later
         assert 'INSERT INTO "core"."t" ("id", "v")' in later
         assert 'CREATE TABLE "core"."t" AS\nSELECT "id", "v"' in first
