@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,22 @@ def test_a_uri_of_another_pipeline_of_the_checkout_names_its_asset(
     assert [problem.message.split(":")[0] for problem in log.problems] == ["'s3"]
     spec = BruinTranslator().get_asset_spec(project.by_name["a"], project)
     assert [dep.asset_key.path for dep in spec.deps] == [["far", "x"]]
+
+
+def test_files_of_another_pipeline_that_cannot_be_read_do_no_harm(tmp_path: Path) -> None:
+    assets = tmp_path / "far" / "assets"
+    assets.mkdir(parents=True)
+    (assets.parent / "pipeline.yml").write_text("name: far\n")
+    (assets / "gone.sql").symlink_to(tmp_path / "nowhere.sql")
+    os.mkfifo(assets / "pipe.sql")
+    (assets / "x.asset.yml").write_text("name: far.x\ntype: empty\nuri: s3://x\n")
+    near = Files(tmp_path / "near")
+    chain(near, a="[{uri: s3://x}]")
+    log = ProblemLog()
+    project = read_project(tmp_path / "near", log)
+    assert project is not None
+    assert project.by_name["a"].depends[0].owner == "far.x"
+    assert [problem for problem in log.problems if "far" in str(problem.path)] == []
 
 
 def test_a_repeated_dependency_counts_once_and_the_stronger_mode_wins(files: Files) -> None:
