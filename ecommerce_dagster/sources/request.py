@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sources.known_parameters import is_frozen
@@ -33,7 +32,7 @@ from ecommerce_dagster.sources.selection import (
 )
 from ecommerce_dagster.sql.column_names import renamed, table_names
 from ecommerce_dagster.sql.identifiers import actual
-from ecommerce_dagster.sql.load_result import LoadError, LoadResult
+from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.sql_asset import AssetError
@@ -119,7 +118,7 @@ class Request:
 
     def compared_rows(self, kinds: Mapping[str, str]) -> str | None:
         """The condition of the rows of the table, with columns of these types, that are compared;
-        None for all. Unless somebody asks to reconcile, nothing is said of what is before the
+        None for all. Unless the run reconciles, rows are left alone before the
         `start_date`: the first run may have loaded it."""
         name, first = incremental_key_of(self.asset), start_of(self.asset)
         if self.reconciles or name is None or first is None:
@@ -222,29 +221,3 @@ def _has_more(columns: Collection[str], existing: Collection[str]) -> bool:
     watermark tells: the merge that adds it reads them all."""
     known = {name.lower() for name in existing}
     return any(name.lower() not in known for name in columns)
-
-
-def both(loaded: LoadResult, rest: LoadResult) -> LoadResult:
-    """What two loads did, one after the other."""
-    written = (loaded.rows_written or 0) + (rest.rows_written or 0)
-    return replace(loaded, rows_written=written, statements=(*loaded.statements, *rest.statements))
-
-
-def warned(loaded: LoadResult, warning: str) -> LoadResult:
-    return replace(loaded, warnings=(*loaded.warnings, warning))
-
-
-def still_other(table: str, keys: int) -> str:
-    """The warning that reading everything has not made the table agree with the source."""
-    return (
-        f"{counted(keys, 'key')} of the source differ from those of {table} although all rows were"
-        " read; a full refresh (--full-refresh) makes the table anew"
-    )
-
-
-def unordered_rows(table: str, rows: int) -> str:
-    """The warning that rows of the source cannot be told from those of the table."""
-    return (
-        f"{counted(rows, 'row')} of the source may be new and not in {table}: others have the same"
-        " incremental_key and were changed; name a `primary_key`, or use 'merge'"
-    )

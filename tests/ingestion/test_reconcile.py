@@ -106,7 +106,7 @@ def test_rows_and_keys_are_of_one_moment(w: World, monkeypatch: pytest.MonkeyPat
     w.load(MERGE)
     before = w.rows()
     later = ["DELETE FROM t WHERE id = 1", "INSERT INTO t VALUES (9, '2030-01-01Z', 'new')"]
-    at(monkeypatch, ingest.agree, w, *later)
+    at(monkeypatch, ingest.compared, w, *later)
     assert w.load(MERGE, reconcile=True).loaded.rows_deleted == 0
     assert w.rows() == before
     monkeypatch.undo()

@@ -116,7 +116,7 @@ def test_nor_is_it_when_it_is_loaded_into_postgres(
 ) -> None:
     p.sql("CREATE TABLE t (v numeric(5,1))", "INSERT INTO t VALUES (1.5)")
     p.load()
-    at(monkeypatch, postgres_ingest.known_types, p, *rewrite)
+    at(monkeypatch, postgres_ingest.stage_rows, p, *rewrite)
     assert p.failure().endswith("t was rewritten while it was read; run it again")
     assert len(p.rows()) == 1
 
@@ -128,7 +128,7 @@ def test_rows_that_come_while_they_are_loaded_into_postgres_wait_for_the_next_ru
     merge = {"incremental_strategy": "merge", "primary_key": "id"}
     p.sql("CREATE TABLE t (id int)", "INSERT INTO t VALUES (1), (2)")
     p.load(merge)
-    at(monkeypatch, postgres_ingest.known_types, p, "DELETE FROM t WHERE id = 1",
+    at(monkeypatch, postgres_ingest.stage_rows, p, "DELETE FROM t WHERE id = 1",
        "INSERT INTO t VALUES ((SELECT max(id) + 1 FROM t))")  # fmt: skip
     loaded = p.load(merge).loaded
     assert (loaded.rows_deleted, p.rows()) == (0, [(1,), (2,)])

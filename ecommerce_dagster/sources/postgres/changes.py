@@ -1,4 +1,4 @@
-"""What changed in Postgres since somebody last looked.
+"""What changed in PostgreSQL since the last look.
 
 Looking costs nothing that grows with the tables: it reads the counters that Postgres keeps of rows
 inserted, updated and deleted. Only of a table whose counters moved are the rows read, once, for a
@@ -62,7 +62,7 @@ class Table:
 
     Without `counters` nothing tells that it changed. Without `has_numbers` its rows carry no
     number of the transaction that wrote them. `columns` are by their number in it, which they keep
-    for ever: name, type, and whether rows may have a value in it that nobody wrote.
+    for ever: name, type, and whether rows may have a value in it that was not written.
     """
 
     counters: Counters | None
@@ -189,8 +189,8 @@ def fingerprints(
 
 
 def is_altered(old: Columns, new: Columns) -> bool:
-    """Whether rows have other values than they had by their columns, although nobody wrote them: a
-    column has another name or type, or came with a value.
+    """Whether rows have other values than they had by their columns, although they were not
+    written: a column has another name or type, or came with a value.
 
     A column that came without is NULL in all of them, and of one that was dropped the values stay.
     """

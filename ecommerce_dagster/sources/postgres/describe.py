@@ -12,6 +12,7 @@ from types import MappingProxyType
 import duckdb
 import psycopg
 
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.columns import TEXTS, SourceColumn
 from ecommerce_dagster.sources.masks import (
@@ -24,6 +25,7 @@ from ecommerce_dagster.sources.masks import (
 from ecommerce_dagster.sources.selection import Key
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.identifiers import quoted
+from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.duckdb.database import described
 from ecommerce_dagster.warehouses.postgres.connect import (
     ALIAS,
@@ -233,6 +235,24 @@ def types_of(
     answers = iter(ask(duck, source.select(texts(questions))) if questions else ())
     decided = {column.name: column.type_for(*islice(answers, 3)) for column in undecided}
     return {name: kind or decided[name] for name, kind in types.items()}
+
+
+def wanted_types(asset: Asset, source: Source, existing: Mapping[str, str]) -> dict[str, str]:
+    """The columns that arrive in the form of their declared type, or of the existing column's.
+
+    So text is PostgreSQL's in every run, and a DOUBLE can take what a DECIMAL cannot.
+    """
+    declared = {column.name.lower(): known_type(column.type) for column in asset.columns}
+    kinds_there = {name.lower(): kind for name, kind in existing.items()}
+    wanted = {}
+    for column in source.columns:
+        name = column.name.lower()
+        kinds = {declared.get(name), kinds_there.get(name)}
+        if "VARCHAR" in kinds:
+            wanted[column.name] = "VARCHAR"
+        elif column.is_number and not column.is_array and kinds & {"DOUBLE", "FLOAT"}:
+            wanted[column.name] = "DOUBLE"
+    return wanted
 
 
 def relation_of(duck: duckdb.DuckDBPyConnection, source: Source, types: Mapping[str, str]) -> str:

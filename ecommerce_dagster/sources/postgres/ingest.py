@@ -9,47 +9,22 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.sources.known_parameters import trims
-from ecommerce_dagster.sources.parameters import (
-    incremental_key_of,
-    is_reconcilable,
-    primary_key_of,
-)
+from ecommerce_dagster.sources.postgres.compare import compared
 from ecommerce_dagster.sources.postgres.describe import (
     Source,
-    describe,
     relation_of,
     types_of,
+    wanted_types,
 )
 from ecommerce_dagster.sources.postgres.guards import refuse_garbled, refuse_rewritten
-from ecommerce_dagster.sources.postgres.keys import (
-    LATE,
-    agree,
-    delete_gone,
-    forget,
-    missed,
-    stage_keys,
-    stage_late,
-    stage_short,
-)
-from ecommerce_dagster.sources.request import (
-    Request,
-    both,
-    still_other,
-    unordered_rows,
-    warned,
-)
+from ecommerce_dagster.sources.postgres.keys import LATE, Keys, forget
+from ecommerce_dagster.sources.postgres.request import PostgresRequest
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
-from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.postgres.connect import (
     SourceError,
     ask,
     attach,
-    cancel,
     detach,
     reason,
     start_snapshot,
@@ -60,16 +35,8 @@ _CARRIED = "_carried"
 
 
 @dataclass(frozen=True)
-class Ingestion(Request):
+class Ingestion(PostgresRequest):
     """How to load one ingestr asset in one run. Call it with the place for its table, in DuckDB."""
-
-    asset: Asset
-    postgres: PostgresConnection
-    interval: Interval | None = None
-    full_refresh: bool = False
-    reconcile: bool = False
-    one_source: bool = True
-    reads_keys = True
 
     def prepare(self, connection: duckdb.DuckDBPyConnection) -> ExitStack:
         """Attach the source, before the transaction. Closing the result detaches it, after."""
@@ -82,10 +49,6 @@ class Ingestion(Request):
         attached.callback(detach, connection)
         attached.callback(forget, connection)
         return attached
-
-    def cancel(self) -> None:
-        """End what PostgreSQL is doing for this process, from another thread."""
-        cancel(self.postgres)
 
     def __call__(self, target: Target) -> LoadResult:
         try:
@@ -100,10 +63,8 @@ class Ingestion(Request):
 
     def _load(self, target: Target, connection: duckdb.DuckDBPyConnection) -> LoadResult:
         began = time.perf_counter()
-        # First, since it waits for whoever rewrites the table: that must not outlast a snapshot.
-        source = describe(self.postgres, self.source_table, self.excluded, self.masks)
+        source = self.described()
         start_snapshot(connection)
-        source = source.trimmed() if trims(self.asset) else source
         named, names = self.named(target, [column.name for column in source.columns])
         with self.columns_kept(target):
             loaded = named._load_from(target, connection, source.renamed(names), began)
@@ -131,7 +92,15 @@ class Ingestion(Request):
         loaded = self._fill(target, connection, source, existing)
         if existing and self.compares and self.reads_keys:
             whole = replace(source, condition=self.whole(source.key))
-            loaded = self._compared(target, connection, whole, existing, loaded)
+            keys = Keys(connection, self.asset, whole, existing)
+            loaded = compared(
+                self,
+                keys,
+                target,
+                loaded,
+                fill=lambda: self._fill(target, connection, whole, existing),
+                fill_late=lambda: self._enter(target, connection, whole, keys.types, LATE),
+            )
         return replace(loaded, source_seconds=source_seconds)
 
     def _fill(
@@ -141,7 +110,7 @@ class Ingestion(Request):
         source: Source,
         existing: Mapping[str, str],
     ) -> LoadResult:
-        types = types_of(connection, source, _wanted(self.keyed, source, existing))
+        types = types_of(connection, source, wanted_types(self.asset, source, existing))
         rows = f"(\n{relation_of(connection, source, types)}\n) AS incoming"
         return self._enter(target, connection, source, types, rows)
 
@@ -158,70 +127,6 @@ class Ingestion(Request):
         loaded = target.fill_from_rows(asset, connection, rows, self.filling(source.condition))
         refuse_garbled(connection, source, types, asset.name)
         return loaded
-
-    def _compared(
-        self,
-        target: Target,
-        connection: duckdb.DuckDBPyConnection,
-        whole: Source,
-        existing: Mapping[str, str],
-        loaded: LoadResult,
-    ) -> LoadResult:
-        """Make the table agree with the whole source in all keys, and report it with `loaded`."""
-        keys = whole.only((*primary_key_of(self.asset), incremental_key_of(self.asset) or ""))
-        types = types_of(connection, keys, _wanted(self.asset, keys, existing))
-        among = self.compared_rows(target.columns(self.asset.name))
-        if agree(connection, keys, types, self.asset.name, among):
-            return replace(loaded, rows_deleted=0 if is_reconcilable(self.asset) else None)
-        if self.strategy == "append":
-            lacking = stage_short(connection, keys, types, self.asset.name)
-            return self._with_late(target, connection, whole, existing, loaded, keys, lacking)
-        stage_keys(connection, keys, types, self.asset.name, primary_key_of(self.asset))
-        return self._reconciled(target, connection, whole, existing, loaded, among)
-
-    def _reconciled(
-        self,
-        target: Target,
-        connection: duckdb.DuckDBPyConnection,
-        whole: Source,
-        existing: Mapping[str, str],
-        loaded: LoadResult,
-        among: str | None,
-    ) -> LoadResult:
-        """The rows that were missed, and those that are gone, by the keys that are staged."""
-        table = self.asset.name
-        if lacking := missed(connection, table):
-            loaded = both(loaded, self._fill(target, connection, whole, existing))
-            loaded = replace(loaded, rows_missed=lacking)
-            if still := missed(connection, table):
-                loaded = warned(loaded, still_other(table, still))
-        if not is_reconcilable(self.asset):
-            return loaded
-        deleted, statement = delete_gone(connection, table, primary_key_of(self.asset), among)
-        return replace(loaded, rows_deleted=deleted, statements=(*loaded.statements, statement))
-
-    def _with_late(
-        self,
-        target: Target,
-        connection: duckdb.DuckDBPyConnection,
-        whole: Source,
-        existing: Mapping[str, str],
-        loaded: LoadResult,
-        keys: Source,
-        lacking: int,
-    ) -> LoadResult:
-        """Append those of the rows that the table lacks that can be told from others."""
-        if not lacking:
-            return loaded
-        table, names = self.asset.name, [column.name for column in keys.columns]
-        types = types_of(connection, whole, _wanted(self.keyed, whole, existing))
-        late = stage_late(connection, whole, types, table, names)
-        if lacking > late:
-            loaded = warned(loaded, unordered_rows(table, lacking - late))
-        if not late:
-            return loaded
-        rest = self._enter(target, connection, whole, types, LATE)
-        return replace(both(loaded, rest), rows_missed=late)
 
 
 @dataclass(frozen=True)
@@ -251,21 +156,3 @@ class ViaDuckDB(Ingestion):
         refuse_garbled(connection, source, types, _CARRIED)
         filling = self.filling(source.condition)
         return target.fill_from_rows(self.keyed, connection, _CARRIED, filling)
-
-
-def _wanted(asset: Asset, source: Source, existing: Mapping[str, str]) -> dict[str, str]:
-    """The columns that arrive in the form of their declared type, or of the existing column's.
-
-    So text is PostgreSQL's in every run, and a DOUBLE can take what a DECIMAL cannot.
-    """
-    declared = {column.name.lower(): known_type(column.type) for column in asset.columns}
-    kinds_there = {name.lower(): kind for name, kind in existing.items()}
-    wanted = {}
-    for column in source.columns:
-        name = column.name.lower()
-        kinds = {declared.get(name), kinds_there.get(name)}
-        if "VARCHAR" in kinds:
-            wanted[column.name] = "VARCHAR"
-        elif column.is_number and not column.is_array and kinds & {"DOUBLE", "FLOAT"}:
-            wanted[column.name] = "DOUBLE"
-    return wanted

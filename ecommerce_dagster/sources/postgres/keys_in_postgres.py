@@ -1,7 +1,4 @@
-"""Compare all keys of a source with those of its table where both are in PostgreSQL.
-
-`sources/postgres/keys.py` does it where the table is in DuckDB.
-"""
+"""All keys of a source beside those of its table where both are in PostgreSQL (see `keys.py`)."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from ecommerce_dagster.sources.postgres.describe import Source
 from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import actual, quoted
 from ecommerce_dagster.sql.strategies import common
-from ecommerce_dagster.warehouses.postgres.catalog import STAGED, Catalog
+from ecommerce_dagster.warehouses.postgres.catalog import STAGE, STAGED, Catalog
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, run
 
 _KEYS = 'pg_temp."_keys"'
@@ -24,22 +21,27 @@ _COUNT = quoted("_how many")
 
 @dataclass(frozen=True)
 class Keys:
-    """The primary key and the incremental key of an asset: those of `source`, which has these
-    columns alone, and those of `table`, where they are called and typed as in `kinds`."""
+    """The keys of `whole`, the rows that a full load would take, asked by the session of the
+    source, and those of the table of `asset`.
+
+    `source` has the columns of the keys alone; in `table` they are called and typed as in `kinds`.
+    """
 
     asset: Asset
-    source: Source
+    session: Session
+    whole: Source
     catalog: Catalog
+    source: Source
     table: str
     kinds: Mapping[str, str]
 
     @classmethod
-    def of(cls, asset: Asset, source: Source, catalog: Catalog) -> Keys:
+    def of(cls, asset: Asset, session: Session, whole: Source, catalog: Catalog) -> Keys:
         table = catalog.find(asset.name).sql
         columns = catalog.columns(table)
-        only = source.only((*primary_key_of(asset), incremental_key_of(asset) or ""))
-        names = [actual(column.name, columns) for column in only.columns]
-        return cls(asset, only, catalog, table, {name: columns[name] for name in names})
+        only = whole.only((*primary_key_of(asset), incremental_key_of(asset) or ""))
+        kinds = {name: columns[name] for name in (actual(c.name, columns) for c in only.columns)}
+        return cls(asset, session, whole, catalog, only, table, kinds)
 
     @property
     def names(self) -> list[str]:
@@ -49,40 +51,32 @@ class Keys:
     def primary(self) -> list[str]:
         return [actual(name, self.kinds) for name in primary_key_of(self.asset)]
 
-    def agree(self, session: Session, among: str | None) -> bool:
-        """Whether the table has the keys that the source has, by the session of that, in its rows
-        that meet the condition `among`.
-
-        Compared are the number of rows and the sum of a hash of each, of the texts in which both
-        servers write them.
-        """
-        own = known_types(self.catalog.session, self.kinds.values())
+    def agree(self, among: str | None) -> bool:
+        """See `compare.Keys`. Hashed are the texts in which both servers write them."""
+        own = _known_types(self.catalog.session, self.kinds.values())
         cells = {
             column.name: kind if kind in own else "text"
             for column, kind in zip(self.source.columns, self.kinds.values(), strict=True)
         }
-        theirs = ask(session, self.source.select(_mark(cells)))
+        theirs = ask(self.session, self.source.select(_mark(cells)))
         ours = ask(
             self.catalog.session,
             f"SELECT {_mark(dict.fromkeys(self.kinds))} FROM {self.table} WHERE {among or 'TRUE'}",
         )
         return theirs == ours
 
-    def stage(self, session: Session) -> None:
-        """Bring the source's keys, in the types of the table."""
+    def stage(self) -> None:
         target, names = self.catalog.session, ", ".join(map(quoted, self.kinds))
         run(target, f"DROP TABLE IF EXISTS {_KEYS}")
         run(
             target,
             f'CREATE TEMP TABLE "_keys" ON COMMIT DROP AS SELECT {names} FROM {self.table} LIMIT 0',
         )
-        copy_rows(
-            self.source, {c.name: "text" for c in self.source.columns}, session, target, _KEYS
-        )
+        cells = {column.name: "text" for column in self.source.columns}
+        _copy_rows(self.source, cells, self.session, target, _KEYS)
         run(target, f"ANALYZE {_KEYS}")
 
     def missed(self) -> int:
-        """How many primary keys the table has not, or not with their newest incremental key."""
         keys, names = (", ".join(map(quoted, part)) for part in (self.primary, self.names))
         key = incremental_key_of(self.asset)
         newest = f", {quoted(actual(key, self.kinds))} DESC NULLS LAST" if key else ""
@@ -94,14 +88,11 @@ class Keys:
         return int(count)
 
     def delete_gone(self, among: str | None) -> tuple[int, str]:
-        """Delete the rows that meet the condition `among` and whose primary key the source has no
-        more: how many, and how."""
         statement = common.delete_gone(POSTGRES, self.table, _KEYS, self.primary, among)
         return run(self.catalog.session, statement), statement
 
     def find_short(self) -> int:
-        """Keep aside the keys that the table has less often than the source: how many rows it
-        lacks."""
+        self.stage()
         target, names = self.catalog.session, ", ".join(map(quoted, self.names))
         run(
             target,
@@ -112,13 +103,11 @@ class Keys:
         ((lacking,),) = ask(target, f'SELECT coalesce(sum({_COUNT}), 0) FROM pg_temp."_short"')
         return int(lacking)
 
-    def keep_late(self, source: Source) -> int:
-        """Keep of the staged rows, which are all of `source`, those that the table lacks, and of
-        the keys that it has less often: how many. Whole rows are compared where a key is not
-        unique; those that cannot be told from changed ones go.
-        """
+    def keep_late(self) -> int:
+        """They stay of the staged rows, which are all of the source at first."""
         target, columns = self.catalog.session, self.catalog.columns(self.table)
-        types = {c.name: columns[actual(c.name, columns)] for c in source.columns}
+        stage_rows(self.whole, self.session, target)
+        types = {c.name: columns[actual(c.name, columns)] for c in self.whole.columns}
         incoming = ", ".join(f"{quoted(name)}::{kind}" for name, kind in types.items())
         there = ", ".join(quoted(actual(name, columns)) for name in types)
         staged = {
@@ -157,8 +146,19 @@ class Keys:
         return int(late)
 
 
-def known_types(session: Session, types: Iterable[str]) -> set[str]:
-    """Those of these types that are PostgreSQL's own, and not somebody's."""
+def stage_rows(source: Source, session: Session, target: Session) -> None:
+    """The rows to where a query's rows would be. Types that are PostgreSQL's own stay; those that
+    are user-defined become text."""
+    own = _known_types(target, [column.type for column in source.columns])
+    kinds = {c.name: c.type if c.type in own else "text" for c in source.columns}
+    nothing = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in kinds.items())
+    run(target, f"DROP TABLE IF EXISTS {STAGED}")
+    run(target, f"{STAGE} SELECT {nothing} LIMIT 0")
+    _copy_rows(source, kinds, session, target, STAGED)
+
+
+def _known_types(session: Session, types: Iterable[str]) -> set[str]:
+    """Those of these types that are built in, not user-defined."""
     found = ask(
         session,
         "SELECT name FROM unnest(%s::text[]) AS given(name) WHERE to_regtype(name)::oid < 16384",
@@ -167,7 +167,7 @@ def known_types(session: Session, types: Iterable[str]) -> set[str]:
     return {str(row[0]) for row in found}
 
 
-def copy_rows(
+def _copy_rows(
     source: Source, cells: Mapping[str, str], session: Session, target: Session, place: str
 ) -> None:
     """Bring the columns of a source, as these types, into a table of another session."""
