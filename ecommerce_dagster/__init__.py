@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster._lazy import lazily
 
 if TYPE_CHECKING:
     from ecommerce_dagster.bruin.model.connections import UnusableConnection
@@ -44,10 +46,5 @@ _PUBLIC = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import Dagster only for those who use it: `ecommerce --help` does not."""
-    if name in _PUBLIC:
-        from importlib import import_module
-
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# `ecommerce --help` and `ecommerce validate` import no Dagster.
+__getattr__ = lazily(__name__, _PUBLIC)

@@ -8,9 +8,10 @@ A name is imported when it is first used: some take half a second.
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ecommerce_dagster._lazy import lazily
 
 __all__ = [
     "INDEX_SHARD_NAME",
@@ -77,10 +78,7 @@ MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in MODULES:
-        return getattr(import_module(MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, MODULES)
 
 
 def is_tried(installed: str | None = None) -> bool:
