@@ -10,7 +10,6 @@
     ├── WarehouseError            1  a warehouse that cannot be opened, read or written
     │   └── MissingWarehouse         there is none yet
     ├── AssetError                1  an asset that cannot be built: "path:line: what is wrong"
-    │   ├── MistakeError             until a file is changed: trying again is of no use
     │   ├── MistakeError             for a mistake in its files: trying again does not help
     │   └── OutsideError             for a reason outside of its file: it may succeed next time
     ├── UnlocatedError            1  what is wrong; whoever catches it adds file and line

@@ -1,6 +1,6 @@
 """Who reads the rows of an ingestr asset, by the platform of its source.
 
-To add a source: write a `Request` in ingestion/ (see docs/extending.md), and an entry of READERS.
+To add a source: write a `Request` in sources/ (see docs/extending.md), and an entry of READERS.
 """
 
 from __future__ import annotations

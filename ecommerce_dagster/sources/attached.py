@@ -29,7 +29,7 @@ class SQLiteIngestion(RelationIngestion):
     reconcile: bool = False
 
     @property
-    def label(self) -> str:  # type: ignore[override]  # of a field
+    def label(self) -> str:
         return self.path
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -39,7 +39,7 @@ class SQLiteIngestion(RelationIngestion):
         try:
             load_extension(connection, "sqlite_scanner")
             connection.execute(f"ATTACH {literal(self.path)} AS {ALIAS} (TYPE sqlite, READ_ONLY)")
-            # It is opened when somebody looks into it, and what then fails is nobody's.
+            # A SQLite file is opened at its first use: use it here, where an error names it.
             known = f"database_name = {literal(ALIAS)}"
             connection.execute(f"SELECT count(*) FROM duckdb_tables() WHERE {known}")
         except (ExtensionError, duckdb.Error) as error:
@@ -59,11 +59,11 @@ class MySQLIngestion(RelationIngestion):
     reconcile: bool = False
 
     @property
-    def label(self) -> str:  # type: ignore[override]  # of a field
+    def label(self) -> str:
         return f"{self.login['HOST']}:{self.login['PORT']}/{self.login['DATABASE']}"
 
     @property
-    def schema(self) -> str:  # type: ignore[override]  # of a field
+    def schema(self) -> str:
         return self.login["DATABASE"]
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -31,7 +31,7 @@ class DuckDBIngestion(RelationIngestion):
     reconcile: bool = False
 
     @property
-    def label(self) -> str:  # type: ignore[override]  # of a field
+    def label(self) -> str:
         return self.source.lakehouse.address if self.source.lakehouse else self.source.path
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

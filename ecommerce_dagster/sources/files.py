@@ -40,7 +40,7 @@ class FileIngestion(RelationIngestion):
     store: dict[str, str | bool] = field(default_factory=dict, repr=False)
 
     @property
-    def label(self) -> str:  # type: ignore[override]  # of a field
+    def label(self) -> str:
         return self.place
 
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

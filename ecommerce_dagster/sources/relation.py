@@ -39,10 +39,15 @@ class RelationIngestion(Request):
     its rows are.
     """
 
-    # What to call the source in a message.
-    label: str
-    # The schema of tables that are named without one.
-    schema = "main"
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What to call the source in a message."""
+
+    @property
+    def schema(self) -> str:
+        """The schema of tables that are named without one."""
+        return "main"
 
     @abstractmethod
     def attach(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -115,7 +115,7 @@ def _written(asset: Asset) -> Iterator[SqlText]:
 
 def _rendered(project: Project, asset: Asset, text: SqlText, log: ProblemLog) -> SqlText:
     # Tables have their plain names here, whatever prefix an environment puts before them.
-    context = {
+    context: dict[str, Any] = {
         "pipeline": project.pipeline.name,
         "run_id": "validate",
         "variables": project.variables,
@@ -123,7 +123,7 @@ def _rendered(project: Project, asset: Asset, text: SqlText, log: ProblemLog) ->
     found: list[str | None] = []
     for full_refresh in (False, True):
         try:
-            run = RunContext(full_refresh=full_refresh, **context)  # type: ignore[arg-type]
+            run = RunContext(full_refresh=full_refresh, **context)
             found.append(project.render(text.template, run, asset))
         except RenderError as error:
             found.append(None)
