@@ -59,7 +59,7 @@ def main() -> int:
             while days < options.days and time.monotonic() - began < options.minutes * 60:
                 if days == min(options.days // 2, RESTART_AFTER):
                     shop.source("ALTER TABLE orders ADD COLUMN note text")
-                    simulation.life.change()  # and nobody looks before the server restarts
+                    simulation.life.change()  # and there is no look before the server restarts
                     server.close()
                     assert server.enter_context(postgres) == place
                     simulation.look()
@@ -77,7 +77,7 @@ def main() -> int:
 
 @contextmanager
 def followed(shop: Shop, seed: int, library: Path | None) -> Iterator[Simulation]:
-    """The simulation of a shop, while somebody follows it."""
+    """The simulation of a shop, followed by a sensor."""
     if library is None:
         with dg.DagsterInstance.ephemeral() as instance:
             yield InProcess(shop, seed, instance)

@@ -4,8 +4,8 @@
 
 The shop's rows change all the time, `ecommerce dev` follows them with its sensor, one person runs
 assets, another one only checks, a third asks the warehouse, and a program reads the published copy.
-Now and then the daemon, the code server or all of `ecommerce dev` is killed and started again.
-Nobody may fail, see half of a table or see an older one than before; at the end the tables must be
+Now and then the daemon, the code server or all of `ecommerce dev` is killed and started again. No
+reader may fail, see half of a table or see an older one than before; at the end the tables must be
 those of a new warehouse and no run may count as running. Exit code 1 when something was otherwise.
 """
 
@@ -80,7 +80,7 @@ class Traffic:
         return thread
 
     def change(self) -> None:
-        """All customers move, and somebody orders something, in one transaction."""
+        """All customers move, and one order is placed, in one transaction."""
         with psycopg.connect(self.dsn) as connection:
             connection.execute(MOVE.format(n=self.moves + 1).encode())
             connection.execute(ORDER.format(n=self.moves + 1).encode())
@@ -102,7 +102,7 @@ class Traffic:
         return lambda: seen.look(self.command("query", MART, "--output", "csv").split()[1:])
 
     def copied(self) -> Callable[[], None]:
-        """A program of somebody else that opens the published copy."""
+        """Another program that opens the published copy."""
         seen = Seen(self.faults, "the published copy")
         path = str(copy_of(str(self.home / "w.duckdb")))
 

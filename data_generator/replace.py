@@ -11,7 +11,7 @@ DELETE FROM public.order_items AS i USING public.orders AS o
 WHERE o.id = i.order_id AND o.order_date BETWEEN %s AND %s
 """
 _DELETE_ORDERS = b"DELETE FROM public.orders WHERE order_date BETWEEN %s AND %s"
-# Nobody else can insert orders meanwhile, so that the reserved ids are free and in one piece.
+# No other session can insert orders meanwhile, so that the reserved ids are free and in one piece.
 _LOCK_ORDERS = b"LOCK TABLE public.orders IN SHARE ROW EXCLUSIVE MODE"
 _RESERVE_IDS = b"""
 SELECT setval(sequence, first + %s - 1) - %s + 1 FROM (

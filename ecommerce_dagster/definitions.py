@@ -14,7 +14,7 @@ from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 
-# Dagster's own commands set this parameter themselves whenever somebody selects by tag or group.
+# Dagster's own commands set this parameter themselves at a selection by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
 
 

@@ -52,7 +52,7 @@ _PATIENCE = 60.0  # seconds for a start or a stop; both usually take a tenth of 
 _DEFAULTS = {"fsync": "off", "full_page_writes": "off", "wal_level": "logical"}
 _DEFAULTS |= {"timezone": "UTC", "log_timezone": "UTC", "max_connections": "200"}
 
-# Nobody's PG* variables, and the locale that PostgreSQL insists on under macOS.
+# No PG* variables, and the locale that PostgreSQL insists on under macOS.
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 _ENVIRONMENT |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
@@ -178,7 +178,7 @@ class EmbeddedPostgres:
             str(self._folder / "server.lock"),
             json.dumps(run_as()),
         ]
-        # It names a process that is dead, or that has become somebody else's.
+        # It names a process that is dead, or that is now another program.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         _write_private(self._log, "")
         with self._log.open("ab") as log:

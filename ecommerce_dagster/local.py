@@ -44,7 +44,7 @@ def state_dir() -> Path:
 def make_private(*folders: str) -> None:
     """Make the folder of local state and these in it, for this user alone.
 
-    One that somebody made for it (ECOMMERCE_HOME) keeps its mode. When root starts PostgreSQL, that
+    A folder that existed before (ECOMMERCE_HOME) keeps its mode. When root starts PostgreSQL, that
     runs as another user, who has to pass the outer folder: to pass is not to list.
     """
     outer = state_dir()
@@ -78,7 +78,7 @@ def report_file(asset: str) -> Path:
 
 
 def load_environment() -> None:
-    """Give this process what `.env` says and, where nobody says anything, the local paths."""
+    """Give this process what `.env` says and the local paths for what is not set."""
     for name, value in dotenv_values(ROOT / ".env").items():
         if value is not None:
             os.environ.setdefault(name, value)

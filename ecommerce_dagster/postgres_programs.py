@@ -1,6 +1,7 @@
 """The programs of PostgreSQL: where they are, who runs them, where that account can reach them.
 
-PostgreSQL refuses to be root; root runs it as `nobody`, who may not enter root's folders.
+PostgreSQL refuses to run as root; then it runs as the user `nobody`, which may not enter root's
+folders.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ Severity = Literal["error", "warning"]
 # is worth a hint.
 TYPING_ERROR = 0.75
 HINT = 0.6
-# Comparing takes quadratic time, and nobody mistypes a novel.
+# Comparing takes quadratic time, and names are short.
 _LONGEST_WORD = 80
 _MOST_WORDS = 30
 

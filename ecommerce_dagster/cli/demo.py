@@ -16,7 +16,7 @@ from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 
 _SHOWN_ROWS = 5
-_WIDTH = 120  # where nobody says how wide a line may be
+_WIDTH = 120  # columns, where the terminal does not say
 _NEXT = """
 Next, after `source .venv/bin/activate`:
   ecommerce dev                            the lineage graph, the checks and the runs in a browser

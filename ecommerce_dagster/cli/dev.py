@@ -62,12 +62,11 @@ def run_with_postgres(command: Sequence[str]) -> int:
 
 def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None = None) -> int:
     """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for."""
-    # Before any thread of ours, so that preexec_fn is safe.
     process = subprocess.Popen(
         command,
         env=environment,
         cwd=cwd,
-        preexec_fn=_set_signals,  # noqa: PLW1509 - see above
+        preexec_fn=_set_signals,  # noqa: PLW1509 - safe: no thread runs yet
         start_new_session=True,
     )
 
@@ -87,7 +86,7 @@ def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None =
 
 def _set_signals() -> None:
     """In the child. A shell that starts us in the background has SIGINT ignored: Dagster would
-    never stop. When we are killed, Linux sends it SIGINT, for nobody else could."""
+    never stop. When we are killed, Linux sends it SIGINT: nothing else could."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

@@ -167,7 +167,7 @@ def run(
     """One Dagster run over the selected assets. The outcome of every asset of the project, and what
     went wrong after them: copies for readers that could not be replaced.
 
-    Raises RunInterrupted when somebody stopped it.
+    Raises RunInterrupted when it was stopped.
     """
     tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
@@ -250,7 +250,7 @@ def _expected(
 
 
 def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
-    """What a Dagster run is told about the time and the way it runs."""
+    """The tags of a Dagster run for its dates and options."""
     tags = {
         PIPELINE_TAG: project.pipeline.name,
         SENSOR_MODE_TAG: request.sensor_mode,
@@ -268,7 +268,7 @@ def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> 
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Somebody stopped a run; the text says what was done by then."""
+    """A run was stopped; the text says what was done by then."""
 
 
 class _Listener:

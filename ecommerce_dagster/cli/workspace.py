@@ -117,7 +117,7 @@ def interval_of(start: str | None, end: str | None) -> Interval | None:
 
 
 def resources_for(project: Project) -> dict[str, Any]:
-    """The embedded PostgreSQL in place of the connection that nobody configured."""
+    """The embedded PostgreSQL in place of a connection that is not configured."""
     if project.directory != local.PIPELINE or local.brings_own_postgres():
         return {}
     from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource

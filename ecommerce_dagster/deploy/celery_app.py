@@ -77,7 +77,7 @@ celery_steps = dg.ExecutorDefinition(
 )
 
 
-@before_task_publish.connect  # type: ignore[untyped-decorator]  # celery has no types
+@before_task_publish.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _declare_queue(sender: str, declare: list[Queue], **_: Any) -> None:
     """dagster-celery would declare a classic queue with priorities under the same name."""
     if sender in (TASK_EXECUTE_JOB_NAME, TASK_EXECUTE_PLAN_NAME):

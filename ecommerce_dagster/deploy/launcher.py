@@ -42,7 +42,7 @@ class ServedRunLauncher(dg.DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # of Dagster's
+        client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster gives it no types
         if client is None:
             return _ALIVE
         try:

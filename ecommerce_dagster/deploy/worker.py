@@ -37,7 +37,7 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.get()
 
 
-class DagsterTask(Task):  # type: ignore[misc]  # celery has no types
+class DagsterTask(Task):  # type: ignore[misc]  # Celery has no types
     """A run, or a step of one, as long as anybody waits for it.
 
     The broker delivers a task again when the worker that had it was lost. Nobody knows how far that
@@ -74,7 +74,7 @@ class DagsterTask(Task):  # type: ignore[misc]  # celery has no types
             raise Reject(repr(error), requeue=True) from error
 
     def drop(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
-        """Execute nothing of a run that somebody terminates."""
+        """Execute nothing of a run that is being terminated."""
         instance.report_run_canceled(run)
         return []
 

@@ -59,7 +59,7 @@ def build_defs(
         resources: Resources in place of connections, by resource key: the connection pg-default is
             the resource pg_default. The other connections become resources by themselves.
         watch: Start the schedule and the sensors on source data together with Dagster. Default:
-            somebody starts them in its UI.
+            they are started in its UI.
 
     Returns:
         Assets, checks, resources, schedule, sensors, jobs and executor.

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 
-class EmbeddedPostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
+class EmbeddedPostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it would be this class
     """Starts the server of `data_dir` for a run, or joins the one that another process started."""
 
     data_dir: str

@@ -39,7 +39,7 @@ def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey]
     """With `automation: eager`, the asset is rebuilt when something that it reads has been."""
     if asset.meta.get("automation") != "eager":
         return None
-    # Above may be partitions that nobody ever fills: waiting for all of them is waiting for ever.
+    # Upstream there may be partitions that are never filled: do not wait for all of them.
     missing = dg.AutomationCondition.any_deps_missing()
     return dg.AutomationCondition.eager().without(~missing)
 

@@ -12,7 +12,7 @@ _CRON = "15 4 * * *"
 
 
 def maintenance_of(project: Project) -> dg.Definitions:
-    """The job `<pipeline>_maintenance` with its schedule (UTC, stopped until somebody starts it).
+    """The job `<pipeline>_maintenance` with its schedule (UTC, stopped at first).
 
     For a pipeline with tables in a DuckLake only: expires old snapshots, merges small files.
     """

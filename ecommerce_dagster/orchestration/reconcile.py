@@ -17,7 +17,7 @@ _CRON = "30 3 * * 0"
 
 
 def reconciliation_of(project: Project) -> dg.Definitions:
-    """The job `<pipeline>_reconcile` with its schedule (UTC, stopped until somebody starts it).
+    """The job `<pipeline>_reconcile` with its schedule (UTC, stopped at first).
 
     It merges as always, also compares keys, and rebuilds what is downstream. Tables with partitions
     have no part in it: what goes from their days is found day by day.

@@ -58,7 +58,7 @@ class WarehouseResource(DuckDBResource):
             try:
                 yield self
             finally:
-                # Not of a file that the run only reads from, which may be somebody else's.
+                # Not of a file that the run only reads from, which another program may own.
                 if context.run is not None and self.published_copy and self._is_written:
                     self._publish(context.log or dg.get_dagster_logger())
 
@@ -93,7 +93,7 @@ class DuckLakeResource(WarehouseResource):
     """A DuckLake, known by its name in `.bruin.yml`. All runs may write to it at once.
 
     Use it like dagster-duckdb's own; `database` is for people to read. There is no copy for
-    readers: they read the DuckLake itself, and wait for nobody.
+    readers: they read the DuckLake itself and never wait.
     """
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")
@@ -123,7 +123,7 @@ class DuckLakeResource(WarehouseResource):
             yield connection
 
 
-class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # of itself
+class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it would be this class
     """A database, known by its name in `.bruin.yml`."""
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")

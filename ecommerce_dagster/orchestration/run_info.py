@@ -59,7 +59,7 @@ def run_info(context: dg.AssetExecutionContext) -> RunInfo:
 def whole_range_of(
     project: Project, asset: Asset, partitions: Partitions | None
 ) -> Interval | None:
-    """The time that an asset is rebuilt over when nobody gives dates: of its partitions, else of
+    """The time that an asset is rebuilt over when no dates are given: of its partitions, else of
     its pipeline's. None when it is not rebuilt by time."""
     if not is_partitioned(asset):
         return None

@@ -1,4 +1,4 @@
-"""Runs whose process died are told from those that live, however they were started.
+"""Tells whether the process of a run is alive, however the run was started.
 
 Dagster never learns that a run died which it did not start itself (`ecommerce run`, `dg launch`),
 or whose code server died with it: such a run counts as running for ever, and the queue waits.

@@ -1,6 +1,6 @@
 """The pipeline as a job, and its schedule: each tick runs the interval that has just ended.
 
-Intervals whose time came while nobody was there are caught up, in one run.
+Intervals that ended while the scheduler was not running are caught up in one run.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _missed(
     ended: list[str],
     instance: dg.DagsterInstance,
 ) -> list[str]:
-    """The partitions to run: the latest, and those that nobody ran when their time came.
+    """The partitions to run: the latest, and those that were missed.
 
     Missed are those after the last one that this schedule ran; before its first run, those after
     the last one that is materialized. `catchup` of pipeline.yml can ask for none or for all.

@@ -55,7 +55,7 @@ def column_lineage(lineage: Lineage, project: Project) -> dg.TableColumnLineage:
 
 def key_of_source(ref: ColumnRef, project: Project) -> dg.AssetKey | None:
     """The asset that a column belongs to. The table public.orders behind the connection pg-default
-    is called pg_default/public/orders; a table that nobody knows has no name in Dagster."""
+    is called pg_default/public/orders; an unknown table has no name in Dagster."""
     if ref.connection:
         return asset_key(f"{ref.connection}.{ref.table}")
     return asset_key(ref.table) if ref.table in project.by_name else None

@@ -2,7 +2,7 @@
 
 Without a materialization the file is run, and its exit code decides. With one, the rows that its
 function `materialize()` returns go into the asset's table. The file runs before the warehouse is
-opened, so that a slow one keeps nobody waiting.
+opened, so that a slow one does not keep other runs waiting.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def environment_of(
     connection_types: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """What a Python asset is told by its environment, as by Bruin.
+    """The environment variables of a Python asset, as Bruin sets them.
 
     `schemas` are the pipeline's variables as declared, `connection_types` the platform of each
     connection it knows, `secrets` the JSON of each connection by the name it is injected as.

@@ -1,5 +1,5 @@
 """What each type of asset does in a run, and what can be said of a project before one.
 
-A run is told what it is about by a RunInfo. Imports the packages from `deploy` (its `choice`) down
+RunInfo describes the run. Imports the packages from `deploy` (its `choice`) down
 to `bruin`, and never Dagster.
 """

@@ -44,8 +44,8 @@ class AssetRun:
     """The asset of a project inside a run.
 
     `declared` is the asset as its file says; `asset` is what is built in this environment, where
-    schemas may have a prefix. `interval` is what the run is about, None when nobody said;
-    `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over.
+    schemas may have a prefix. `interval` is the time that the run covers, None when no dates were
+    given; `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over.
     """
 
     project: Project
@@ -156,7 +156,7 @@ class AssetRun:
 
     @property
     def sensor_mode(self) -> Mode:
-        """What an asset that waits does; runs that nobody told anything wait."""
+        """What an asset that waits does; the default is to wait."""
         match self.tags.get(SENSOR_MODE_TAG):
             case "once":
                 return "once"
@@ -211,7 +211,7 @@ class AssetRun:
 
     @property
     def rebuilds(self) -> bool:
-        """Whether an asset that is rebuilt by intervals is rebuilt whole: nobody gave dates."""
+        """Whether an asset that is rebuilt by intervals is rebuilt whole: no dates were given."""
         return self.interval is None and self.whole_range is not None
 
     @property

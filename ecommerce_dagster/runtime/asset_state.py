@@ -1,6 +1,6 @@
 """What was last recorded of assets and of their checks, as plain data.
 
-Python assets and the pages are told by it what they can trust.
+Python assets and the pages read it.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def _publish(run: AssetRun, fill: Writer, checks: Sequence[Check]) -> BuildResul
 
 
 def build_nothing(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    """For assets that somebody else makes, or that are nothing but a name: check them."""
+    """Check an asset that another program makes, or that is only a name."""
     if not checks:
         return BuildResult(True, (), LoadResult(), None, {}, 0.0, 0.0)
     return _publish(run, nothing, checks)
@@ -74,13 +74,13 @@ def build_seed(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 
 
 def build_ingestr(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    """Rows that ingestr fetches come while nobody holds the warehouse."""
+    """ingestr fetches its rows before the warehouse is locked."""
     with ExitStack() as until:
         return _publish(run, reading(run, until), checks)
 
 
 def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    """The file runs while nobody holds the warehouse; only its rows are loaded under the lock."""
+    """The file runs before the warehouse is locked; only its rows are loaded under the lock."""
     asset, project = run.asset, run.project
     secrets, platforms = _secrets(project, asset)
     environment = environment_of(

@@ -26,7 +26,7 @@ from ecommerce_dagster.sql.strategies.registry import strategy_name
 
 @lru_cache(maxsize=8)
 def project_lineage(project: Project) -> Mapping[str, Lineage]:
-    """The lineage of every asset, by its name. Columns that nobody names are not in it."""
+    """The lineage of every asset, by its name. Columns that no file names are not in it."""
     found: dict[str, Lineage] = {}
     tables: list[Table] = []
     for asset in project.assets:

@@ -1,4 +1,4 @@
-"""The tags by which a run is told what it is about, and how it is to be done."""
+"""Tags of a Dagster run that say which time it covers and how its assets are built."""
 
 from __future__ import annotations
 

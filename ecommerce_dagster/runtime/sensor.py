@@ -83,7 +83,7 @@ def duckdb_says_yes(connection: duckdb.DuckDBPyConnection, asset: Asset, query: 
     try:
         row = connection.execute(query).fetchone()
     except duckdb.CatalogException:
-        # What it asks about may be made by somebody else, later.
+        # Another program may make what it asks for, later.
         return False
     except duckdb.Error as error:
         raise AssetError(f"{asset.path}:{asset.line}: {error}") from None

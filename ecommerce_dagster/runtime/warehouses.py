@@ -60,7 +60,7 @@ class WarehouseType:
     cannot work there. `ask` gives what a query returns, at most so many rows (None for all), and
     lets it change nothing; it tells what it waits for. Raises QueryError for what the query does
     wrong, UnusableConnection, WarehouseError, SourceError for a database that cannot be asked.
-    `proof` binds the queries of a project before a run; without one nobody does.
+    `proof` binds the queries of a project before a run; without one they are not bound.
     """
 
     open: Callable[[Opener, str], Warehouse]

@@ -26,7 +26,7 @@ _CONTRACTS = ("discard_row", "discard_value", "evolve", "freeze")
 
 
 def lint_parameters(asset: Asset, log: ProblemLog) -> None:
-    """Report parameters that nobody knows: one that is like a known one is an error."""
+    """Report unknown parameters: one that is like a known one is an error."""
     for key in asset.parameters:
         if key in _KNOWN:
             continue

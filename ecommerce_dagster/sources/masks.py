@@ -1,7 +1,7 @@
 """Columns whose values leave their source as something else: `mask` of an ingestr asset.
 
 A masked column is a text, and NULL stays NULL. A mask that is not here keeps its asset from being
-loaded: what somebody wanted to hide must not arrive as it is.
+loaded: a value that was to be hidden must not arrive as it is.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class CheckCannotRun(UnlocatedError):
 def checks_of(asset: Asset) -> list[Check]:
     """The checks of an asset, columns first, in the order of the file.
 
-    Two checks of one name on a column (two `min`) are told apart by a number.
+    Two checks of one name on a column (two `min`) are distinguished by a number.
     """
     found: list[Check] = []
     seen: Counter[str] = Counter()

@@ -170,8 +170,8 @@ class Job:
 
     def _steps(self, load: LoadSpec, changes: _Changes) -> tuple[list[str], list[str]]:
         """What changes the table, and what fills it. Where a table is not simply replaced, one that
-        has the right columns already is emptied instead of made anew: nobody has to wait to read
-        it, and whatever depends on it stays."""
+        has the right columns already is emptied instead of made anew: readers need not wait,
+        and whatever depends on it stays."""
         if not self.rebuilds:
             alter = f"ALTER TABLE {load.table}"
             added = [f"{alter} {change}" for change in changes.added]

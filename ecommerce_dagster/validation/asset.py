@@ -177,7 +177,7 @@ class AssetBinding:
         self._take_note(table_schema(asset, bound.schema))
 
     def _take_note(self, otherwise: Schema) -> None:
-        """Somebody has made the table, or it is made `otherwise`."""
+        """Note the table as another program's, or as made `otherwise`."""
         made = self._dry_run.schema_made(self._asset.name)
         if made is not None:
             self._warehouse.note(self._asset.name, made, "TABLE")

@@ -1,4 +1,4 @@
-"""What a user is told of SQL that DuckDB refuses, and when nothing is said."""
+"""Which refusals of DuckDB are reported as problems, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecommerce_dagster.validation.dry_run import DryRun
 
 @dataclass(frozen=True)
 class PendingError:
-    """A problem, unless what seems to be missing is made by somebody after all."""
+    """A problem, unless what seems to be missing turns out to be made."""
 
     problem: Problem
     table: str | None

@@ -49,7 +49,7 @@ class ExternalTables:
         return LAKE if self._place.lakehouse else database_name(self._place.path)
 
     def has(self, name: str) -> bool:
-        """Whether somebody else makes a table, or has made it."""
+        """Whether another program makes a table, or has made it."""
         return self.is_of_other_pipeline(name) or key_of(name) in (self._stored or ())
 
     def columns(self, name: str) -> Collection[str]:
@@ -62,7 +62,7 @@ class ExternalTables:
         return key_of(name) in self._of_others
 
     def is_surely_missing(self, name: str) -> bool:
-        """Whether a table that nobody has cannot be somebody's else.
+        """Whether a table that was not found cannot be another program's.
 
         It stands in a schema that this pipeline fills, or is called like a table of another one.
         """

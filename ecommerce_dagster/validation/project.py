@@ -1,8 +1,8 @@
 """The proof before a run: every query bound against the tables that it will meet, without data.
 
 The tables of the pipeline are made in memory, empty, one after the other. A table has the columns
-that its query returns, or that its source has, or, when nobody can be asked, those that its file
-declares, and perhaps more: what depends on those is left alone.
+that its query returns, or that its source has, or, when the source cannot be asked, those that its
+file declares, and perhaps more: what depends on those is left alone.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class SchemaOnlyWarehouse:
     """The tables of a pipeline without their rows.
 
     `schemas_uncertain` and `macros_uncertain` tell that a script made some of which less is known
-    than it seems; `has_hidden_makers` that something may make tables that nobody can know of.
+    than it seems; `has_hidden_makers` that something may make tables which cannot be known.
     """
 
     def __init__(self, database: str | None, names: Iterable[str]) -> None:
@@ -107,7 +107,7 @@ class SchemaOnlyWarehouse:
         return aliases_read(self._connection, sql)
 
     def schema(self, key: str) -> Schema | None:
-        """What is known of a table, by its key; None when nobody said anything."""
+        """What is known of a table, by its key; None when nothing is known."""
         return self._schemas.get(key)
 
     def lacks(self, key: str) -> bool:
@@ -115,7 +115,7 @@ class SchemaOnlyWarehouse:
         return key in self._unmade
 
     def note(self, name: str, schema: Schema, kind: str) -> None:
-        """Take note of a table or a view that somebody made here."""
+        """Note a table or a view that a script has made here."""
         self._schemas[key_of(name)], self._kinds[key_of(name)] = schema, kind
         self._unmade.discard(key_of(name))
 

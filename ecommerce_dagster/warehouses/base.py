@@ -78,8 +78,8 @@ class Target(Protocol):
         ...
 
     def create_view(self, asset: Asset, query: str) -> LoadResult:
-        """Make the view of one query, or replace it. A query is as somebody wrote it: a comment or
-        a `;` may follow."""
+        """Make the view of one query, or replace it. A query is as written in the file: a comment
+        or a `;` may follow."""
         ...
 
     def declare_table(self, asset: Asset) -> LoadResult:
@@ -87,7 +87,7 @@ class Target(Protocol):
         ...
 
     def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
-        """Fill the table with what one query, as somebody wrote it, returns."""
+        """Fill the table with what one query, as written in the file, returns."""
         ...
 
     def fill_from_rows(
@@ -131,7 +131,7 @@ class Cancellable(Protocol):
 
 
 def nothing(target: Target) -> LoadResult:
-    """The fill of a table that somebody else makes: it is only checked, nobody is waited for, and
+    """The writer of a table that another program makes: it is only checked, without a lock, and
     nothing need be writable."""
     return LoadResult()
 

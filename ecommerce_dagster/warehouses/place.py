@@ -17,7 +17,7 @@ Opened = AbstractContextManager[duckdb.DuckDBPyConnection]
 
 
 def _silent(message: str) -> None:
-    """Tell nobody."""
+    """Discard the message."""
 
 
 def open_place(
@@ -36,8 +36,8 @@ def open_place(
 def open_to_read(
     place: DuckDBConnection, *, copies: bool, on_wait: Callable[[str], None] = _silent
 ) -> Opened:
-    """The tables for somebody who only reads: of a file its published copy, where there are
-    `copies`. A DuckLake needs none: nobody waits for its writers."""
+    """A connection to read the tables with: of a file to its published copy, where there are
+    `copies`. A DuckLake needs none: its readers never wait."""
     if copies and place.lakehouse is None:
         return open_copy(place.path, on_wait)
     return open_place(place, read_only=True, on_wait=on_wait)

@@ -71,7 +71,7 @@ def publish(
     Raises AssetError when a hook or the script ended the transaction.
     """
     rows_before, before = None, dict[str, str]()
-    # A name that cannot be is told by the fill, with its line.
+    # The writer reports an impossible name, with its line.
     with suppress(LoadError):
         rows_before, before = transaction.shape()
     while True:

@@ -1,4 +1,4 @@
-"""What a query returns, for somebody who only looks."""
+"""The rows of a query that may change nothing."""
 
 from __future__ import annotations
 

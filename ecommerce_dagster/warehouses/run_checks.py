@@ -33,7 +33,7 @@ class CheckedTable(Protocol):
         ...
 
     def only_query(self, text: str) -> str:
-        """The query that somebody wrote, as it can stand in another. Raises ScriptError."""
+        """A query of a file, as it can stand in another. Raises ScriptError."""
         ...
 
     def count(self, query: str) -> int:

@@ -1,4 +1,4 @@
-"""What is told of a built table beside its rows: its size, first rows and changed columns."""
+"""What is recorded of a built table beside its rows: its size, first rows and changed columns."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _KINDS = {*_NEEDED, "email"}
 
 
 def lint_notifications(node: Node, rule: str, log: ProblemLog) -> None:
-    """Report entries that would reach nobody."""
+    """Report entries without a receiver."""
     written = node.written("notifications")
     if not isinstance(written, YamlMapping):
         return

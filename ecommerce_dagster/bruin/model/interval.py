@@ -47,7 +47,7 @@ class Interval:
 
 
 def yesterday(now: datetime | None = None) -> Interval:
-    """The whole UTC day before `now`: what a run is about when nobody says otherwise."""
+    """The whole UTC day before `now`: the default interval of a run."""
     today = _midnight(_in_utc(now or datetime.now(UTC)).date())
     return Interval(today - _DAY, today)
 

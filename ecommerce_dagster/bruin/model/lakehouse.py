@@ -139,7 +139,7 @@ class LakehouseSettings(dict[str, str]):
 
 
 def read_lakehouse(written: Any) -> tuple[LakehouseSettings, list[Complaint]]:
-    """The settings of a lakehouse, and all that is wrong with them. Keys that nobody knows are left
+    """The settings of a lakehouse, and all that is wrong with them. Unknown keys are left
     out."""
     found, complaints = LakehouseSettings(), []
     for key, value in _leaves("", written):

@@ -23,7 +23,7 @@ _ALIASES: dict[type[Node], dict[str, str]] = {
 class View:
     """A thing of a file. Names count without case and `_`: `asset.PrimaryKey`, `primary_key`.
 
-    A text that nobody wrote is empty, a list has no items, and anything else is nil.
+    A text that is not written is empty, a list has no items, and anything else is nil.
     """
 
     def __init__(self, node: Node, **more: Any) -> None:

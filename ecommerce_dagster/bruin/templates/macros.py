@@ -51,8 +51,7 @@ def generate_surrogate_key(*fields: Any) -> str:
     return f"MD5({' || {} || '.format(_literal('-')).join(cells)})"
 
 
-# What people write positionally elsewhere has to work here.
-def pivot(  # noqa: PLR0913, PLR0917 - see above
+def pivot(  # noqa: PLR0913, PLR0917 - queries give these by position, as in Bruin
     column: Any,
     values: Iterable[Any],
     alias: bool = True,

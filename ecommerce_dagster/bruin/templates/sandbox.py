@@ -121,7 +121,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 class _Counting(NodeTransformer):
     """Adds counting to the syntax that calls nothing of the environment."""
 
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - of jinja2
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - jinja2 calls it by the name of the node
         """A turn costs at least what the body says itself."""
         self.generic_visit(node)
         size = 1 + sum(len(text.data) for text in node.find_all(nodes.TemplateData))
@@ -129,7 +129,7 @@ class _Counting(NodeTransformer):
         node.iter = _filtered(node.iter, "_turns", nodes.Const(size), nodes.Const(in_pairs))
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - of jinja2
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - jinja2 calls it by the name of the node
         """`a ~ b`"""
         self.generic_visit(node)
         return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_joined")

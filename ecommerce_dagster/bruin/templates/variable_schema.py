@@ -71,7 +71,7 @@ def complaint(schema: Mapping[str, Any], value: Any) -> str | None:
 
 
 def unknown_types(schema: Mapping[str, Any]) -> Iterator[str]:
-    """The types in a schema that nobody knows."""
+    """The unknown types in a schema."""
     yield from (kind for kind in _kinds(schema) if kind not in TYPES)
     for key, nested in schema.items():
         for inner in _inner(key, nested):

@@ -113,7 +113,7 @@ def _lint_schema(name: str, schema: Mapping[str, Any], at: Position, log: Proble
 
 
 def _complaint(schema: Any, value: Any) -> str | None:
-    """What of `schema` the value breaks. Who wrote what is no schema is told so elsewhere."""
+    """What of `schema` the value breaks. What is not a schema is reported elsewhere."""
     try:
         return complaint(schema, value) if isinstance(schema, Mapping) else None
     except SchemaError:

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.yaml.reader import read_mapping
 
 N = TypeVar("N", bound=Node)
 
-# Nobody writes more by hand; a dump with such a name would take minutes to parse.
+# More than people write by hand; a dump with such a name would take minutes to parse.
 MAX_BYTES = 10_000_000
 _TOO_LARGE = f"this file is larger than {MAX_BYTES // 1_000_000} MB; rows belong into a seed"
 

@@ -17,7 +17,7 @@ from ecommerce_dagster.bruin.problems import did_you_mean
 
 Cells = dict[str, Any]
 _KEYS = {"rows", "count", "match", "order", "ctes"}
-# More rows than that nobody reads; the rest is counted.
+# Rows of a difference that are shown; the rest is counted.
 _SHOWN = 20
 # Sums of floating point numbers differ in their last digits.
 _DIGITS = 12

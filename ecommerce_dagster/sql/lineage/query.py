@@ -40,7 +40,7 @@ def query_lineage(
         return _traced(sql, {key_of(table.name): table for table in tables}, target, dialect)
     except SqlglotError as error:
         reason = str(error).splitlines()[0].split(". Line")[0]
-    except Exception as error:  # whatever a parser of somebody else's stumbles over
+    except Exception as error:  # whatever sqlglot fails at
         reason = type(error).__name__
     return Lineage({}, (f"the SQL cannot be followed: {reason}",))
 

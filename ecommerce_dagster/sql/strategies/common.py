@@ -43,7 +43,7 @@ def delete_moved(load: LoadSpec) -> str | None:
     """The statement that removes what `time_interval` left of rows that are now in the window.
 
     A primary key says that a row is in one place: a row that moved into the window from another
-    day is deleted there. None when nothing can have moved, or nobody can tell.
+    day is deleted there. None when nothing can have moved, or it cannot be known.
     """
     names = {column.name.lower() for column in load.columns}
     known = bool(load.primary_key) and all(key.lower() in names for key in load.primary_key)

@@ -1,4 +1,4 @@
-"""What a user is told of SQL that PostgreSQL refuses, and when nothing is said."""
+"""Which refusals of PostgreSQL are reported as problems, and how."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Diagnostics:
             hidden = {parts[0] for parts, _ in asked.reads if len(parts) > 1}
             hidden |= _SYSTEM if schemas else set()
             return hidden.isdisjoint(name) and all(schema.complete for schema in schemas)
-        # The primary key of a table can decide its columns, and nobody knows of one.
+        # The primary key of a table can decide its columns, and a substitute has none.
         return not (refusal.needs_key and schemas) and all(schema.certain for schema in schemas)
 
     def _missing(self, name: str) -> tuple[str, bool]:

@@ -18,7 +18,8 @@ from ecommerce_dagster.warehouses.postgres.catalog import Catalog
 class ExpectedTables:
     """What the `assets` of the database, by their keys, make of it.
 
-    `unclear` are the keys of tables that somebody else may make, or an asset that is switched off.
+    `unclear` are the keys of tables that another program may make, or an asset that is switched
+    off.
     """
 
     assets: Mapping[str, Asset]
@@ -46,7 +47,7 @@ class ExpectedTables:
         there = _columns(catalog, name)
         if there and (asset is None or asset.type == "pg.source"):
             return None
-        # One that nobody knows, or part of a circle, or one that reads itself.
+        # One that is unknown, or part of a circle, or one that reads itself.
         return Schema({**there, **(_declared(catalog, asset) if asset else {})})
 
 

@@ -1,7 +1,7 @@
 """The proof before a run, for assets in PostgreSQL: the server parses every query, and runs none.
 
 Tables that assets of the pipeline make are put in place of by their columns, as they will be; all
-others are those of the database. What nobody can be sure of is not reported.
+others are those of the database. What is not certain is not reported.
 """
 
 from __future__ import annotations

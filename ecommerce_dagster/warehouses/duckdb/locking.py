@@ -30,5 +30,5 @@ Locking = Callable[[Asset], AbstractContextManager[WriteLock]]
 
 
 def no_lock(asset: Asset) -> AbstractContextManager[WriteLock]:
-    """Nobody is waited for."""
+    """Wait for no other run."""
     return nullcontext(WriteLock())

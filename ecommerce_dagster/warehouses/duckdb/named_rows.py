@@ -1,4 +1,4 @@
-"""Rows that somebody else named, into the table of an asset."""
+"""Rows with the column names of their source, into the table of an asset."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def is_current(path: str) -> bool:
 def publish_copy(path: str, on_wait: Callable[[str], None] = lambda message: None) -> bool:
     """Replace the copy unless it is current; whether it was. Raises WarehouseError, OSError.
 
-    The file is copied while this process holds the warehouse, so that nobody writes to it.
+    The file is copied while this process has the warehouse locked, so that it does not change.
     """
     if not is_file(path) or not Path(path).exists() or is_current(path):
         return False
@@ -86,7 +86,7 @@ def _time_of(copy: Path) -> str:
 def open_copy(path: str, on_wait: Callable[[str], None]) -> Iterator[duckdb.DuckDBPyConnection]:
     """The copy to read from; the warehouse itself as long as there is none.
 
-    `on_wait` is told when the warehouse has changed since.
+    `on_wait` is called when the warehouse has changed since.
     """
     copy = copy_of(path)
     if not is_file(path) or not copy.exists():

@@ -37,7 +37,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection, name: str) -> TableFacts:
     """The facts of a table. Call it outside of a transaction, which an error would end."""
     try:
         return TableFacts(_size(connection, name), _first_rows(connection, name))
-    except Exception:  # a value that Python cannot hold, a table that somebody else dropped
+    except Exception:  # a value that Python cannot hold, a table that was dropped meanwhile
         return TableFacts()
 
 

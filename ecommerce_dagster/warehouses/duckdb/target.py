@@ -43,8 +43,8 @@ class DuckDBTarget:
     errors = (duckdb.Error,)
 
     def error_message(self, error: Exception) -> str:
-        """What does not bind is what somebody wrote into a statement of ours. About anything else,
-        a value for one, DuckDB's picture shows a line that nobody wrote."""
+        """Without DuckDB's picture of the line, unless the error is one of binding or syntax: for
+        others, of a value for one, it shows a line of ours and not of the file."""
         is_written = isinstance(error, duckdb.BinderException | duckdb.ParserException)
         return (str(error) if is_written else _PICTURE.sub("", str(error))).strip()
 

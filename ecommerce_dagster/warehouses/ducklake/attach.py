@@ -52,8 +52,8 @@ def open_lake(
     """A connection in which the tables of the lake are those without a database; closed in every
     case. Raises WarehouseError.
 
-    Whoever needs a catalogue that is a file takes turns, and `on_wait` is told what is waited for;
-    one in PostgreSQL takes all at once.
+    A catalogue that is a file is opened by one process at a time, and `on_wait` is called with what
+    is waited for; one in PostgreSQL takes all at once.
     """
     with ExitStack() as stack:
         if isinstance(lake.catalog, CatalogFile):

@@ -51,8 +51,8 @@ class PostgresCatalog:
     ) -> Iterator[Callable[[], None]]:
         """The time in which this process has the locks, which all must ask for in one order.
 
-        `on_wait` is told when that takes long. What it yields raises WarehouseError when the locks
-        were lost with the session, in which they are.
+        `on_wait` is called when that takes long. What it yields raises WarehouseError when the
+        locks were lost with the session, in which they are.
         """
         with self._session() as session:
             for lock in locks:

@@ -81,7 +81,7 @@ def locks_for(table: str, window: Interval | None) -> list[Lock]:
 
 @dataclass
 class LakeWriteLock(WriteLock):
-    """The time in which nobody else writes the same rows, as `require` makes sure. `message` and
+    """The time in which no other run writes the same rows, as `require` makes sure. `message` and
     `about` are for the snapshot."""
 
     message: str

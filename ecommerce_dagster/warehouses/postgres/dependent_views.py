@@ -2,7 +2,8 @@
 
 PostgreSQL drops no table that a view needs, and changes no type that it uses. So the views are
 dropped and made again in the same transaction, with their owners, rights and comments, and so are
-the rights on the table. A view that cannot be made again is told by name, and all stays as it was.
+the rights on the table. A view that cannot be made again is named in an error, and all stays as it
+was.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Dependents:
 
     @contextmanager
     def recreating_dependent_views(self, table: Table, changes: list[str]) -> Iterator[None]:
-        """Make `table` anew inside of this. `changes` is told what became of the views.
+        """Make `table` anew inside of this. What became of the views is added to `changes`.
 
         Raises LoadError when something that depends on it cannot be kept.
         """

@@ -92,7 +92,7 @@ class Server:
 @dataclass(frozen=True)
 class Files:
     """What stands in the files, where no database can be asked. `schema` is that of names without
-    one; a type that nobody says is an empty text."""
+    one; a type that no file says is an empty text."""
 
     schema: str
 

@@ -1,4 +1,4 @@
-"""What a query returns in PostgreSQL, for somebody who only looks."""
+"""The rows of a query in PostgreSQL that may change nothing."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def opened(
 def lock_table(session: Session, name: str, on_wait: Callable[[str], None]) -> None:
     """Wait until no other run builds the asset of this name; in this transaction no other will.
 
-    `on_wait` is told, once, what is waited for.
+    `on_wait` is called once with what is waited for.
     """
     lock = "hashtextextended(lower(%s), 0)"
     ((free,),) = ask(session, f"SELECT pg_try_advisory_xact_lock({lock})", name)

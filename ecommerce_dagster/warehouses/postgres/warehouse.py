@@ -41,8 +41,8 @@ _TELLS_TIMES = 160000  # the version of pg_input_is_valid
 
 @dataclass(frozen=True)
 class PostgresWarehouse:
-    """The PostgreSQL database of a connection. `on_wait` is told what a run waits for; `views` are
-    those that the pipeline makes there."""
+    """The PostgreSQL database of a connection. `on_wait` is called with what a run waits for;
+    `views` are those that the pipeline makes there."""
 
     connection: PostgresConnection
     on_wait: Callable[[str], None] = lambda message: None
