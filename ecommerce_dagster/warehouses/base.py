@@ -1,5 +1,4 @@
-"""What a warehouse does for an asset. DuckDB's answer is in this package, PostgreSQL's in
-`postgres_warehouse`."""
+"""What a warehouse does for an asset; the packages `duckdb` and `postgres` here do it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Attaching(Protocol):
 
 @dataclass(frozen=True)
 class DuckDBWarehouse:
-    """The DuckDB that `open` gives a connection to, and that builds may write to in `turns`."""
+    """The DuckDB that `open` gives a connection to, and that builds write to as `locking` says."""
 
     open: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     locking: Locking = no_lock
