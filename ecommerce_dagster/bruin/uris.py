@@ -10,7 +10,7 @@ from ecommerce_dagster.bruin.asset_files import asset_paths, read_asset
 from ecommerce_dagster.bruin.model.asset import Asset, Dependency
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
-from ecommerce_dagster.bruin.yaml.parsing import read_text
+from ecommerce_dagster.bruin.yaml.parsing import text_to_search
 
 
 def with_owners(assets: Sequence[Asset], others: Callable[[], Iterable[Path]]) -> list[Asset]:
@@ -46,7 +46,7 @@ def _owner_in(folder: Path, uri: str) -> str:
     log, nothing = ProblemLog(), YamlMapping(Position(folder, 1))
     for path in asset_paths(folder, log):
         # Only a file that names it is worth reading as YAML.
-        if uri not in (read_text(path, log) or ""):
+        if uri not in text_to_search(path):
             continue
         asset = read_asset(path, folder, nothing, log)
         if asset is not None and asset.uri == uri:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ecommerce_dagster.bruin.asset_files import SKIPPED_FOLDERS
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
+from ecommerce_dagster.bruin.yaml.parsing import text_to_search
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.python_assets.requirements import (
     RequirementsError,
@@ -129,7 +130,7 @@ def _is_imported(file: Path, root: Path) -> bool:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS and name[0] != "."]
         for path in (Path(folder, name) for name in names if name.endswith(".py")):
-            if path != file and importing.search(path.read_text("utf-8", errors="replace")):
+            if path != file and importing.search(text_to_search(path)):
                 return True
     return False
 

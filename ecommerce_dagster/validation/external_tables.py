@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ecommerce_dagster.bruin.discovery import other_pipelines
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection, UnusableConnection
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.yaml.parsing import text_to_search
 from ecommerce_dagster.sql.used_tables import key_of
 from ecommerce_dagster.warehouses.duckdb.database import (
     MissingWarehouse,
@@ -130,9 +130,8 @@ def other_names(project: Project, log: ProblemLog) -> list[str]:
 def names_in(path: Path, directory: Path) -> Iterator[str]:
     """What the asset in a file may be called, without reading it as one."""
     yield from possible_names(path, directory)
-    with suppress(OSError):
-        for name in _NAME.findall(path.read_text(encoding="utf-8", errors="replace")):
-            yield name.strip(" \"'\r")
+    for name in _NAME.findall(text_to_search(path)):
+        yield name.strip(" \"'\r")
 
 
 def _place_of(project: Project, variables: Mapping[str, str]) -> DuckDBConnection | None:

@@ -1225,6 +1225,13 @@ class TestLint:
         lint_python(asset, project.root, log)
         assert problems(log) == []
 
+    def test_other_files_that_cannot_be_read_do_no_harm(self, project: Project) -> None:
+        asset, log = project.write("def materialize(): return []", "owner: me"), ProblemLog()
+        os.mkfifo(project.root / "shop/pipe.py")
+        (project.root / "shop/gone.py").symlink_to(project.root / "nowhere.py")
+        lint_python(asset, project.root, log)
+        assert [text.split(":")[2] for text in problems(log)] == [" materialize() is never called"]
+
     def test_of_a_yaml_asset_names_its_missing_code(self, project: Project) -> None:
         path = project.root / "shop/assets/raw/made.asset.yml"
         asset = asset_at(path, "name: raw.made\ntype: python\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import duckdb
@@ -155,6 +156,15 @@ class TestTablesThatAreMissing:
         Files(tmp_path / "crm").sql("SELECT 1 AS a", name="mart.theirs")
         (tmp_path / "crm/assets/x.sql").write_text("-- @bruin.name: mart.short\nSELECT 1")
         files.sql("SELECT 1 AS a FROM mart.theirs, mart.short, raw.orders")
+        assert files.found() == []
+
+    def test_files_of_another_pipeline_that_cannot_be_read_do_no_harm(self, tmp_path: Path) -> None:
+        files = Files(tmp_path / "shop")
+        (tmp_path / ".bruin.yml").write_text("environments: {default: }")
+        Files(tmp_path / "crm").sql("SELECT 1 AS a", name="mart.theirs")
+        os.mkfifo(tmp_path / "crm/assets/pipe.sql")
+        (tmp_path / "crm/assets/gone.sql").symlink_to(tmp_path / "nowhere.sql")
+        files.sql("SELECT 1 AS a FROM mart.theirs, raw.orders")
         assert files.found() == []
 
 

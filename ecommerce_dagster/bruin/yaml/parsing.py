@@ -36,6 +36,17 @@ def parse_file(model: type[N], path: Path, log: ProblemLog) -> N | None:
     return parse(model, data, log) if data is not None else None
 
 
+def text_to_search(path: Path) -> str:
+    """The text of a file in which only words are looked for, whatever its encoding.
+
+    Empty for what cannot be read or is not a plain file: a pipe would be waited for.
+    """
+    try:
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    except OSError:
+        return ""
+
+
 def read_text(path: Path, log: ProblemLog) -> str | None:
     """The text of a file, or None after logging why it cannot be read."""
     try:
