@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.project import lint
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouses.postgres.databases import Databases
+from ecommerce_dagster.warehouses.postgres.databases import Database, Databases
 
 
 def validated(
@@ -23,6 +22,7 @@ def validated(
     *,
     note: Callable[[str], None],
     fast: bool = False,
+    asks: bool = True,
     config_file: Path | None = None,
     environment: str | None = None,
     variables: Mapping[str, Any] | None = None,
@@ -31,9 +31,9 @@ def validated(
     """Report what is wrong in the pipeline in `folder`, in its `variant`, or, when none is named,
     in itself and in each of its variants.
 
-    `fast` judges the files alone; else every query is bound as well, and sources are asked for
-    their columns. `note` gets what kept one from being asked. The pipeline as it can be read,
-    first by itself and then in each variant; empty when there is none.
+    `fast` judges the files alone; else every query is bound as well, and databases are asked for
+    their tables, unless they must not be (`asks`). `note` gets what kept one from being asked. The
+    pipeline as it can be read, first by itself and then in each variant; empty when there is none.
     """
 
     def judged(name: str | None, found: ProblemLog) -> Project | None:
@@ -47,11 +47,12 @@ def validated(
         )
         if project is not None:
             lint(project, found)
-            lint_policy(project, found, {} if fast else _bound(project, found, databases))
+            lint_policy(project, found, {} if fast else _bound(project, found, reachable))
         return project
 
     in_variants: dict[Problem, list[str]] = {}
     with Databases(note) as databases:
+        reachable = databases if asks else None
         own = ProblemLog()
         first = judged(variant, own)
         projects = [first] if first is not None else []
@@ -85,14 +86,18 @@ def _with_variants(
 
 
 def _bound(
-    project: Project, log: ProblemLog, databases: Databases
+    project: Project, log: ProblemLog, databases: Databases | None
 ) -> Mapping[str, Collection[str]]:
     """Bind every query. The columns that each returns."""
     from ecommerce_dagster.sources.column_lint import SourceColumns
     from ecommerce_dagster.validation.project import bind_project
 
     known = variables_for(project.connections.path)
-    ask = partial(databases.session, project.connections.by_name, known)
+
+    def ask(name: str) -> Database | None:
+        connections = project.connections.by_name
+        return databases.session(connections, known, name) if databases else None
+
     proofs = {
         name: kind.proof(project, ask, known, log)
         for name, kind in WAREHOUSES.items()
@@ -104,4 +109,5 @@ def _bound(
         source_columns=SourceColumns(project, ask, log),
         proofs=proofs,
         variables=known,
+        asks=databases is not None,
     )

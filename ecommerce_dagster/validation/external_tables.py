@@ -34,11 +34,14 @@ WHERE NOT internal GROUP BY ALL
 class ExternalTables:
     """What the other pipelines of the checkout make, and what is in the warehouse already.
 
-    Looked up when a table seems to be missing, which is seldom.
+    Looked up when a table seems to be missing, which is seldom. `asks` says whether the catalog of
+    a DuckLake may be asked, which can be on another machine.
     """
 
-    def __init__(self, project: Project, variables: Mapping[str, str]) -> None:
-        self._project = project
+    def __init__(
+        self, project: Project, variables: Mapping[str, str], *, asks: bool = True
+    ) -> None:
+        self._project, self._asks = project, asks
         self._place = _place_of(project, variables)
 
     @property
@@ -99,6 +102,8 @@ class ExternalTables:
         place = self._place
         if place is None or not (place.lakehouse or Path(place.path).exists()):
             return {}
+        if place.lakehouse and not self._asks:
+            return None
         try:
             # Not in turn with others: what writes to a file now may take long.
             path = ":memory:" if place.lakehouse else place.path

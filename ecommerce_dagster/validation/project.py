@@ -59,6 +59,7 @@ def bind_project(
     source_columns: SourceColumns,
     proofs: Mapping[str, Validation] = MappingProxyType({}),
     variables: Mapping[str, str] = os.environ,
+    asks: bool = True,
     then: Callable[[SchemaOnlyWarehouse], None] = lambda empty: None,
 ) -> Mapping[str, Collection[str]]:
     """Report what of the SQL in `project` DuckDB would refuse, and what its files declare of
@@ -66,11 +67,12 @@ def bind_project(
 
     `source_columns` tells the columns (name to DuckDB type, empty when only the values decide) that
     the source of an asset has; None when it cannot be asked. `proofs` are those of the other
-    platforms, by their names. `variables` are what `${VAR}` in .bruin.yml refers to. `then` gets
-    the warehouse with all its tables. Returns the columns of each query, by the name of the asset,
-    as far as they are known.
+    platforms, by their names. `variables` are what `${VAR}` in .bruin.yml refers to; without `asks`
+    no catalog of a DuckLake is asked what is in it. `then` gets the warehouse with all its tables.
+    Returns the columns of each query, by the name of the asset, as far as they are known.
     """
-    binder = _Binder(project, log, source_columns, proofs, variables)
+    external = ExternalTables(project, variables, asks=asks)
+    binder = _Binder(project, log, source_columns, proofs, external)
     binder.run(then)
     return binder.returned
 
@@ -99,7 +101,7 @@ class _Binder:
         log: ProblemLog,
         source_columns: SourceColumns,
         proofs: Mapping[str, Validation],
-        variables: Mapping[str, str],
+        external: ExternalTables,
     ) -> None:
         self._project, self._log, self._source_columns = project, log, source_columns
         self._proofs = proofs
@@ -107,7 +109,7 @@ class _Binder:
         self.returned: dict[str, Collection[str]] = {}
         self._suspicions: list[PendingError] = []
         self._others = other_names(project, log)
-        self._elsewhere = ExternalTables(project, variables)
+        self._elsewhere = external
 
     def run(self, then: Callable[[SchemaOnlyWarehouse], None]) -> None:
         project, log = self._project, self._log
