@@ -58,16 +58,15 @@ class DagsterTask(Task):  # type: ignore[misc]  # Celery has no types
     def execute(self, arguments: dict[str, Any]) -> Any:
         try:
             instance = _instance()
-            run = instance.get_run_by_id(unpack_value(arguments[self.what], self.which).run_id)
+            task = unpack_value(arguments[self.what], self.which)
+            run = instance.get_run_by_id(task.run_id)
             if run is None or run.is_finished:
                 return []
             if run.status == dg.DagsterRunStatus.CANCELING:
                 return self.drop(instance, run)
             if self.request.delivery_info.get("redelivered"):
-                return self.give_up(instance, run)
+                return self.give_up(instance, run, task)
             return super().__call__(**arguments)
-        except dg.Failure:
-            raise
         except Exception as error:
             # A run that fails has told Dagster so and raises nothing; here Dagster was not told.
             time.sleep(_PAUSE)
@@ -78,7 +77,7 @@ class DagsterTask(Task):  # type: ignore[misc]  # Celery has no types
         instance.report_run_canceled(run)
         return []
 
-    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
+    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun, task: Any) -> list[Any]:
         """Tell Dagster, and so people, that the run has failed."""
         instance.report_run_failed(run, f"The run failed because {_LOST}.")
         return []
@@ -93,8 +92,13 @@ class StepTask(DagsterTask):
     def drop(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
         return []
 
-    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Any]:
-        raise dg.Failure(f"The step failed because {_LOST}.")
+    def give_up(self, instance: dg.DagsterInstance, run: dg.DagsterRun, task: Any) -> list[Any]:
+        """Say why in the log of the run. Without a result the step fails, and the run after all
+        steps that do not need it. If the task raised, the run would send no more steps, and wait
+        for ever for those that it has not sent."""
+        step = ", ".join(task.step_keys_to_execute)
+        instance.report_engine_event(f"The step failed because {_LOST}.", run, step_key=step)
+        return []
 
 
 ignore_declarations()

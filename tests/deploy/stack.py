@@ -242,7 +242,10 @@ class Stack:
         return [node.partition("@")[0] for node, tasks in self._tasks().items() if tasks]
 
     def _tasks(self) -> dict[str, list[dict[str, Any]]]:
-        return self.celery.control.inspect(timeout=3).active() or {}
+        # Without a limit every answer would be waited for until the time is over, and a run that is
+        # to be interrupted could end meanwhile.
+        workers = sum(name.startswith("worker") for name in self.running)
+        return self.celery.control.inspect(timeout=3, limit=workers).active() or {}
 
     def holder(self) -> str:
         """A worker that has a task."""

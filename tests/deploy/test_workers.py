@@ -46,9 +46,9 @@ def deployed(started: Stack) -> Stack:
     for number, processes in ((1, 2), (2, 8)):
         if f"worker{number}" not in started.running:
             started.start("worker", number, processes)
-    assert eventually(lambda: len(started.celery.control.ping(timeout=2)) == 2, PATIENCE), (
-        started.logs()
-    )
+    assert eventually(
+        lambda: len(started.celery.control.ping(timeout=2, limit=2)) == 2, PATIENCE
+    ), started.logs()
     empty_lake(started)
     return started
 
@@ -231,7 +231,7 @@ def test_a_pickled_task_is_refused(deployed: Stack, tmp_path: Path) -> None:
         )
     assert eventually(lambda: "pickle" in deployed.log("worker1") + deployed.log("worker2"))
     assert not (tmp_path / "harm").exists()
-    assert len(deployed.celery.control.ping(timeout=2)) == 2
+    assert len(deployed.celery.control.ping(timeout=2, limit=2)) == 2
 
 
 def test_a_pickled_result_is_refused(deployed: Stack, tmp_path: Path) -> None:
