@@ -48,3 +48,8 @@ _PUBLIC = {
 
 # `ecommerce --help` and `ecommerce validate` import no Dagster.
 __getattr__ = lazily(__name__, _PUBLIC)
+
+
+def __dir__() -> list[str]:
+    """What is public: `dg list components` looks for components among these names."""
+    return sorted({*globals(), *__all__})

@@ -3,25 +3,73 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import dagster as dg
-from pydantic import Field
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+from pydantic import BaseModel, Field
 
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.starter import starter_files
 from ecommerce_dagster.orchestration.build import build_defs
+from ecommerce_dagster.orchestration.translator import BruinTranslator
 
 
+class _Translated(BruinTranslator):
+    """What `translation` of a `defs.yaml` changes of an asset."""
+
+    def __init__(self, translate: TranslationFn[Asset]) -> None:
+        self._translate = translate
+
+    def get_asset_spec(self, asset: Asset, project: Project) -> dg.AssetSpec:
+        return self._translate(super().get_asset_spec(asset, project), asset)
+
+
+class ScaffoldParameters(BaseModel):
+    """What `dg scaffold defs ... NAME` may be told."""
+
+    pipeline_dir: str | None = Field(
+        default=None,
+        description="A folder that exists and holds a pipeline.yml, relative to the root of the "
+        "project. Default: a new pipeline is written beside the defs.yaml.",
+    )
+
+
+class BruinPipelineScaffolder(dg.Scaffolder[ScaffoldParameters]):
+    """Writes a `defs.yaml`, and beside it a pipeline that runs as it stands."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[ScaffoldParameters]:
+        return ScaffoldParameters
+
+    def scaffold(self, request: dg.ScaffoldRequest[ScaffoldParameters]) -> None:
+        folder = request.params.pipeline_dir
+        dg.scaffold_component(request, {"pipeline_dir": folder} if folder else {})
+        if folder is not None:
+            return
+        target = Path(request.target_path)
+        root = Path(request.project_root or target)
+        for path, text in starter_files(target.name, target, root).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(BruinPipelineScaffolder)
 class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
     """A folder of Bruin-style files as assets and asset checks, for a `defs.yaml`.
 
     Paths are relative to the root of the project:
 
-        type: ecommerce_dagster.component.BruinPipelineComponent
+        type: ecommerce_dagster.BruinPipelineComponent
         attributes:
           pipeline_dir: pipelines/sales
     """
 
-    pipeline_dir: str = Field(
-        description="A folder with a pipeline.yml, or one with several such folders in it."
+    pipeline_dir: str | None = Field(
+        default=None,
+        description="A folder with a pipeline.yml, or one with several such folders in it. "
+        "Default: the folder of the defs.yaml.",
     )
     glossary: str | None = Field(
         default=None,
@@ -35,6 +83,41 @@ class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
     environment: str | None = Field(
         default=None,
         description="The environment of .bruin.yml. Default: the one that it calls its default.",
+    )
+    variables: dict[str, Any] | None = Field(
+        default=None,
+        description="Values for variables of pipeline.yml, by name, in place of their defaults.",
+    )
+    variant: str | None = Field(
+        default=None, description="The variant of pipeline.yml to build. Default: none."
+    )
+    watch: bool = Field(
+        default=False,
+        description="Start the schedule and the sensors on source data together with Dagster.",
+    )
+    executor: Literal["in_process", "multiprocess"] | None = Field(
+        default=None,
+        description="What executes the steps of the pipeline's jobs. Default: the process of the "
+        "run, or what ECOMMERCE_EXECUTOR says.",
+    )
+    resources: Annotated[
+        dict[str, Any] | None,
+        dg.Resolver(
+            lambda context, value: context.resolve_value(value),
+            model_field_type=str | dict[str, Any],
+        ),
+    ] = Field(
+        default=None,
+        description="Resources in place of connections, by resource key, as a template variable "
+        "gives them: `{{ resources }}`. The connection pg-default is the resource pg_default.",
+    )
+    translation: Annotated[
+        TranslationFn[Asset] | None,
+        TranslationFnResolver(template_vars_for_translation_fn=lambda asset: {"asset": asset}),
+    ] = Field(
+        default=None,
+        description="Attributes of every asset, as `group_name: sales`. `{{ asset }}` is the file "
+        "and `{{ spec }}` what its asset would be.",
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -51,9 +134,19 @@ class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
             ProjectError: The files have errors; it lists each of them with file and line.
         """
         root = Path(context.project_root)
+        executors = {
+            "in_process": dg.in_process_executor,
+            "multiprocess": dg.multiprocess_executor,
+        }
         return build_defs(
-            root / self.pipeline_dir,
+            root / self.pipeline_dir if self.pipeline_dir else Path(context.path),
             glossary=root / self.glossary if self.glossary else None,
             config_file=root / self.config_file if self.config_file else None,
             environment=self.environment,
+            variables=self.variables,
+            variant=self.variant,
+            translator=_Translated(self.translation) if self.translation else None,
+            resources=self.resources,
+            watch=self.watch,
+            executor=executors[self.executor] if self.executor else None,
         )

@@ -13,6 +13,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
+from ecommerce_dagster.orchestration.executors import executor_for
 
 # Dagster's own commands set this parameter themselves at a selection by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
@@ -23,13 +24,22 @@ def defs() -> dg.Definitions:
     """The assets and checks, the job with its schedule, the sensor, and the connections."""
     local.load_environment()
     if local.brings_own_postgres():
-        return build_defs(local.PIPELINE, environment=local.environment(), watch=local.watches())
+        return _with_executor(
+            build_defs(local.PIPELINE, environment=local.environment(), watch=local.watches())
+        )
     if (executor := chosen(os.environ)) != "in_process":
         raise ValueError(
             f"{SETTING} is {executor}: the PostgreSQL that comes with this project would end with "
             "the step that started it; set POSTGRES_HOST"
         )
     source = EmbeddedPostgresResource.for_folder(local.postgres_data())
-    return build_defs(
-        local.PIPELINE, environment=local.environment(), resources={"pg_default": source}
+    return _with_executor(
+        build_defs(
+            local.PIPELINE, environment=local.environment(), resources={"pg_default": source}
+        )
     )
+
+
+def _with_executor(definitions: dg.Definitions) -> dg.Definitions:
+    """The same executor for what somebody materializes by clicks as for the pipeline's own jobs."""
+    return dg.Definitions.merge(definitions, dg.Definitions(executor=executor_for(os.environ)))

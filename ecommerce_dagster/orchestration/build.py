@@ -20,7 +20,7 @@ from ecommerce_dagster.orchestration.maintenance import maintenance_of
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.replacements import require_replacements
 from ecommerce_dagster.orchestration.resources import resources_of
-from ecommerce_dagster.orchestration.schedules import automation_of
+from ecommerce_dagster.orchestration.schedules import job_of, schedules_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
 from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.translator import BruinTranslator
@@ -42,6 +42,7 @@ def build_defs(
     translator: BruinTranslator | None = None,
     resources: Mapping[str, Any] | None = None,
     watch: bool = False,
+    executor: dg.ExecutorDefinition | None = None,
 ) -> dg.Definitions:
     """One Dagster asset for each file of a pipeline, one asset check for each rule in it.
 
@@ -60,9 +61,12 @@ def build_defs(
             the resource pg_default. The other connections become resources by themselves.
         watch: Start the schedule and the sensors on source data together with Dagster. Default:
             they are started in its UI.
+        executor: What executes the steps of the pipeline's jobs. Default: all in the process of the
+            run, or what ECOMMERCE_EXECUTOR says. Runs of other jobs, and those that
+            are started by clicks on assets, have the executor of the code location.
 
     Returns:
-        Assets, checks, resources, schedule, sensors, jobs and executor.
+        Assets, checks, resources, schedule, sensors and jobs.
 
     Raises:
         ProjectError: The files have errors; it lists each of them with file and line.
@@ -92,7 +96,9 @@ def build_defs(
     shared.update(resources or {})
     return dg.Definitions.merge(
         *(
-            definitions_of(project, translator=translator, resources=shared, watch=watch)
+            definitions_of(
+                project, translator=translator, resources=shared, watch=watch, executor=executor
+            )
             for project in projects
         )
     )
@@ -144,6 +150,7 @@ def definitions_of(
     resources: Mapping[str, Any] | None = None,
     partitioned: bool = True,
     watch: bool = False,
+    executor: dg.ExecutorDefinition | None = None,
 ) -> dg.Definitions:
     """The Dagster definitions of a project that has been read. `resources` are all that its assets
     use; without them they are those of its connections."""
@@ -166,13 +173,19 @@ def definitions_of(
             for asset in project.assets
         ],
         resources=resources_of(project) if resources is None else resources,
-        executor=executor_for(variables),
     )
+    executor = executor or executor_for(variables)
+    job = job_of(project, executor)
+    if job is None:
+        return assets
     status = dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions.merge(
         assets,
-        automation_of(project, shared, dg.DefaultScheduleStatus(status.value)),
-        reconciliation_of(project),
+        dg.Definitions(
+            jobs=[job],
+            schedules=schedules_of(project, shared, dg.DefaultScheduleStatus(status.value), job),
+            sensors=sensors_of(project, shared, status, job),
+        ),
+        reconciliation_of(project, executor),
         maintenance_of(project),
-        dg.Definitions(sensors=sensors_of(project, shared, status)),
     )

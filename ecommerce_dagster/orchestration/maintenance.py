@@ -33,7 +33,11 @@ def maintenance_of(project: Project) -> dg.Definitions:
             lake = getattr(context.resources, key).lakehouse()
             context.log.info(f"{lake.address}: {maintain(lake, on_wait=context.log.info)}")
 
-    @dg.job(name=name, description="Expires old snapshots of the DuckLake, merges small files.")
+    @dg.job(
+        name=name,
+        executor_def=dg.in_process_executor,
+        description="Expires old snapshots of the DuckLake, merges small files.",
+    )
     def job() -> None:
         keep_up()
 

@@ -16,7 +16,7 @@ from ecommerce_dagster.sources.parameters import is_reconcilable
 _CRON = "30 3 * * 0"
 
 
-def reconciliation_of(project: Project) -> dg.Definitions:
+def reconciliation_of(project: Project, executor: dg.ExecutorDefinition) -> dg.Definitions:
     """The job `<pipeline>_reconcile` with its schedule (UTC, stopped at first).
 
     It merges as always, also compares keys, and rebuilds what is downstream. Tables with partitions
@@ -34,6 +34,7 @@ def reconciliation_of(project: Project) -> dg.Definitions:
         f"{slug(project.pipeline.name)}_reconcile",
         selection=dg.AssetSelection.assets(*(asset_key(name) for name in sorted(below))),
         tags={RECONCILE_TAG: "true"},
+        executor_def=executor,
         description="Deletes from merged tables the rows that are gone from their source.",
     )
     schedule = dg.ScheduleDefinition(

@@ -7,8 +7,9 @@ from `.bruin.yml` and the environment when a run needs them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -180,23 +181,29 @@ def resources_of(project: Project) -> dict[str, Any]:
     variables = variables_for(connections.path)
     found: dict[str, Any] = {}
     for connection in filter(has_resource, connections.by_name.values()):
-        key = resource_key(connection.name)
         declared: dict[str, Any] = {
             "connection": connection.name,
             "config_file": str(connections.path),
             "environment": connections.environment,
         }
+        key = resource_key(connection.name)
         if connection.platform == "duckdb" and connection.is_lakehouse:
-            found[key] = DuckLakeResource(**_database(connection, variables), **declared)
+            found[key] = _resource(DuckLakeResource, **_database(connection, variables), **declared)
         elif connection.platform == "duckdb":
-            found[key] = WarehouseResource(
-                **_database(connection, variables), published_copy=publishes_copy(variables)
-            )
+            copies = publishes_copy(variables)
+            database = _database(connection, variables)
+            found[key] = _resource(WarehouseResource, **database, published_copy=copies)
         elif connection.platform == "postgres":
-            found[key] = PostgresResource(**declared)
+            found[key] = _resource(PostgresResource, **declared)
         else:
-            found[key] = DatabaseResource(**declared)
+            found[key] = _resource(DatabaseResource, **declared)
     return found
+
+
+@cache
+def _resource(kind: Callable[..., Any], **settings: str | bool) -> Any:
+    """Equal resources are one object: Dagster merges the definitions of two pipelines only so."""
+    return kind(**settings)
 
 
 def _database(connection: Connection, variables: Mapping[str, str]) -> dict[str, Any]:

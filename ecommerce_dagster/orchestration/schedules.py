@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -18,25 +19,35 @@ from ecommerce_dagster.runtime.names import slug
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from ecommerce_dagster.runtime.schedule import cron_of
 
+# Dagster has no public name for what `define_asset_job` returns.
+Job = Any
 # So many intervals are caught up; who was away for longer asks for a backfill.
 _MOST = 31
 
 
-def automation_of(
-    project: Project, shared: SharedPartitions, status: dg.DefaultScheduleStatus
-) -> dg.Definitions:
-    """The pipeline as one job, and its schedule (UTC), which starts as `status` says."""
+def job_of(project: Project, executor: dg.ExecutorDefinition) -> Job | None:
+    """All that the pipeline can run as one job; `executor` executes its steps. None for nothing."""
     runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
     if not runnable:
-        return dg.Definitions()
-    job = dg.define_asset_job(
+        return None
+    return dg.define_asset_job(
         slug(project.pipeline.name),
         selection=dg.AssetSelection.assets(*(asset_key(a.name) for a in runnable)),
+        executor_def=executor,
         description="Everything in the pipeline, in order.",
     )
+
+
+def schedules_of(
+    project: Project,
+    shared: SharedPartitions,
+    status: dg.DefaultScheduleStatus,
+    job: Job,
+) -> list[dg.ScheduleDefinition]:
+    """The schedule of the pipeline (UTC), where it has one. It starts as `status` says."""
     cron = cron_of(project.pipeline)
     if cron is None:
-        return dg.Definitions(jobs=[job])
+        return []
     schedule = dg.ScheduleDefinition(
         name=_name(project),
         job=job,
@@ -46,7 +57,7 @@ def automation_of(
         default_status=status,
         description="Runs the interval that has just ended, and everything downstream.",
     )
-    return dg.Definitions(jobs=[job], schedules=[schedule])
+    return [schedule]
 
 
 def _name(project: Project) -> str:

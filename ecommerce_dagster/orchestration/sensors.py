@@ -25,11 +25,11 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
 from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_work
+from ecommerce_dagster.orchestration.schedules import Job
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
 from ecommerce_dagster.orchestration.watched import Watched, watched_of
-from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
 from ecommerce_dagster.runtime.names import resource_key, slug
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
@@ -41,12 +41,17 @@ _WAITING = "a run that was requested has not started; what changes now is reques
 
 
 def sensors_of(
-    project: Project, shared: SharedPartitions, status: dg.DefaultSensorStatus
+    project: Project,
+    shared: SharedPartitions,
+    status: dg.DefaultSensorStatus,
+    job: Job,
 ) -> list[dg.SensorDefinition]:
     """One sensor for each Postgres connection that assets are loaded from, and one that rebuilds
     the assets with `meta: {automation: eager}`."""
     loaded = sources_on_postgres(project)
-    sensors = [_sensor(project, shared, name, assets, status) for name, assets in loaded.items()]
+    sensors = [
+        _sensor(project, shared, name, assets, status, job) for name, assets in loaded.items()
+    ]
     eager = [asset for asset in project.assets if asset.meta.get("automation") == "eager"]
     if eager:
         sensors.append(_automation(project, eager, status))
@@ -70,9 +75,9 @@ def _sensor(
     connection: str,
     assets: Sequence[Asset],
     status: dg.DefaultSensorStatus,
+    job: Job,
 ) -> dg.SensorDefinition:
     resource = resource_key(connection)
-    runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
     watched, others = watched_of(project, assets, shared)
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -82,7 +87,7 @@ def _sensor(
     return dg.SensorDefinition(
         name=f"{slug(project.pipeline.name)}_{resource}_changes",
         evaluation_fn=evaluate,
-        asset_selection=dg.AssetSelection.assets(*(asset_key(a.name) for a in runnable)),
+        job=job,
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         description=_description(connection, watched, others),
         default_status=status,

@@ -314,7 +314,24 @@ class TestTheJobAndItsSchedule:
         assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
 
     def test_runs_use_one_process(self) -> None:
-        assert build_defs(local.PIPELINE).executor is dg.in_process_executor
+        job = build_defs(local.PIPELINE).resolve_job_def("orders_performance")
+        assert job.executor_def is dg.in_process_executor
+
+    def test_other_jobs_of_a_code_location_keep_their_executor(self) -> None:
+        @dg.job
+        def hers() -> None:
+            pass
+
+        her_own = dg.Definitions(jobs=[hers], executor=dg.multiprocess_executor)
+        merged = dg.Definitions.merge(build_defs(local.PIPELINE), her_own)
+        assert merged.resolve_job_def("hers").executor_def is dg.multiprocess_executor
+        ours = merged.resolve_job_def("orders_performance")
+        assert ours.executor_def is dg.in_process_executor
+
+    def test_an_executor_can_be_given(self) -> None:
+        definitions = build_defs(local.PIPELINE, executor=dg.multiprocess_executor)
+        job = definitions.resolve_job_def("orders_performance")
+        assert job.executor_def is dg.multiprocess_executor
 
 
 def test_the_code_location_of_this_checkout_is_its_pipeline(

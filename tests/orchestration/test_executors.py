@@ -42,9 +42,7 @@ columns: [{name: at, type: date}]
 
 def executor_name(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, value: str) -> str:
     monkeypatch.setenv("ECOMMERCE_EXECUTOR", value)
-    executor = tiny.definitions().executor
-    assert isinstance(executor, dg.ExecutorDefinition)
-    return executor.name
+    return tiny.definitions().resolve_job_def("tiny").executor_def.name
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_the_password_of_the_broker_is_in_no_configuration(
     tiny.sql("stg.x", "SELECT 1 AS x")
     monkeypatch.setenv("ECOMMERCE_CELERY_BROKER", BROKER)
     monkeypatch.setenv("ECOMMERCE_EXECUTOR", "celery_steps")
-    job = tiny.definitions().resolve_implicit_global_asset_job_def()
+    job = tiny.definitions().resolve_job_def("tiny")
     assert job.executor_def.name == "celery_steps"
     assert "secret" not in serialize_value(job.get_job_snapshot())
 
