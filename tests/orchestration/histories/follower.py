@@ -28,6 +28,15 @@ _true_time = time.time
 def anything() -> None: ...
 
 
+@dataclass(frozen=True)
+class Lost:
+    """The partitions of orders, in microseconds since 1970, of a run that came to nothing."""
+
+    first: int
+    end: int
+    is_cancelled: bool
+
+
 @dataclass
 class Tick:
     """What a tick led to: why nothing was requested, or what the runs built and why they failed."""
@@ -37,7 +46,8 @@ class Tick:
     built: list[set[str]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     error: str = ""
-    lost_a_run: bool = False
+    lost: list[Lost] = field(default_factory=list)
+    repeated: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def says_nothing_changed(self) -> bool:
@@ -88,17 +98,22 @@ class Follower:
         return self.tiny.definitions()
 
     @property
+    def clock(self) -> float:
+        """The time that the sensor sees, in seconds since 1970."""
+        return _true_time() + self.ahead.total_seconds()
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the sensor remembers runs that have not succeeded."""
         return bool(json.loads(self.cursor or "{}").get("asked"))
 
     def tick(self) -> Tick:
         """Let the sensor look, and execute what it requests."""
-        tick, now = Tick(), self.ahead.total_seconds()
+        tick = Tick()
         resources = {"pg": (self.definitions.resources or {})["pg"]}
         sensor = self.definitions.resolve_sensor_def(SENSOR)
         with (
-            mock.patch("time.time", side_effect=lambda: _true_time() + now),
+            mock.patch("time.time", side_effect=lambda: self.clock),
             dg.build_sensor_context(
                 self.instance, self.cursor, resources=resources, definitions=self.definitions
             ) as context,
@@ -127,8 +142,8 @@ class Follower:
             happens, self.meanwhile = self.meanwhile, None
             happens()
         doom, self.doom = self.doom, ""
-        tick.lost_a_run |= bool(doom)
         keys = list(request.asset_selection or [])
+        self._note_partitions(keys, tags, tick, doom)
         if doom in {"dies before it starts", "is cancelled"}:
             ends = dg.DagsterRunStatus.FAILURE if "dies" in doom else dg.DagsterRunStatus.CANCELED
             self.instance.create_run_for_job(anything, tags=tags, status=ends)
@@ -145,6 +160,20 @@ class Follower:
             )
         elif doom.startswith("dies"):
             self.instance.report_run_failed(self.instance.get_runs(limit=1)[0])
+
+    def _note_partitions(
+        self, keys: Sequence[dg.AssetKey], tags: Mapping[str, str], tick: Tick, doom: str
+    ) -> None:
+        """Note for which partitions a run would load orders, and whether it comes to nothing."""
+        first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+        loads = self.plan.name("raw.orders") in {".".join(key.path) for key in keys}
+        if not (loads and first and last):
+            return
+        window = self.plan.window(first, last)
+        if doom:
+            tick.lost.append(Lost(*window, is_cancelled=doom == "is cancelled"))
+        else:
+            tick.repeated.append(window)
 
     def _execute(
         self,

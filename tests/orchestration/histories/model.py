@@ -44,41 +44,36 @@ class Model:
             if role == "stg.customers" and self.plan.customers_are_merged:
                 self.merged |= dict(self.rows("raw.customers", "id, v"))
 
-    def differences(self, told: str = "") -> list[str]:
-        """What the tables hold and should not, or should hold and do not. A raw table that is in
-        `told` may be behind its source."""
-        found = []
+    def differences(self, behind: Collection[str] = ()) -> list[str]:
+        """What the tables hold and should not, or should hold and do not. The raw tables in
+        `behind` may be behind their sources."""
+        found = [f"{role} is missing" for role in self.plan.roles if not self.exists(role)]
+        if found:
+            return found
         for role in self.plan.roles:
             layer, _, short = role.partition(".")
-            if layer == "raw" and self.plan.name(role) in told:
+            if role in behind:
                 continue
-            if not self.exists(role):
-                found.append(f"{role} is missing")
-            elif layer == "raw":
+            if layer == "raw":
                 found += self._raw(role, self.plan.tables[short])
             else:
                 found += getattr(self, f"_{layer}_{short}")(role)
         return found
 
-    def orphans(self) -> list[str]:
-        """Published orders whose customer is not published."""
-        if not (self.exists("stg.orders") and self.exists("stg.customers")):
+    def orphans(self, *roles: str) -> list[Row]:
+        """The rows of these tables of orders whose customer is not published."""
+        if not self.exists("stg.customers"):
             return []
-        known = {row[0] for row in self.rows("stg.customers", "id")}
-        lost = [row for row in self.rows("stg.orders", "id, ref") if row[1] not in {None, *known}]
-        return [f"stg.orders has orders of nobody: {lost}"] if lost else []
+        kind = self.plan.tables["orders"].kind
+        rows = [row for role in roles if self.exists(role) for row in self.loaded(role, kind)]
+        known = {None, *(id for (id,) in self.rows("stg.customers", "id"))}
+        return [row for row in rows if row[2] not in known]
 
     def lost_outside(self) -> bool:
         """Whether an order of no period, which no run loads again, has lost its customer. Checks of
         everything fail for it until somebody runs everything."""
-        if not (self.exists("raw.orders") and self.exists("stg.customers")):
-            return False
-        rows = self.loaded("raw.orders", self.plan.tables["orders"].kind)
-        if self.exists("stg.orders"):
-            rows += self.loaded("stg.orders", self.plan.tables["orders"].kind)
-        known = {row[0] for row in self.rows("stg.customers", "id")}
-        outside = Counter(rows) - Counter(self.within(rows))
-        return any(ref not in {None, *known} for _, _, ref, _ in outside)
+        lost = self.orphans("raw.orders", "stg.orders")
+        return len(self.within(lost)) < len(lost)
 
     def exists(self, role: str) -> bool:
         schema, table = self.plan.name(role).split(".")

@@ -57,6 +57,11 @@ class Table:
         return self.shape in {"view", "matview", "query"}
 
     @property
+    def is_counted(self) -> bool:
+        """Whether PostgreSQL counts the rows that are written to what is loaded."""
+        return self.shape not in {"view", "query"}
+
+    @property
     def source(self) -> str:
         """What is loaded, in SQL: a relation."""
         match self.shape:
@@ -122,6 +127,16 @@ class Plan:
         first = anchor - (anchor - self.start) // self.period * self.period
         last = anchor + ((datetime.now(UTC) - anchor) // self.period + 1) * self.period
         return first, last
+
+    def window(self, first: str, last: str) -> tuple[int, int]:
+        """From the start of one partition to the end of another, in microseconds since 1970."""
+        start, end = (
+            datetime.strptime(key, "%Y-%m-%d-%H:%M" if ":" in key else "%Y-%m-%d")
+            for key in (first, last)
+        )
+        moments = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC) + self.period
+        first_at, last_at = (int(moment.timestamp()) * 1_000_000 for moment in moments)
+        return first_at, last_at
 
     def name(self, role: str) -> str:
         return self.names.get(role, role)
