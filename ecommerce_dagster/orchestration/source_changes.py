@@ -178,7 +178,8 @@ class Look:
         """Add to the work what of an asset is out of date.
 
         Of a source that was not seen before these are all periods that have rows in it; when some
-        were filled from it, all there are, since they may have been others then.
+        were filled from it, all there are, since they may have been others then; without any rows
+        the current one, so that the table exists for what reads it.
         """
         old = before.fingerprints if before else {}
         loads = self.loads[each.name].rows if each.name in self.loads else {}
@@ -199,6 +200,8 @@ class Look:
         key = asset_key(each.name)
         if before is None and self.instance.get_materialized_partitions(key):
             keys |= {*partitions.get_partition_keys()}
+        elif before is None and not keys:
+            keys |= {*partitions.get_partition_keys()[-1:]}
         for partition in keys:
             self.work.by_partition[partition].add(each.name)
         # What a load saw beside rows that stayed as they are came and went between two looks.
