@@ -115,6 +115,36 @@ def test_a_raw_asset_with_another_name(watcher: Watcher) -> None:
     assert rows(watcher, "raw.other") == rows(watcher, "stg.t") == [(1,), (3,), (12,)]
 
 
+@pytest.mark.parametrize(
+    "rows_of_u",
+    [
+        "TABLE t LIMIT 0",
+        "SELECT n, timestamptz '2001-01-01' AS at FROM t",
+        "SELECT n, NULL::timestamptz AS at FROM t",
+        "SELECT n, timestamptz 'infinity' AS at FROM t",
+        "SELECT n, now() + interval '9 days' AS at FROM t",
+    ],
+    ids=["none", "early", "without a time", "without an end", "to come"],
+)
+def test_a_new_table_whose_rows_are_in_no_partition_is_there_for_what_reads_it(
+    watcher: Watcher, rows_of_u: str
+) -> None:
+    watcher.execute(f"CREATE TABLE u AS {rows_of_u}")
+    watcher.by_day("u")
+    watcher.tiny.sql(
+        "mart.both",
+        "SELECT (SELECT count(*) FROM raw.t) AS n, (SELECT count(*) FROM raw.u) AS none",
+        "depends: [raw.t, raw.u]",
+    )
+    # A mart that is built for another reason reads it too.
+    watcher.execute("UPDATE t SET n = 13 WHERE n = 3")
+    reason, built = settle(watcher)
+
+    assert "raw/u" in built
+    assert watcher.tiny.query("SELECT n, none FROM mart.both") == [(3, 0)]
+    assert reason.startswith("nothing changed in 2 tables")
+
+
 def test_an_asset_that_is_removed(watcher: Watcher) -> None:
     watcher.execute("CREATE TABLE u AS TABLE t")
     watcher.by_day("u")
