@@ -95,8 +95,8 @@ class PostgresWarehouse:
             start = f"extract(epoch FROM date_trunc({literal(unit)}, moment))"
             inside = ""
             if window:
-                first, end = window.start.timestamp(), window.end.timestamp()
-                inside = f" AND {start} >= {first} AND {start} < {end}"
+                first, end = (literal(at.isoformat()) for at in (window.start, window.end))
+                inside = f" AND moment >= {first}::timestamptz AND moment < {end}::timestamptz"
             rows = ask(
                 session,
                 f"SELECT {start}, count(*) FROM (SELECT {moment} AS moment FROM {found.sql}) AS"
