@@ -50,15 +50,31 @@ def require_fills(
 
 def require_needed(load: LoadSpec, strategy: Strategy, incoming: Collection[str]) -> None:
     """Raises LoadError when a key that the strategy needs does not come."""
-    needed = list(load.primary_key) if strategy.needs_primary_key else []
-    if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
-        needed.append(load.incremental_key)
-    missing = _missing(needed, incoming)
+    missing = _missing(_needed(load, strategy), incoming)
     if missing:
         raise LoadError(
             f"the query does not return {', '.join(missing)}, which the strategy needs; "
             f"it returns {', '.join(incoming)}"
         )
+
+
+def require_ordered(load: LoadSpec, strategy: Strategy, types: TypeRules) -> None:
+    """Raises LoadError when the database cannot compare the values of a key that the strategy
+    needs."""
+    for key in load.called(_needed(load, strategy)):
+        if not types.is_ordered(key.type):
+            raise LoadError(
+                f"the column {key.name} is {key.type}, of which {types.database} cannot compare"
+                " values; to have it as a key, cast it in the query, to text for example"
+            )
+
+
+def _needed(load: LoadSpec, strategy: Strategy) -> list[str]:
+    """The keys by which the strategy finds rows."""
+    needed = list(load.primary_key) if strategy.needs_primary_key else []
+    if load.incremental_key and (strategy.needs_incremental_key or strategy.needs_primary_key):
+        needed.append(load.incremental_key)
+    return needed
 
 
 def kept_type(

@@ -18,6 +18,7 @@ from ecommerce_dagster.sql.load_columns import (
     on_merge,
     require_fills,
     require_needed,
+    require_ordered,
 )
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.strategies.base import LoadSpec, Strategy, TargetColumn
@@ -128,6 +129,7 @@ class Job:
         changes.told += gone(self.kept or {}, incoming)
         load = self._load(columns)
         require_needed(load, self.strategy, incoming)
+        require_ordered(load, self.strategy, self.types)
         self._require_row(incoming)
         self._require_instants(load)
         reshaping, filling = self._steps(load, changes)

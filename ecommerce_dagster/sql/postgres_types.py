@@ -59,6 +59,11 @@ _COMPARED = re.compile(
     r"boolean|smallint|integer|bigint|real|double precision|numeric(\(.*\))?|date|uuid|bytea"
     r"|time(stamp)?(\(\d\))? with(out)? time zone"
 )
+# Types that have no order, and arrays of them, which have none either.
+_UNORDERED = re.compile(
+    r"(aclitem|box|cid|circle|gtsvector|json|jsonpath|line|lseg|path|pg_snapshot|point|polygon"
+    r"|refcursor|txid_snapshot|xid|xml)(\[\])*"
+)
 _TEXT = re.compile(r"text|character varying(\(\d+\))?")
 
 
@@ -279,3 +284,6 @@ class PostgresTypes(TypeRules):
 
     def exact(self, kind: str) -> Callable[[str], str]:
         return exact(kind)
+
+    def is_ordered(self, kind: str) -> bool:
+        return not _UNORDERED.fullmatch(kind)

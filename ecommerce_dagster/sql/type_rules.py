@@ -48,6 +48,10 @@ class TypeRules:
         """What turns an expression for a value of a type into one that is equal for no other."""
         return types.exact(kind)
 
+    def is_ordered(self, kind: str) -> bool:
+        """Whether the database can compare and sort the values of a type."""
+        return True
+
     def refusal(self, kind: str) -> str | None:
         """Why there can be no column of a type, whatever its values are."""
         return None
