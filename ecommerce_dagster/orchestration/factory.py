@@ -134,7 +134,7 @@ def _execute(
     else:
         context.log_event(rejection_of(run, built.results))
     yield from (check_result_of(result, run) for result in built.results)
-    kept = "the bad rows are published" if built.published else "the table is as it was before"
+    kept = "the new rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 
 

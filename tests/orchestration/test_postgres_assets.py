@@ -80,6 +80,11 @@ class Mixed(Tiny):
                 cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    @property
+    def address(self) -> str:
+        """The database, as messages say it."""
+        return f"PostgreSQL at {self.server.host}:{self.server.port}/{self.server.database}"
+
     def run(self, *arguments: str) -> dict[str, Any]:
         """The JSON of a run that need not succeed."""
         outcome = self.ecommerce("run", "--output", "json", *arguments)
@@ -386,6 +391,38 @@ def test_an_asset_that_takes_too_long_is_ended_in_the_server_too(mixed: Mixed) -
     assert mixed.pg("SELECT to_regclass('core.slow')") == [(None,)]
     assert mixed.pg("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
                     " AND datname = current_database() AND pid <> pg_backend_pid()") == [(0,)]  # fmt: skip
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_a_connection_that_is_lost_in_a_check(mixed: Mixed, always: bool) -> None:
+    """A table that is public by then is recorded; the run fails, and what is downstream waits."""
+    header = f"{TABLE}\n" + "meta: {publish: always}\n" * always
+    mixed.asset("core.t", "pg.sql", header, "SELECT 1 AS n")
+    mixed.asset("core.below", "pg.sql", f"{TABLE}\ndepends: [core.t]", "SELECT n FROM core.t")
+    mixed.ran()
+    cut = "SELECT count(*) - 1 FROM (SELECT pg_terminate_backend(pg_backend_pid())) AS s"
+    check = f"custom_checks: [{{name: cut, query: '{cut}'}}]"
+    mixed.asset("core.t", "pg.sql", header + check, "SELECT 2 AS n")
+    found = mixed.run()
+    lost = "terminating connection due to administrator command"
+
+    assert {name: a["status"] for name, a in found["assets"].items()} == {
+        "core.t": "failed", "core.below": "upstream_failed",
+    }  # fmt: skip
+    assert mixed.pg("SELECT n FROM core.t") == [(2 if always else 1,)]
+    # Only what is public has rows to tell of, and checks that were asked.
+    error, rows = (found["assets"]["core.t"][name] for name in ("error", "rows"))
+    (asked,) = found["checks"]
+    if always:
+        assert (rows, asked["status"]) == (1, "error")
+        assert asked["message"] == f"could not be evaluated: {lost}"
+        assert error == (
+            "core.t: 1 blocking check failed; the new rows are published\n"
+            f"  cut: could not be evaluated: {lost}"
+        )
+    else:
+        assert (rows, asked["status"]) == (None, "skipped")
+        assert error.endswith(f"core.t.sql:2: {mixed.address}: {lost}")
 
 
 def test_of_a_source_without_checks_nobody_is_asked(mixed: Mixed) -> None:

@@ -168,7 +168,7 @@ class TestPublishAlways:
         assert not result.success
         assert chain.query("FROM main.top") == [(None,)]
         assert set(materialized(result)) == {"main/top", "main/other"}
-        assert "the bad rows are published" in failures(result)["main__top"]
+        assert "the new rows are published" in failures(result)["main__top"]
 
 
 class TestAnAssetThatBreaks:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 import pytest
 
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.load_result import LoadResult
-from ecommerce_dagster.warehouses.base import Target
+from ecommerce_dagster.warehouses.base import BuildResult, Target
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
 from ecommerce_dagster.warehouses.sql_asset import AssetError
@@ -23,6 +24,7 @@ from postgres_warehouse.helpers import TABLE, VIEW, Warehouse, asset_of, values
 
 GOOD, BAD = "SELECT 1 AS x", "SELECT -1 AS x"
 CHECKED = f"{TABLE}\ncolumns: [{{name: x, checks: [{{name: positive}}]}}]"
+ALWAYS = "\nmeta: {publish: always}"
 SLOW = f"""{TABLE}
 custom_checks: [{{name: slow, value: 1, query: SELECT count(*) FROM (SELECT pg_sleep(9)) s}}]"""
 
@@ -80,6 +82,73 @@ class TestNothingUncheckedIsPublished:
                 w.run(file, query, timeout=0.3)
         assert w.run(TABLE, GOOD, timeout=60).published
         assert w.rows() == [(1,)]
+
+
+class TestAConnectionThatIsLost:
+    """With `publish: always` the table is public before its checks are asked."""
+
+    CHECKED = f"{SLOW}\ncolumns: [{{name: x, checks: [{{name: positive}}]}}]"
+    FILES: ClassVar = {
+        "before the build": f"{TABLE}\nhooks: {{pre: [{{query: SELECT pg_sleep(9)}}]}}",
+        "in the build": TABLE,
+        "after the build": f"{TABLE}\nhooks: {{post: [{{query: SELECT pg_sleep(9)}}]}}",
+        "in the commit": f"{TABLE}\nhooks: {{post: [{{query: INSERT INTO log VALUES (1)}}]}}",
+        "in a check": CHECKED,
+    }
+    QUERIES: ClassVar = {"in the build": "SELECT 2 AS x, pg_sleep(9)::text AS s"}
+
+    @pytest.fixture(autouse=True)
+    def log(self, w: Warehouse) -> None:
+        """A table into which no row gets by a commit in less than seconds."""
+        w.sql(
+            "CREATE TABLE log (x int)",
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_sleep(9); RETURN NULL; END $$",
+            "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON log DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION wait()",
+        )
+        w.run(TABLE, GOOD)
+
+    def losing(
+        self, w: Warehouse, when: str, header: str
+    ) -> tuple[list[BuildResult], list[BaseException]]:
+        """What a run gives or raises whose session ends while it sleeps."""
+        built: list[BuildResult] = []
+        file, query = self.FILES[when] + header, self.QUERIES.get(when, "SELECT 2 AS x")
+        run, errors = in_the_background(lambda: built.append(w.run(file, query)))
+        until(lambda: sleeping(w))
+        w.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+              " WHERE wait_event = 'PgSleep'")  # fmt: skip
+        run.join(20)
+        return built, errors
+
+    @pytest.mark.parametrize(
+        ("when", "header"),
+        [
+            *((when, "") for when in FILES),
+            *((when, ALWAYS) for when in FILES if when != "in a check"),
+        ],
+    )
+    def test_before_the_commit_leaves_the_old_table_and_is_told(
+        self, w: Warehouse, when: str, header: str
+    ) -> None:
+        built, (error,) = self.losing(w, when, header)
+        assert built == []
+        assert str(error).startswith(f"assets/mart/t.sql:1: PostgreSQL at {w.server.host}:")
+        assert str(error).endswith("terminating connection due to administrator command")
+        assert (w.rows(), w.rows("log")) == ([(1,)], [])
+        assert w.run(self.CHECKED.replace("sleep(9)", "sleep(0)"), "SELECT 3 AS x").published
+
+    def test_in_a_check_of_a_public_table_leaves_the_new_one_and_every_check_without_answer(
+        self, w: Warehouse
+    ) -> None:
+        (built,), errors = self.losing(w, "in a check", ALWAYS)
+        assert (errors, built.published, built.rows, w.rows()) == ([], True, 1, [(2,)])
+        lost = "terminating connection due to administrator command"
+        assert [(r.check.label, r.passed, r.error) for r in built.results] == [
+            ("x: positive", False, lost),
+            ("slow", False, lost),
+        ]
 
 
 class TestScriptsThatLeaveTheTransaction:
