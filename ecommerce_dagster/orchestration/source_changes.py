@@ -20,7 +20,7 @@ from ecommerce_dagster.orchestration.partitions import (
     unit_of,
     whole_range,
 )
-from ecommerce_dagster.orchestration.run_requests import Work
+from ecommerce_dagster.orchestration.run_requests import Work, below
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
 from ecommerce_dagster.orchestration.watched import Watched
 from ecommerce_dagster.sources.postgres.changes import (
@@ -178,8 +178,8 @@ class Look:
         """Add to the work what of an asset is out of date.
 
         Of a source that was not seen before these are all periods that have rows in it; when some
-        were filled from it, all there are, since they may have been others then; without any rows
-        the current one, so that the table exists for what reads it.
+        were filled from it, here or downstream, all there are, since they may have been others
+        then; without any rows the current one, so that the table exists for what reads it.
         """
         old = before.fingerprints if before else {}
         loads = self.loads[each.name].rows if each.name in self.loads else {}
@@ -197,17 +197,24 @@ class Look:
         # Partitions may begin later than they did.
         inside = [at for at in changed if self._has(each, at)]
         keys = {partitions.get_partition_key_for_timestamp(at) for at in inside}
-        key = asset_key(each.name)
-        if before is None and self.instance.get_materialized_partitions(key):
-            keys |= {*partitions.get_partition_keys()}
-        elif before is None and not keys:
-            keys |= {*partitions.get_partition_keys()[-1:]}
+        if before is None:
+            every = partitions.get_partition_keys()
+            if self._was_filled(each):
+                keys = {*every}
+            elif not keys:
+                keys = {*every[-1:]}
         for partition in keys:
             self.work.by_partition[partition].add(each.name)
         # What a load saw beside rows that stayed as they are came and went between two looks.
         for partition, rows in self._unlike(each.name, now).items():
             self.work.by_partition[partition].add(each.name)
             now.unlike[partition] = rows
+
+    def _was_filled(self, each: Watched) -> bool:
+        """Whether partitions of an asset, or of one downstream, were filled: it may have had
+        another name."""
+        names = below(each.project, {each.name})
+        return any(self.instance.get_materialized_partitions(asset_key(name)) for name in names)
 
     def _unlike(self, name: str, seen: Seen) -> dict[str, int]:
         """The partitions in which loads since the last look have left another number of rows than

@@ -100,8 +100,8 @@ def test_another_start_date(watcher: Watcher, days: int) -> None:
     assert rows(watcher, "raw.t") == rows(watcher, "stg.t") == expected
 
 
-def test_a_raw_asset_with_another_name(watcher: Watcher) -> None:
-    fail_a_run(watcher, "UPDATE t SET n = 12 WHERE n = 2")
+def rename_raw(watcher: Watcher) -> None:
+    """Call the asset raw.t raw.other, and let stg.t read it by this name."""
     asset = watcher.tiny.directory / "assets" / "t.asset.yml"
     asset.write_text(asset.read_text().replace("name: raw.t", "name: raw.other"))
     watcher.tiny.sql(
@@ -110,9 +110,33 @@ def test_a_raw_asset_with_another_name(watcher: Watcher) -> None:
         STAGED.replace("raw.t", "raw.other"),
         table=False,
     )
+
+
+def test_a_raw_asset_with_another_name(watcher: Watcher) -> None:
+    fail_a_run(watcher, "UPDATE t SET n = 12 WHERE n = 2")
+    rename_raw(watcher)
     settle(watcher)
 
     assert rows(watcher, "raw.other") == rows(watcher, "stg.t") == [(1,), (3,), (12,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ("DELETE FROM t WHERE n = 2", [(1,), (3,)]),
+        (f"UPDATE t SET at = '{day(1)}' WHERE n = 3", [(1,), (2,), (3,)]),
+        ("TRUNCATE t", []),
+    ],
+    ids=["deleted", "moved", "emptied"],
+)
+def test_a_day_that_lost_its_rows_while_the_raw_asset_got_another_name(
+    watcher: Watcher, change: str, left: list[tuple[int]]
+) -> None:
+    rename_raw(watcher)
+    watcher.execute(change)
+    settle(watcher)
+
+    assert rows(watcher, "raw.other") == rows(watcher, "stg.t") == left
 
 
 @pytest.mark.parametrize(
