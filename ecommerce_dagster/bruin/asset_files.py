@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecommerce_dagster.bruin.defaults import with_defaults
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.paths import portable
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.yaml.header import Code, SourceFile, read_header, trimmed
 from ecommerce_dagster.bruin.yaml.located import Position, YamlMapping
@@ -104,7 +105,7 @@ def _run_file(asset: Asset, name: str, pipeline_dir: Path, log: ProblemLog) -> C
     """The code that a YAML asset names with `run:`; it must lie inside the pipeline."""
     rule = "valid-executable-file"
     try:
-        path = (asset.path.parent / name).resolve()
+        path = (asset.path.parent / portable(name)).resolve()
     except (OSError, RuntimeError, ValueError):
         log.error(*asset.at("run"), rule, f"'{name}' is not the path of a file; {_FROM_HERE}")
         return None

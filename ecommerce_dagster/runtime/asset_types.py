@@ -29,6 +29,7 @@ from ecommerce_dagster.runtime.names import slug
 from ecommerce_dagster.runtime.readers import READERS, readable_platforms
 from ecommerce_dagster.runtime.sensor import lint_sensor
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
+from ecommerce_dagster.sources import ingestr
 from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.sources.seeds.seed import lint_seed
@@ -38,7 +39,8 @@ Lint = Callable[[Asset, Project, ProblemLog], None]
 
 _ALL = frozenset(PLATFORMS)
 
-# The beginnings of Bruin's types for warehouses and runners that are none of ours.
+# The beginnings of Bruin's types for warehouses and runners that are none of ours. Before a dot,
+# the names of its connections are taken for such as well.
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
     "doris", "dremio", "dynamodb", "elasticsearch", "emr_serverless", "fabric", "fw", "gcs",
@@ -100,7 +102,8 @@ def unsupported(project: Project, asset: Asset) -> str | None:
             return f"its destination is {written}; supported: {', '.join(sorted(_ALL))}"
         unmasked = unmaskable(asset) if asset.type == "ingestr" else None
         return unmasked.message if unmasked else _on_another_platform(project, asset)
-    if asset.type.split(".")[0] in _ELSEWHERE:
+    start, dot, _ = asset.type.partition(".")
+    if start in _ELSEWHERE or (dot and start in ingestr.PLATFORMS):
         return (
             f"the type {asset.type} is for another platform; supported: {', '.join(sorted(_ALL))}"
         )

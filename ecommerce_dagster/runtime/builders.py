@@ -29,7 +29,8 @@ from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
-from ecommerce_dagster.warehouses.sql_asset import AssetError, SqlBuild
+from ecommerce_dagster.warehouses.postgres.connect import SourceError
+from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError, SqlBuild
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError
 
 Build = Callable[[AssetRun, Sequence[Check]], BuildResult]
@@ -163,5 +164,8 @@ def build_sensor(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
         with database.get_connection() as connection:
             return duckdb_says_yes(connection, asset, query)
 
-    wait(asset, ask, mode, run.info.log.info)
+    try:
+        wait(asset, ask, mode, run.info.log.info)
+    except SourceError as error:
+        raise OutsideError(f"{asset.path}:{asset.line}: {error}") from None
     return build_nothing(run, checks)

@@ -35,7 +35,8 @@ class SourceColumns:
             return self._of_postgres(asset)
         if asset.type.endswith(".seed"):
             try:
-                return Seed(asset, self._project.checkout).schema()
+                seed = Seed(asset, self._project.checkout)
+                return None if seed.is_remote else seed.schema()
             except SeedError:
                 return None
         return None

@@ -139,6 +139,10 @@ class TestDuckDB:
         assert found.path == str(files.root / "data/x.duckdb")
         assert found.read_only is False
 
+    def test_a_relative_path_may_be_written_as_on_windows(self, files: Files) -> None:
+        found = connection(files, duckdb(path=r"'.\data\x.duckdb'")).duckdb({})
+        assert found.path == str(files.root / "data/x.duckdb")
+
     @pytest.mark.parametrize("path", [":memory:", "md:shop", "/data/x.duckdb"])
     def test_other_places_stay_as_they_are(self, files: Files, path: str) -> None:
         assert connection(files, duckdb(path=f"'{path}'")).duckdb({}).path == path

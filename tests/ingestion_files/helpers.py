@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -55,3 +60,14 @@ def types(connection: Connection, name: str) -> dict[str, str]:
 def problems(log: ProblemLog) -> list[str]:
     """What was reported, as `file:line: message`."""
     return [f"{p.path.name}:{p.line}: {p.message}" for p in sorted(log.problems)]
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    """The address at which the files of a folder are served."""
+    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *a: None})
+    handler = functools.partial(quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()

@@ -15,7 +15,7 @@ import pytest
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sources.seeds.seed import Seed, lint_seed
 from ecommerce_dagster.warehouses.sql_asset import AssetError
-from ingestion_files.helpers import Connection, asset_at, build, problems, rows, types
+from ingestion_files.helpers import Connection, asset_at, build, problems, rows, types, web_server
 
 COUNTRIES = """
     name: raw.countries
@@ -306,14 +306,55 @@ def test_a_file_name_is_never_a_pattern(warehouse: Connection, seed: MakeSeed) -
         assert rows(warehouse, "raw.countries") == [(1,)]
 
 
+class TestUrls:
+    def test_the_file_behind_one_is_read_as_strictly(
+        self, warehouse: Connection, seed: MakeSeed, tmp_path: Path
+    ) -> None:
+        (tmp_path / "zones.csv").write_text("code,n\n007,1\n008,x\n")
+        (tmp_path / "right.csv").write_text("code,n\n007,1\n")
+        with web_server(tmp_path) as address:
+            made = seed(
+                definition=definition(f"{address}/right.csv?key=s3cr3t", "code varchar, n int")
+            )
+            build(warehouse, made.asset, made)
+            assert rows(warehouse, "raw.countries") == [("007", 1)]
+            wrong = seed(definition=definition(f"{address}/zones.csv", "code varchar, n int"))
+            assert "asset.yml:4: zones.csv:3: the column n holds x, which" in fails(
+                warehouse, wrong
+            )
+            gone = seed(definition=definition(f"{address}/gone.csv?key=s3cr3t"))
+            said = fails(warehouse, gone)
+        assert ":4: http:gone.csv cannot be read: 404 File not found" in said
+        assert "s3cr3t" not in said
+
+    def test_nobody_is_asked_before_a_run(self, seed: MakeSeed, tmp_path: Path) -> None:
+        made = seed(definition=definition("http://127.0.0.1:9/a.csv"))
+        log = ProblemLog()
+        lint_seed(made.asset, tmp_path, log)
+        assert problems(log) == []
+
+    def test_a_server_that_does_not_answer_is_said(
+        self, warehouse: Connection, seed: MakeSeed
+    ) -> None:
+        made = seed(definition=definition("http://127.0.0.1:9/a.csv"))
+        assert ":4: http:a.csv cannot be read: [Errno 111] Connection refused" in fails(
+            warehouse, made
+        )
+
+
+def test_a_path_may_be_written_as_on_windows(warehouse: Connection, seed: MakeSeed) -> None:
+    made = seed("a\n1\n", definition(r".\countries.csv"))
+    build(warehouse, made.asset, made)
+    assert rows(warehouse, "raw.countries") == [(1,)]
+
+
 COUNTRY = definition("countries.csv")
 WRONG = {
     definition("../../../x.csv"): (
         "4: '../../../x.csv' is outside of the project (ROOT); move the file into it"
     ),
-    definition("https://x.org/a.csv"): (
-        "4: 'https://x.org/a.csv' is a URL, which a seed cannot be read from; download the file "
-        "into the project and name it relative to this one"
+    definition("s3://bucket/a.csv"): (
+        "4: a seed cannot be read from s3://; use https://, or an ingestr asset"
     ),
     definition("countris.csv"): (
         "4: the file 'countris.csv' does not exist; did you mean 'countries.csv'?"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
-import http.server
 import importlib.util
 import json
 import os
 import re
 import sqlite3
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,8 +28,9 @@ from ecommerce_dagster.sources import ingestr
 from ecommerce_dagster.sources.attached import MySQLIngestion, SQLiteIngestion
 from ecommerce_dagster.sources.files import FileIngestion, place_of
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.extensions import extension_directories
 from ecommerce_dagster.warehouses.sql_asset import AssetError
-from ingestion_files.helpers import Rows, asset_at, build, rows, types
+from ingestion_files.helpers import Rows, asset_at, build, rows, types, web_server
 
 DAY = Interval(datetime(2025, 1, 2, tzinfo=UTC), datetime(2025, 1, 3, tzinfo=UTC))
 KEYS = "incremental_key: updatedAt, primary_key: Id"
@@ -207,15 +206,23 @@ class TestFiles:
 
     def test_a_web_server(self, loads: Loads) -> None:
         Path(loads.folder, "a.csv").write_text("aB,t\n1,x\n")
-        quiet = type(
-            "Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *a: None}
-        )
-        handler = functools.partial(quiet, directory=str(loads.folder))
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            address = f"http://127.0.0.1:{server.server_address[1]}/a.csv"
-            assert loads.run(FileIngestion, address, "x") == [(1, "x")]
-            server.shutdown()
+        with web_server(loads.folder) as address:
+            assert loads.run(FileIngestion, f"{address}/a.csv", "x") == [(1, "x")]
+
+    def test_a_query_of_an_asset_reads_a_url(
+        self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tiny.folder))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tiny.folder / "cache"))
+        extension_directories.cache_clear()
+        tiny.write("a.csv", "n\n1\n")
+        with web_server(tiny.folder) as address:
+            tiny.sql("main.t", f"SELECT * FROM read_csv('{address}/a.csv')")
+            tiny.sql("main.script", "INSTALL httpfs;\nLOAD httpfs;\nSELECT 1", table=False)
+            outcome = tiny.ecommerce("run")
+        assert outcome.code == 0, outcome.text
+        assert tiny.query("FROM main.t") == [(1,)]
+        extension_directories.cache_clear()
 
     def test_s3(self, tiny: Tiny) -> None:
         with object_store("bucket") as address:

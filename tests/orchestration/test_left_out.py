@@ -41,6 +41,8 @@ def mixed(tiny: Tiny) -> Tiny:
         ("made.py", ROWS.format("connection: gcp\ncolumns: [{name: n, checks: [{name: unique}]}]\n"), GCP),
         ("made.sql", SQL.format("x.made", "duckdb.sql", "connection: gcp\n"), GCP),
         ("made.sql", SQL.format("x.made", "sf.sql", ""), "the type sf.sql is for another platform"),
+        ("made.sql", SQL.format("x.made", "redshift.sql", ""), "the type redshift.sql is for another platform"),
+        ("made.asset.yml", "name: x.made\ntype: sqlite.seed\n", "the type sqlite.seed is for another platform"),
         ("made.asset.yml", "name: x.made\ntype: duckdb.seed\nconnection: gcp\nparameters: {path: a.csv}\n", GCP),
         ("made.asset.yml", "name: x.made\ntype: duckdb.source\nconnection: gcp\n", GCP),
         ("made.asset.yml", "name: x.made\ntype: duckdb.sensor.query\nconnection: gcp\nparameters: {query: SELECT 1}\n", GCP),

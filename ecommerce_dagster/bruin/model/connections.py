@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.model.asset import as_text
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, read_lakehouse
 from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME, PLATFORMS
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
+from ecommerce_dagster.bruin.paths import portable
 from ecommerce_dagster.bruin.problems import did_you_mean, printable
 from ecommerce_dagster.errors import ConfigurationError
 
@@ -141,7 +142,7 @@ class Connection:
         """The whole path of a file or a folder; a relative one counts from `.bruin.yml`. Raises
         UnusableConnection."""
         try:
-            return str((self.path.parent / Path(path).expanduser()).resolve())
+            return str((self.path.parent / Path(portable(path)).expanduser()).resolve())
         except (OSError, RuntimeError, ValueError):
             message = f"has the path '{printable(path)}', which no file can have"
             raise self._unusable(message) from None

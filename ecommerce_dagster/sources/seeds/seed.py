@@ -11,14 +11,17 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.paths import portable
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
+from ecommerce_dagster.sources.seeds.web import fetched
 from ecommerce_dagster.sql.column_names import lint_naming, meant
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.plan import WriteOptions
@@ -29,7 +32,7 @@ from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError
 
 _COMPRESSED = (".gz", ".zst")
-_URL = re.compile(r"\w[\w+.-]+://.*")
+_URL = re.compile(r"(\w[\w+.-]+)://.*")
 _UNFIT = re.compile(r"the column (.+?) holds (.*), which does not fit its type .*", re.DOTALL)
 _RULE = "assets-seed-validation"
 _COUNTED = "write its path from the folder of this asset"
@@ -45,8 +48,11 @@ def lint_seed(asset: Asset, root: Path, log: ProblemLog, *, made_by: str | None 
     lint_parameters(asset, log)
     if how.path == asset.path and (how.type != "none" or how.strategy):
         log.error(*how.at(), _RULE, "a seed is always replaced whole; remove `materialization`")
+    seed = Seed(asset, root)
     try:
-        Seed(asset, root).schema()
+        # What is behind a URL is known in a run.
+        if not seed.is_remote:
+            seed.schema()
     except MissingSeedFile as error:
         at = asset.at("parameters", "path")
         if made_by is None:
@@ -66,7 +72,7 @@ class MissingSeedFile(SeedError):
 class Seed:
     """How to load one seed. Call it with the place for its table.
 
-    Its file lies inside `root`, the project's folder.
+    Its file lies inside `root`, the project's folder, or is fetched from a URL in each run.
     """
 
     asset: Asset
@@ -77,8 +83,23 @@ class Seed:
             with target.reader() as connection:
                 return self._load(connection, target)
         except SeedError as error:
-            at = error.at or self.asset.at("parameters", "path")
-            raise AssetError(f"{at.path}:{at.line}: {error}") from None
+            written = self.asset.at("parameters", "path")
+            at = error.at or written
+            where = f"{at.path}:{at.line}"
+            if at.path.is_relative_to(self._folder.name):
+                where = f"{written.path}:{written.line}: {at.path.name}:{at.line}"
+            raise AssetError(f"{where}: {error}") from None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the file is behind a URL, of which nothing is known before a run. Raises
+        SeedError for one that is not http(s)."""
+        found = _URL.fullmatch(self.asset.parameter("path").strip())
+        if found and found[1].lower() not in {"http", "https"}:
+            raise SeedError(
+                f"a seed cannot be read from {found[1]}://; use https://, or an ingestr asset"
+            )
+        return found is not None
 
     def schema(self) -> dict[str, str]:
         """The columns and types of the table to be. Raises SeedError."""
@@ -101,15 +122,17 @@ class Seed:
         written = self.asset.parameter("path").strip()
         if not written:
             raise SeedError("a seed needs `parameters: path`, the file beside this one to load")
-        if _URL.fullmatch(written):
-            raise SeedError(
-                f"'{written}' is a URL, which a seed cannot be read from; "
-                "download the file into the project and name it relative to this one"
-            )
+        if self.is_remote:
+            return fetched(written, Path(self._folder.name))
         try:
             return self._found(written)
         except (OSError, RuntimeError, ValueError):
             raise SeedError(f"'{written}' is not the path of a file; {_COUNTED}") from None
+
+    @cached_property
+    def _folder(self) -> TemporaryDirectory[str]:
+        """Gone with this object."""
+        return TemporaryDirectory(prefix="seed-")
 
     @cached_property
     def content(self) -> SeedFile:
@@ -140,7 +163,7 @@ class Seed:
         return self.asset.model_copy(update={"columns": tuple(columns)})
 
     def _found(self, written: str) -> Path:
-        path = (self.asset.path.parent / written).resolve()
+        path = (self.asset.path.parent / portable(written)).resolve()
         if not path.is_relative_to(self.root.resolve()):
             raise SeedError(
                 f"'{written}' is outside of the project ({self.root}); move the file into it"

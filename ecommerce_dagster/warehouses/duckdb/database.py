@@ -13,14 +13,13 @@ from filelock import FileLock, Timeout
 
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
+from ecommerce_dagster.warehouses.duckdb.extensions import extension_directories
 
 # What every session is set to, cursors too, unless the caller's settings say otherwise.
 _SESSION = {
     "TimeZone": "'UTC'",  # a day is the same day on every machine
     "python_enable_replacements": "false",  # a table is never a variable of this program
 }
-# No network, not even to find out what kind of file it is: extensions come from wheels.
-_CONFIG: dict[str, Any] = {"autoinstall_known_extensions": False}
 PRIVATE = 0o600  # the mode of a new file that rows are in
 WAITING = "waiting for "  # how a line begins that says so
 _PATIENCE = 2.0  # seconds of silent waiting before a line says what is waited for
@@ -100,13 +99,20 @@ def connected(
     on_wait: Callable[[str], None] = lambda message: None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose turn it is, set up as every session here, and closed in every case."""
-    config = {**_CONFIG, **(settings or {})}
+    config = {**_config(), **(settings or {})}
     connection = _connect(path, read_only, config, on_wait)
     try:
         yield _prepared(connection, config)
     finally:
         connection.interrupt()  # of what a signal has interrupted
         connection.close()
+
+
+def _config() -> dict[str, Any]:
+    """No network, not even to find out what kind of file it is: extensions come from wheels."""
+    directories = extension_directories()
+    found = {"extension_directories": directories} if directories else {}
+    return {"autoinstall_known_extensions": False, **found}
 
 
 def _prepared(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +16,45 @@ from ecommerce_dagster.sql.identifiers import literal
 
 class ExtensionError(UnlocatedError):
     """An extension that cannot be loaded; the text is for the user."""
+
+
+@cache
+def extension_directories() -> list[str]:
+    """Where DuckDB looks for an extension by its name, as for a query that reads a URL and for a
+    script with INSTALL and LOAD: a folder with links to those of wheels, then DuckDB's own.
+
+    The first is where INSTALL puts the others. Empty, for DuckDB's own alone, where no folder can
+    be kept.
+    """
+    found = find_spec("duckdb")
+    if found is None or found.origin is None:
+        return []
+    packages = Path(found.origin).parent.parent
+    own = Path("~/.duckdb/extensions").expanduser()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    folder = home / "ecommerce-dagster" / "extensions"
+    row = duckdb.connect().execute("PRAGMA platform").fetchone()
+    links = folder / f"v{duckdb.__version__}" / str(row[0] if row else "")
+    try:
+        links.mkdir(parents=True, exist_ok=True)
+        pattern = f"duckdb_extension_*/extensions/v{duckdb.__version__}/*.duckdb_extension"
+        for file in packages.glob(pattern):
+            # With that of SQLite a file of it would pass for a DuckDB database.
+            if not file.name.startswith("sqlite"):
+                _link(links / file.name, file)
+    except OSError:
+        return []
+    return [str(folder), str(own)]
+
+
+def _link(link: Path, file: Path) -> None:
+    """Make a link to a file, in one step: others may be loading what it is of now."""
+    with suppress(OSError):
+        if link.samefile(file):
+            return
+    new = link.with_name(f"{link.name}.{os.getpid()}")
+    new.symlink_to(file)
+    new.replace(link)
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
