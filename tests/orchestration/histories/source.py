@@ -39,6 +39,7 @@ class Source:
         self.start, self.period = plan.start, plan.period
         self.moment = plan.span()[0]
         self._writer: Session | None = None
+        self._reader: Session | None = None
 
     # What there is.
 
@@ -63,8 +64,9 @@ class Source:
             else "CASE WHEN isfinite(stamp) THEN (extract(epoch FROM stamp) * 1000000)::bigint::text"
             " ELSE stamp::text END"
         )
-        with connect(self.server.reader.dsn) as session:
-            return self._all(session, f"SELECT id, {at}, ref, v FROM {table.source}")
+        if self._reader is None or self._reader.closed:
+            self._reader = connect(self.server.reader.dsn, autocommit=True)
+        return self._all(self._reader, f"SELECT id, {at}, ref, v FROM {table.source}")
 
     def has_bad_orders(self) -> bool:
         """Whether checks have to reject what there is: orders of nobody, or negative ones."""
@@ -421,9 +423,10 @@ class Source:
 
     def disconnect(self) -> None:
         """Let go of all sessions; transactions that are open are undone."""
-        for session in (*self.late, *self.idle, *self.locks, *filter(None, [self._writer])):
+        others = filter(None, [self._writer, self._reader])
+        for session in (*self.late, *self.idle, *self.locks, *others):
             session.close()
-        self._writer = None
+        self._writer = self._reader = None
         self.late, self.idle, self.locks = [], [], []
 
     # Parts.
