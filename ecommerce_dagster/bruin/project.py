@@ -63,7 +63,9 @@ _NO_PIPELINE = "this file does not exist; a pipeline is a folder with a pipeline
 class Project:
     """One pipeline, resolved: assets in dependency order, glossary applied, nothing run.
 
-    `disabled` are the names of assets with `enabled: false`. Others may depend on them.
+    `disabled` are the names of assets with `enabled: false`. Others may depend on them. `keys` are
+    the parts of the keys by which Dagster knows assets, these and those of pipelines that are
+    loaded together with this one; without them they are those of their names.
     """
 
     directory: Path
@@ -75,6 +77,7 @@ class Project:
     variables: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     disabled: frozenset[str] = frozenset()
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, Asset]:
@@ -216,8 +219,11 @@ def read_project(
         inherit = inherits_checks(pipeline, log)
         enabled = [apply_glossary(a, words, log, inherit_checks=inherit) for a in enabled]
     assets = [_sized(without_duplicates(asset, log)) for asset in enabled]
-    assets = with_owners(assets, other_pipelines(directory, _checkout_of(directory, connections)))
-    lint_assets(assets, disabled | files.unreadable, log)
+    known = disabled | files.unreadable
+    own = known | {asset.name for asset in assets}
+    others = other_pipelines(directory, _checkout_of(directory, connections))
+    assets = with_owners(assets, own, others)
+    lint_assets(assets, known, log)
     lint_templates(assets, macros, log)
     return Project(
         directory=directory,

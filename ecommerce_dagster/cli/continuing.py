@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.selection import SelectionError
-from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
+from ecommerce_dagster.orchestration.asset_keys import op_name
 from ecommerce_dagster.orchestration.partitions import interval_of, partitions_of
 from ecommerce_dagster.runtime.run_tags import FULL_REFRESH_TAG, MODIFIERS_TAG, RECONCILE_TAG
 
@@ -28,9 +28,9 @@ class Unfinished:
     apply_modifiers: bool
     steps: Collection[str]
 
-    def assets(self, selected: Sequence[str]) -> list[str]:
+    def assets(self, selected: Sequence[str], project: Project) -> list[str]:
         """Those of the selected assets that are left. Raises SelectionError without any."""
-        rest = [name for name in selected if op_name(asset_key(name)) in self.steps]
+        rest = [name for name in selected if op_name(name, project) in self.steps]
         if not rest:
             raise SelectionError(
                 "the last run finished; there is nothing to go on with; leave out --continue"

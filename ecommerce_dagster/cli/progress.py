@@ -75,6 +75,9 @@ class Reporter:
     def waiting(self, message: str) -> None:
         self._print(f"[yellow]WAIT[/]  {escape(message)}")
 
+    def note(self, message: str) -> None:
+        self._print(f"[dim]NOTE[/]  {escape(message)}")
+
     def ended(self, outcome: AssetOutcome) -> None:
         self._line(outcome)
         self._bar.advance(self._task)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import dagster as dg
 from dagster import DagsterEventType
 
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
@@ -31,7 +32,7 @@ from ecommerce_dagster.cli.outcome import (
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import interval_of, located, opened, resources_for
-from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
 from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
 from ecommerce_dagster.orchestration.resources import resources_of
@@ -113,9 +114,11 @@ def run_and_report(
     unfinished = last_run(project) if request.proceed else None
     selected = _selected(project, request)
     if unfinished is not None:
-        selected = unfinished.assets(selected)
+        selected = unfinished.assets(selected, project)
         request = _continued(request, unfinished)
     reporter = Reporter(console, selected, request.interval)
+    if note := _not_waited_for(project, selected):
+        reporter.note(note)
     outcomes, problems = run(project, selected, request, reporter)
     ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
     about = [outcome for outcome in ordered if outcome.name in selected]
@@ -137,10 +140,30 @@ def _selected(project: Project, request: RunRequest) -> list[str]:
         name
         for name in select(project, request.selection)
         if unsupported(project, project.by_name[name]) is None
+        and not _is_only_a_name(project.by_name[name], request)
     ]
     if not selected:
         raise SelectionError("none of the selected assets can run here")
     return selected
+
+
+def _is_only_a_name(asset: Asset, request: RunRequest) -> bool:
+    """Whether other code makes a table and this run does not check it either."""
+    return bool(asset.external_key) and (request.only == "main" or not checks_of(asset))
+
+
+def _not_waited_for(project: Project, selected: Sequence[str]) -> str:
+    """In a sentence, what the selected assets depend on and no run of this pipeline makes; empty
+    for nothing."""
+    found: dict[str, None] = {}
+    for dependency in (d for name in selected for d in project.by_name[name].depends):
+        upstream = project.by_name.get(dependency.asset)
+        key = dependency.external_key or (upstream.external_key if upstream else ())
+        if dependency.mode == "full" and (key or dependency.owner):
+            found["/".join(key) or dependency.owner] = None
+    if not found:
+        return ""
+    return f"not waited for, since other code or another pipeline makes it: {', '.join(found)}"
 
 
 def _continued(request: RunRequest, last: Unfinished) -> RunRequest:
@@ -176,17 +199,15 @@ def run(
     with paused_collector():
         definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
     building = request.only != "checks" and not request.single_check
-    keys = {asset_key(name) for name in selected}
+    keys = {asset_key(name, project) for name in selected if not project.by_name[name].external_key}
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=keys if building else set(),
-        asset_check_selection={
-            dg.AssetCheckKey(asset_key(check.asset.name), check_name(check)) for check in checks
-        },
+        asset_check_selection={check_key(check, project) for check in checks},
     )
     if not building and not checks:
         return outcomes, []
     with dagster_instance() as instance, reporter:
-        run_id, listener = str(uuid.uuid4()), _Listener(outcomes, reporter)
+        run_id, listener = str(uuid.uuid4()), _Listener(project, outcomes, reporter)
         instance.add_event_listener(run_id, listener)
         try:
             job.execute_in_process(
@@ -244,6 +265,10 @@ def _expected(
         reason = unsupported(project, asset)
         if reason is not None:
             outcomes[asset.name].status, outcomes[asset.name].error = "skipped", reason
+        if asset.external_key and asset.name not in selected:
+            key = "/".join(asset.external_key)
+            outcomes[asset.name].status = "skipped"
+            outcomes[asset.name].error = f"other code makes it: in Dagster it is {key}"
     for check in checks:
         outcomes[check.asset.name].checks[check_name(check)] = CheckOutcome(check)
     return outcomes
@@ -274,8 +299,10 @@ class RunInterrupted(KeyboardInterrupt):
 class _Listener:
     """Turns Dagster's events into outcomes as they happen."""
 
-    def __init__(self, outcomes: dict[str, AssetOutcome], reporter: Reporter) -> None:
-        self._by_step = {op_name(asset_key(name)): outcome for name, outcome in outcomes.items()}
+    def __init__(
+        self, project: Project, outcomes: dict[str, AssetOutcome], reporter: Reporter
+    ) -> None:
+        self._by_step = {op_name(name, project): outcome for name, outcome in outcomes.items()}
         self._reporter = reporter
         self._started: dict[str, float] = {}
         self.interrupted = False

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
+
 import dagster as dg
 
-from ecommerce_dagster.runtime.names import key_parts
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.runtime.names import asset_key_parts, check_name, key_parts
+from ecommerce_dagster.sql.checks import Check
+
+_OTHER = re.compile(r"[^A-Za-z0-9_]")
 
 
-def asset_key(name: str) -> dg.AssetKey:
-    """`raw.my-orders` is raw/my_orders."""
-    return dg.AssetKey(key_parts(name))
+def asset_key(name: str, project: Project) -> dg.AssetKey:
+    """The key of an asset, of `project` or of another pipeline. `raw.my-orders` is raw/my_orders,
+    unless a translator or a file says otherwise."""
+    return dg.AssetKey(asset_key_parts(name, project))
 
 
-def op_name(key: dg.AssetKey) -> str:
-    """raw/orders is built by the op raw__orders."""
-    return "__".join(key.path)
+def check_key(check: Check, project: Project) -> dg.AssetCheckKey:
+    """The key of the check of a rule."""
+    return dg.AssetCheckKey(asset_key(check.asset.name, project), check_name(check))
+
+
+# What Dagster hands to the function of an asset, and to that of checks alone.
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+
+def op_name(name: str, project: Project) -> str:
+    """The asset raw/orders is built by the op raw__orders. The checks of a source that other code
+    makes are an op that is called otherwise than the one that makes it."""
+    asset = project.by_name.get(name)
+    if asset is not None and asset.external_key:
+        return "__".join((*key_parts(name), "checks"))
+    return _OTHER.sub("_", "__".join(asset_key(name, project).path))

@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.bruin.templates.variables import require_variant
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
-from ecommerce_dagster.orchestration.factory import build_asset
+from ecommerce_dagster.orchestration.factory import build_asset, build_checks
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
 from ecommerce_dagster.orchestration.replacements import require_replacements
@@ -162,7 +162,7 @@ def definitions_of(
             project, asset, translator, partitioned=partitioned, backfill_policy=policy
         )
         for asset in project.assets
-        if unsupported(project, asset) is None
+        if unsupported(project, asset) is None and not asset.external_key
     }
     shared = shared_partitions(
         (project.by_name[name], asset.partitions_def) for name, asset in built.items()
@@ -171,6 +171,12 @@ def definitions_of(
         assets=[
             built.get(asset.name) or translator.get_asset_spec(asset, project)
             for asset in project.assets
+            if not asset.external_key
+        ],
+        asset_checks=[
+            checks
+            for asset in project.assets
+            if asset.external_key and (checks := build_checks(project, asset, translator))
         ],
         resources=resources_of(project) if resources is None else resources,
     )

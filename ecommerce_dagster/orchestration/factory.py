@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.afterwards import attempt
-from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
+from ecommerce_dagster.orchestration.asset_keys import Context, asset_key, check_key, op_name
 from ecommerce_dagster.orchestration.partitions import (
     PARTITION_ROWS,
     Partitions,
@@ -34,7 +34,7 @@ from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.builders import in_time
-from ecommerce_dagster.runtime.names import check_name, resource_key
+from ecommerce_dagster.runtime.names import resource_key
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
@@ -60,7 +60,7 @@ def build_asset(
     a backfill are one run.
     """
     spec = translator.get_asset_spec(asset, project)
-    key = asset_key(asset.name)
+    key = asset_key(asset.name, project)
     if spec.key != key:
         # Jobs, sensors, commands and events find an asset by its name: it would never be built.
         raise dg.DagsterInvalidDefinitionError(
@@ -75,7 +75,7 @@ def build_asset(
     retries = _retry_policy(asset, project)
 
     @dg.multi_asset(
-        name=op_name(spec.key),
+        name=op_name(asset.name, project),
         specs=[spec],
         check_specs=[translator.get_asset_check_spec(check, project) for check in checks],
         can_subset=True,
@@ -89,6 +89,28 @@ def build_asset(
             )
 
     return run_file
+
+
+def build_checks(
+    project: Project, asset: Asset, translator: BruinTranslator
+) -> dg.AssetChecksDefinition | None:
+    """The checks of a source, on the asset of other code that makes its table. None without any."""
+    checks = checks_of(asset)
+    if not checks:
+        return None
+    retries = _retry_policy(asset, project)
+
+    @dg.multi_asset_check(
+        name=op_name(asset.name, project),
+        specs=[translator.get_asset_check_spec(check, project) for check in checks],
+        can_subset=True,
+        required_resource_keys=_required_resources(project, asset),
+    )
+    def check_table(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+        with _repeated(context, retries), _told_to_the_user(project, asset):
+            yield from _check(asset_run(project, asset, context, None), checks, context)
+
+    return check_table
 
 
 def _required_resources(project: Project, asset: Asset) -> set[str]:
@@ -105,15 +127,10 @@ def _execute(
 ) -> Iterator[Any]:
     """Build and check, or only check: whatever the run selected."""
     asset = run.declared
-    key = asset_key(asset.name)
-    selected = {k.name for k in context.selected_asset_check_keys if k.asset_key == key}
-    wanted = [run.here(check) for check in checks if check_name(check) in selected]
-    if key not in context.selected_asset_keys:
-        with in_time(run):
-            results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
-        yield from (check_result_of(result, run) for result in results)
-        _fail_when_rejected(asset, results, "the table is as it was")
+    if asset_key(asset.name, run.project) not in context.selected_asset_keys:
+        yield from _check(run, checks, context)
         return
+    wanted = _wanted(run, checks, context)
     context.log.info(f"{asset.name}: started{f' for {run.interval}' if run.interval else ''}")
     built = ASSET_TYPES[asset.type].build(run, wanted)
     context.log.info(_summary(asset, built))
@@ -138,6 +155,21 @@ def _execute(
     _fail_when_rejected(asset, built.results, kept)
 
 
+def _check(run: AssetRun, checks: Sequence[Check], context: Context) -> Iterator[Any]:
+    """Check the table as it is."""
+    with in_time(run):
+        wanted = _wanted(run, checks, context)
+        results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
+    yield from (check_result_of(result, run) for result in results)
+    _fail_when_rejected(run.declared, results, "the table is as it was")
+
+
+def _wanted(run: AssetRun, checks: Sequence[Check], context: Context) -> list[Check]:
+    """The checks that the run selected."""
+    selected = context.selected_asset_check_keys
+    return [run.here(check) for check in checks if check_key(check, run.project) in selected]
+
+
 def _record_partitions(
     run: AssetRun,
     context: dg.AssetExecutionContext,
@@ -151,7 +183,7 @@ def _record_partitions(
     A run without dates has rebuilt all partitions, and those with rows are recorded: recording each
     of a thousand empty days would take longer than the run.
     """
-    column, key = incremental_key_of(run.asset), asset_key(run.declared.name)
+    column, key = incremental_key_of(run.asset), asset_key(run.declared.name, run.project)
     windows = time_windows(partitions)
     if not (is_partitioned(run.asset) and partitions and windows and column):
         return written
@@ -196,7 +228,7 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
 
 
 @contextmanager
-def _repeated(context: dg.AssetExecutionContext, retries: dg.RetryPolicy | None) -> Iterator[None]:
+def _repeated(context: Context, retries: dg.RetryPolicy | None) -> Iterator[None]:
     """Have the step repeated after a failure, as often as `retries` says; not when somebody
     terminates the run.
 

@@ -11,25 +11,26 @@ import dagster as dg
 
 from ecommerce_dagster._compat import AssetCheckExecutionRecordStatus as Status
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
-from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 
 def last_known(
-    instance: dg.DagsterInstance | None, assets: Sequence[Asset]
+    instance: dg.DagsterInstance | None, assets: Sequence[Asset], project: Project
 ) -> dict[str, AssetState]:
-    """The state of each asset by its name. Without an instance nothing is known."""
+    """The state of each of these assets of `project`, by its name. Without an instance nothing is
+    known."""
     if instance is None or not assets:
         return {asset.name: _state(asset, None, {}) for asset in assets}
-    keys = {asset.name: asset_key(asset.name) for asset in assets}
+    keys = {asset.name: asset_key(asset.name, project) for asset in assets}
     built = {
         record.asset_entry.asset_key: record.asset_entry.last_materialization_record
         for record in instance.get_asset_records(list(keys.values()))
     }
-    checks = [(check, keys[asset.name]) for asset in assets for check in checks_of(asset)]
-    wanted = {check.id: dg.AssetCheckKey(key, check_name(check)) for check, key in checks}
+    checks = [check for asset in assets for check in checks_of(asset)]
+    wanted = {check.id: check_key(check, project) for check in checks}
     found = _latest(instance, list(wanted.values()))
     results = {id: found[key] for id, key in wanted.items() if key in found}
     return {asset.name: _state(asset, built.get(keys[asset.name]), results) for asset in assets}

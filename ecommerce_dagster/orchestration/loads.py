@@ -29,7 +29,9 @@ def loads_since(
 
     Where there is none, that takes one question for all.
     """
-    keys = {each.name: asset_key(each.name) for each in watched if each.key is not None}
+    keys = {
+        each.name: asset_key(each.name, each.project) for each in watched if each.key is not None
+    }
     records = instance.get_asset_records(list(keys.values())) if keys else ()
     entries = {record.asset_entry.asset_key: record.asset_entry for record in records}
     found = {}

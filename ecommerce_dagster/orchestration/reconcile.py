@@ -32,7 +32,7 @@ def reconciliation_of(project: Project, executor: dg.ExecutorDefinition) -> dg.D
         return dg.Definitions()
     job = dg.define_asset_job(
         f"{slug(project.pipeline.name)}_reconcile",
-        selection=dg.AssetSelection.assets(*(asset_key(name) for name in sorted(below))),
+        selection=dg.AssetSelection.assets(*(asset_key(name, project) for name in sorted(below))),
         tags={RECONCILE_TAG: "true"},
         executor_def=executor,
         description="Deletes from merged tables the rows that are gone from their source.",

@@ -57,7 +57,9 @@ def materialization_of(
         "preview": _shown(facts.preview, run.declared, run, "the preview"),
     }
     metadata = {key: value for key, value in found.items() if value is not None}
-    return dg.MaterializeResult(asset_key=asset_key(run.declared.name), metadata=metadata)
+    return dg.MaterializeResult(
+        asset_key=asset_key(run.declared.name, run.project), metadata=metadata
+    )
 
 
 def record_partitions(
@@ -81,7 +83,7 @@ def rejection_of(run: AssetRun, results: Sequence[CheckResult]) -> dg.AssetObser
     rules = [f"{result.check.label}: {result.message}" for result in results if result.rejects]
     count = counted(len(rules), "blocking check")
     return dg.AssetObservation(
-        asset_key(name),
+        asset_key(name, run.project),
         description=f"Not published: {count} failed. {name} still holds the data from before.",
         metadata={"rejected_by": _list(rules)},
     )
@@ -110,7 +112,7 @@ def check_result_of(result: CheckResult, run: AssetRun) -> dg.AssetCheckResult:
     if sample := _shown(result.sample, check.asset, run, f"the bad rows of {check.label}"):
         metadata["bad_rows_sample"] = sample
     return dg.AssetCheckResult(
-        asset_key=asset_key(check.asset.name),
+        asset_key=asset_key(check.asset.name, run.project),
         check_name=check_name(check),
         passed=result.passed,
         severity=severity_of(check),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import dagster as dg
-
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.asset_keys import Context, asset_key
 from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.orchestration.partitions import (
     Partitions,
@@ -29,7 +27,7 @@ from ecommerce_dagster.warehouses.sql_asset import AssetError
 def asset_run(
     project: Project,
     asset: Asset,
-    context: dg.AssetExecutionContext,
+    context: Context,
     partitions: Partitions | None,
 ) -> AssetRun:
     """The run of an asset that Dagster executes; `partitions` are those of the asset in Dagster.
@@ -37,22 +35,23 @@ def asset_run(
     Raises AssetError.
     """
     try:
-        interval = run_interval(context, asset_key(asset.name), partitions)
+        interval = run_interval(context, asset_key(asset.name, project), partitions)
     except ValueError as error:
         raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
     whole = whole_range_of(project, asset, partitions) if interval is None else None
-    return AssetRun.of(project, asset, run_info(context), interval, whole)
+    return AssetRun.of(project, asset, run_info(context, project), interval, whole)
 
 
-def run_info(context: dg.AssetExecutionContext) -> RunInfo:
+def run_info(context: Context, project: Project) -> RunInfo:
     """A run of Dagster, as plain data and functions."""
+    selected = context.job_def.asset_layer.selected_asset_keys
     return RunInfo(
         run_id=context.run.run_id,
         tags=context.run.tags,
         log=context.log,
         database=lambda key: getattr(context.resources, key),
-        is_selected=lambda name: asset_key(name) in context.job_def.asset_layer.selected_asset_keys,
-        last_known=lambda assets: last_known(context.instance, assets),
+        is_selected=lambda name: asset_key(name, project) in selected,
+        last_known=lambda assets: last_known(context.instance, assets, project),
     )
 
 

@@ -11,13 +11,12 @@ from collections.abc import Collection, Iterable, Iterator
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.orchestration.asset_keys import Context
 from ecommerce_dagster.orchestration.partitions import Partitions, interval_of_keys, time_windows
 from ecommerce_dagster.runtime.run_tags import dates_of, keys_of
 
 
-def run_interval(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, own: Partitions | None
-) -> Interval | None:
+def run_interval(context: Context, key: dg.AssetKey, own: Partitions | None) -> Interval | None:
     """The interval of a run for the asset `key`: of its partitions, else of its dates, else None.
 
     `own` are the asset's partitions in Dagster. An asset without any takes the time of the
@@ -48,7 +47,7 @@ def _agreed(definitions: Iterable[Partitions], keys: tuple[str, str]) -> Interva
     return found.pop() if len(found) == 1 else None
 
 
-def _partitions_in(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Collection[Partitions]:
+def _partitions_in(context: Context, key: dg.AssetKey) -> Collection[Partitions]:
     """The definitions that the run's partition may belong to: those of the assets in the run; when
     they have none, that of the job; else those of what the asset is made of, which the first try of
     a run that is repeated has built."""

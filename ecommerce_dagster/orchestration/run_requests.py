@@ -10,10 +10,9 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG, RELATIONSHIPS_TAG
 from ecommerce_dagster.sql.checks import Check, checks_of
 
@@ -69,14 +68,12 @@ class Run:
         checks += [
             check
             for check in self.checks
-            if instance.get_latest_materialization_event(asset_key(check.asset.name))
+            if instance.get_latest_materialization_event(asset_key(check.asset.name, project))
         ]
         return dg.RunRequest(
             run_key=run_key,
-            asset_selection=[asset_key(asset.name) for asset in built],
-            asset_check_keys=[
-                dg.AssetCheckKey(asset_key(check.asset.name), check_name(check)) for check in checks
-            ],
+            asset_selection=[asset_key(asset.name, project) for asset in built],
+            asset_check_keys=[check_key(check, project) for check in checks],
             tags=dict(self.tags),
         )
 

@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.names import slug
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from ecommerce_dagster.runtime.schedule import cron_of
+from ecommerce_dagster.sql.checks import checks_of
 
 # Dagster has no public name for what `define_asset_job` returns.
 Job = Any
@@ -28,11 +29,14 @@ _MOST = 31
 def job_of(project: Project, executor: dg.ExecutorDefinition) -> Job | None:
     """All that the pipeline can run as one job; `executor` executes its steps. None for nothing."""
     runnable = [asset for asset in project.assets if unsupported(project, asset) is None]
-    if not runnable:
+    sources = [asset for asset in runnable if asset.external_key]
+    own = [asset_key(asset.name, project) for asset in runnable if not asset.external_key]
+    if not own:
         return None
+    checks = [check_key(check, project) for source in sources for check in checks_of(source)]
     return dg.define_asset_job(
         slug(project.pipeline.name),
-        selection=dg.AssetSelection.assets(*(asset_key(a.name) for a in runnable)),
+        selection=dg.AssetSelection.assets(*own) | dg.AssetSelection.checks(*checks),
         executor_def=executor,
         description="Everything in the pipeline, in order.",
     )
@@ -119,7 +123,7 @@ def _missed(
     elif catchup == "all":
         missed = ended
     else:
-        keys = map(asset_key, shared.assets)
+        keys = [asset_key(name, project) for name in shared.assets]
         filled = set().union(*map(instance.get_materialized_partitions, keys))
         last = max((n for n, key in enumerate(ended) if key in filled), default=len(ended))
         # The latest may have been filled before it was over.

@@ -63,7 +63,7 @@ def _automation(
 ) -> dg.SensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         f"{slug(project.pipeline.name)}_automation",
-        target=dg.AssetSelection.assets(*(asset_key(asset.name) for asset in eager)),
+        target=dg.AssetSelection.assets(*(asset_key(asset.name, project) for asset in eager)),
         default_status=status,
         description="Rebuilds assets with `automation: eager` when something upstream changed.",
     )

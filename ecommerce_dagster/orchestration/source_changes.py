@@ -214,7 +214,8 @@ class Look:
         """Whether partitions of an asset, or of one downstream, were filled: it may have had
         another name."""
         names = below(each.project, {each.name})
-        return any(self.instance.get_materialized_partitions(asset_key(name)) for name in names)
+        keys = [asset_key(name, each.project) for name in names]
+        return any(map(self.instance.get_materialized_partitions, keys))
 
     def _unlike(self, name: str, seen: Seen) -> dict[str, int]:
         """The partitions in which loads since the last look have left another number of rows than

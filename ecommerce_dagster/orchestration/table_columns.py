@@ -11,6 +11,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.column_lineage import origins
+from ecommerce_dagster.runtime.names import key_parts
 from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
 from ecommerce_dagster.sql.lineage.query import Lineage
@@ -57,8 +58,8 @@ def key_of_source(ref: ColumnRef, project: Project) -> dg.AssetKey | None:
     """The asset that a column belongs to. The table public.orders behind the connection pg-default
     is called pg_default/public/orders; an unknown table has no name in Dagster."""
     if ref.connection:
-        return asset_key(f"{ref.connection}.{ref.table}")
-    return asset_key(ref.table) if ref.table in project.by_name else None
+        return dg.AssetKey(key_parts(f"{ref.connection}.{ref.table}"))
+    return asset_key(ref.table, project) if ref.table in project.by_name else None
 
 
 def lineage_in_words(lineage: Mapping[str, Lineage], table: str) -> dg.MarkdownMetadataValue:

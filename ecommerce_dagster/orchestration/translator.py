@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.asset import Asset, Dependency
 from ecommerce_dagster.bruin.model.glossary import Domain
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
@@ -56,8 +56,8 @@ class BruinTranslator:
             DagsterInvalidDefinitionError for another one.
         """
         return dg.AssetSpec(
-            key=asset_key(asset.name),
-            deps=_upstream(asset),
+            key=asset_key(asset.name, project),
+            deps=_upstream(asset, project),
             description=description_of(asset),
             group_name=group_of(asset, project),
             code_version=code_version_of(asset),
@@ -89,11 +89,11 @@ class BruinTranslator:
         """
         return dg.AssetCheckSpec(
             name=check_name(check),
-            asset=asset_key(check.asset.name),
+            asset=asset_key(check.asset.name, project),
             description=check.words,
             blocking=check.blocking,
             # A run that asks the check alone builds first what it compares with.
-            additional_deps=_upstream(check.asset) if check.reads_other_tables else [],
+            additional_deps=_upstream(check.asset, project) if check.reads_other_tables else [],
             metadata={
                 "bruin/id": check.id,
                 "bruin/declared_in": place(check.rule.path, project, check.rule.line),
@@ -102,9 +102,18 @@ class BruinTranslator:
         )
 
 
-def _upstream(asset: Asset) -> list[dg.AssetKey]:
-    names = (d.asset or d.owner for d in asset.depends if d.mode == "full")
-    return [asset_key(name) for name in names if name]
+def _upstream(asset: Asset, project: Project) -> list[dg.AssetKey]:
+    """The keys of what an asset waits for; each once, as Dagster wants it."""
+    found = [_key_of(d, project) for d in asset.depends if d.mode == "full"]
+    return [key for key in dict.fromkeys(found) if key is not None]
+
+
+def _key_of(dependency: Dependency, project: Project) -> dg.AssetKey | None:
+    """The key of an asset here, in another pipeline or of other code; None for a uri of nobody."""
+    if dependency.external_key:
+        return dg.AssetKey(dependency.external_key)
+    name = dependency.asset or dependency.owner
+    return asset_key(name, project) if name else None
 
 
 def description_of(asset: Asset) -> str:

@@ -39,7 +39,7 @@ _WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything upstrea
 
 def catalogue_of(project: Project, instance: DagsterInstance | None = None) -> Catalogue:
     """The catalogue of a pipeline, with what an instance knows of the state of its assets."""
-    states = last_known(instance, project.assets)
+    states = last_known(instance, project.assets, project)
     return _Writer(project, states, project_lineage(project)).catalogue()
 
 

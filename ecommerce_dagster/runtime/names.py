@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.sql.checks import Check
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
@@ -17,6 +18,15 @@ def slug(text: str) -> str:
 def key_parts(name: str) -> tuple[str, ...]:
     """The parts of an asset's key: of `raw.my-orders` raw and my_orders."""
     return tuple(_OTHER.sub("_", part) for part in name.split(".") if part)
+
+
+def asset_key_parts(name: str, project: Project) -> tuple[str, ...]:
+    """The parts of the key of an asset, of `project` or of another pipeline, in Dagster."""
+    found = project.keys.get(name)
+    if found is not None:
+        return found
+    asset = project.by_name.get(name)
+    return (asset.external_key if asset is not None else ()) or key_parts(name)
 
 
 def check_name(check: Check) -> str:

@@ -41,6 +41,9 @@ columns:
   - {name: id, type: integer}
   - {name: name, type: string}
 """
+EXTERNAL = """type: duckdb.source
+columns: [{name: n, type: integer, checks: [{name: positive}]}]
+"""
 
 
 class Broken(NamedTuple):
@@ -199,7 +202,12 @@ RULES: dict[str, list[Broken]] = {
             "the dependency 'raw.poeple' does not exist; did you mean 'raw.people'?"),
         Broken(sql("depends:\n  - mode: full <<<\n"),
             "a dependency needs an 'asset', or the 'uri' of one in another pipeline"),
+        Broken(sql("depends:\n  - uri: dagster:// <<<\n"),
+            "'dagster://' has no key; expected one of Dagster, as dagster://ext/rates"),
     ],
+    "cross-pipeline-dependencies": [warned(sql("depends:\n  - far.x <<<\n"),
+            "'far.x' is of another pipeline: Dagster knows the edge, `ecommerce run` waits for nothing there, and Bruin wants its `uri:` here",
+            also={"../far/pipeline.yml": "name: far\n", "../far/assets/x.asset.yml": "name: far.x\ntype: empty\n"})],
     "valid-executable-file": [
         Broken(sql(query="<<<"),
             "the file has no query below its header; a SQL asset needs one"),
@@ -644,7 +652,10 @@ RULES: dict[str, list[Broken]] = {
     ],
     "asset-key-unique": [
         Broken("/* @bruin\nname: z.a-b <<<\ntype: duckdb.sql\n@bruin */\nSELECT 1",
-            "'z.a-b' has the asset key z/a_b, as 'z.a_b' in shop/assets/z_a.sql; rename one", "assets/zz.sql")
+            "'z.a-b' has the asset key z/a_b, as 'z.a_b' in shop/assets/z_a.sql; rename one", "assets/zz.sql"),
+        yaml(f"name: z.two\n{EXTERNAL}meta: {{dagster_asset_key: ext/rates}} <<<\n",
+            "'z.two' has checks of ext/rates, as 'z.one' in shop/assets/one.asset.yml; keep them in one file",
+            also={"assets/one.asset.yml": f"name: z.one\n{EXTERNAL}meta: {{dagster_asset_key: ext/rates}}\n"}),
     ],
     "connection-key-unique": [
         config("\n        - {name: duckdb-default, path: x}\n        - {name: duckdb_default, path: y} <<<",
@@ -735,7 +746,12 @@ RULES: dict[str, list[Broken]] = {
     "valid-automation": [Broken(sql("meta:\n  automation: lazy <<<\n"),
             "the automation 'lazy' is unknown; expected eager")],
     "valid-meta": [Broken(sql("meta:\n  preview: perhaps <<<\n"),
-            "'preview' must be true or false")],
+            "'preview' must be true or false"),
+        yaml(f"name: mart.t\n{EXTERNAL}meta:\n  dagster_asset_key: / <<<\n",
+            "'dagster_asset_key' is empty; expected a key of Dagster, as ext/rates"),
+        Broken(sql("meta:\n  dagster_asset_key: ext/rates <<<\n"),
+            "'dagster_asset_key' says which asset of other code makes a table, and this file makes its own; only a source has it, as `type: duckdb.source`"),
+    ],
     "valid-template": [
         yaml("name: p\ntype: python\nrun: p.py\nparameters:\n  deep:\n    - x: '{{ strat_date }}' <<<",
             "missing variable 'strat_date'; did you mean 'start_date'?", also={"assets/p.py": "pass"}),
@@ -935,7 +951,7 @@ def problems_of(shop: Path, *, fast: bool = False, **options: Any) -> list[Probl
     """What `ecommerce validate` finds, by the functions that it calls."""
     log = ProblemLog()
     projects = validated(shop, log, note=lambda text: None, fast=fast, **options)
-    lint_keys([asset for project in projects[:1] for asset in project.assets], log)
+    lint_keys(projects[:1], log)
     return [*log.errors, *log.warnings]
 
 

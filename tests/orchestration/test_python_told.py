@@ -57,12 +57,14 @@ def test_a_check_that_was_not_reached_keeps_its_last_result(
     assert run_all(tiny.definitions(), instance).success
     tiny.sql("main.first", "SELECT -1 AS n", rule)
     assert not run_all(tiny.definitions(), instance).success
-    states = last_known(instance, load_project(tiny.directory).assets)
+    project = load_project(tiny.directory)
+    states = last_known(instance, project.assets, project)
     assert [state.checks[0].status for state in states.values()] == ["failed", "passed"]
     assert states["main.first"].rows == 1
     assert states["main.first"].checks[0].at >= states["main.second"].checks[0].at
     tiny.sql("main.third", "SELECT 1 AS n", rule)
-    third = last_known(instance, load_project(tiny.directory).assets)["main.third"]
+    project = load_project(tiny.directory)
+    third = last_known(instance, project.assets, project)["main.third"]
     assert (third.built_at, third.rows, third.checks[0].status) == ("", None, "unknown")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 
 from ecommerce_dagster.bruin.lint.notifications import lint_notifications
-from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.asset import EXTERNAL_KEY, Asset
 from ecommerce_dagster.bruin.model.durations import seconds_in
 from ecommerce_dagster.bruin.model.interval_modifiers import shift_of
 from ecommerce_dagster.bruin.model.platforms import has_prefix
@@ -26,6 +26,7 @@ def lint_asset(asset: Asset, log: ProblemLog) -> None:
         _lint_times,
         _lint_tags,
         _lint_hooks,
+        _lint_external_key,
     ):
         lint(asset, log)
     lint_notifications(asset, "valid-asset-notifications", log)
@@ -36,6 +37,18 @@ def _lint_name(asset: Asset, log: ProblemLog) -> None:
     if _makes_table(asset) and parts > _MOST_PARTS:
         message = f"the name '{asset.name}' of a table has {parts} parts; expected schema.table"
         log.error(*asset.at("name"), "asset-name-component-count", message)
+
+
+def _lint_external_key(asset: Asset, log: ProblemLog) -> None:
+    if EXTERNAL_KEY not in asset.meta or asset.external_key:
+        return
+    message = (
+        f"'{EXTERNAL_KEY}' is empty; expected a key of Dagster, as ext/rates"
+        if asset.type.endswith(".source")
+        else f"'{EXTERNAL_KEY}' says which asset of other code makes a table, and this file makes "
+        "its own; only a source has it, as `type: duckdb.source`"
+    )
+    log.error(*asset.at("meta", EXTERNAL_KEY), "valid-meta", message)
 
 
 def _makes_table(asset: Asset) -> bool:

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from ecommerce_dagster.bruin.lint.asset import lint_asset
 from ecommerce_dagster.bruin.lint.notifications import lint_notifications
-from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, Dependency
+from ecommerce_dagster.bruin.model.asset import DAGSTER, Asset, Column, ColumnCheck, Dependency
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here
 from ecommerce_dagster.bruin.templates.render import RenderError, check_syntax
@@ -182,10 +182,19 @@ def _lint_dependency(dependency: Dependency, known: Collection[str], log: Proble
     if not name and not dependency.uri:
         message = "a dependency needs an 'asset', or the 'uri' of one in another pipeline"
         log.error(*dependency.at(), "dependency-exists", message)
+    elif name and name not in known and dependency.owner:
+        message = (
+            f"'{name}' is of another pipeline: Dagster knows the edge, `ecommerce run` waits for "
+            "nothing there, and Bruin wants its `uri:` here"
+        )
+        log.warning(*dependency.at("asset"), "cross-pipeline-dependencies", message)
     elif name and name not in known:
         message = f"the dependency '{name}' does not exist; {did_you_mean(name, known)}"
         log.error(*dependency.at("asset"), "dependency-exists", message)
-    elif not name and not dependency.owner:
+    elif dependency.uri.startswith(f"{DAGSTER}://") and not dependency.external_key:
+        message = f"'{dependency.uri}' has no key; expected one of Dagster, as dagster://ext/rates"
+        log.error(*dependency.at("uri"), "dependency-exists", message)
+    elif not name and not dependency.owner and not dependency.external_key:
         message = (
             f"'{dependency.uri}' belongs to another pipeline: nothing here waits for it; "
             "name an 'asset' of this one to wait"

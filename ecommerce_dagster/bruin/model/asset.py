@@ -25,6 +25,10 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _key_parts(key: Any) -> tuple[str, ...]:
+    return tuple(part for part in str(key or "").split("/") if part)
+
+
 def _named(value: Any) -> Any:
     return {"asset": value} if isinstance(value, str) else value
 
@@ -36,6 +40,10 @@ Scalar = bool | int | float | str
 # Bruin takes these words in any case.
 AnyCase = BeforeValidator(_lower)
 
+# The scheme of a uri that is the key of an asset of other code, in Dagster.
+DAGSTER = "dagster"
+# The key of `meta` that names it for a source.
+EXTERNAL_KEY = "dagster_asset_key"
 _RUNNERS = {"instance", "notifications", "routing"}
 _WAREHOUSES = {"athena", "bigquery", "doris", "snowflake", "starrocks"}
 
@@ -146,6 +154,13 @@ class Dependency(Node):
     owner: Text = ""
     mode: Literal["full", "symbolic"] = "full"
     columns: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def external_key(self) -> tuple[str, ...]:
+        """The parts of a key in Dagster: of `uri: dagster://ext/rates` ext and rates. Empty for any
+        other dependency."""
+        scheme, found, key = self.uri.partition("://")
+        return _key_parts(key) if found and scheme == DAGSTER else ()
 
 
 class Materialization(Node):
@@ -264,6 +279,13 @@ class Asset(Node):
     def is_always_published(self) -> bool:
         """Whether the table is committed before it is checked, as in Bruin."""
         return bool(self.meta.get("publish") == "always")
+
+    @property
+    def external_key(self) -> tuple[str, ...]:
+        """The parts of the key, in Dagster, of the asset of other code that makes this table: of
+        `meta: {dagster_asset_key: ext/rates}` ext and rates. Empty when it is an asset of its own,
+        and for whatever is not a source."""
+        return _key_parts(self.meta.get(EXTERNAL_KEY)) if self.type.endswith(".source") else ()
 
     def parameter(self, name: str) -> str:
         """A text parameter, empty when it is not written."""

@@ -22,7 +22,7 @@ from ecommerce_dagster.runtime.lint.freshness import lint_automation
 from ecommerce_dagster.runtime.lint.not_done import lint_not_done
 from ecommerce_dagster.runtime.lint.schedule import lint_schedule
 from ecommerce_dagster.runtime.lint.watched import lint_watched
-from ecommerce_dagster.runtime.names import check_name, key_parts, resource_key
+from ecommerce_dagster.runtime.names import asset_key_parts, check_name, resource_key
 from ecommerce_dagster.sources.parameters import unmaskable
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.rules import lint_checks
@@ -35,7 +35,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     lint_schedule(project.pipeline, log)
     _lint_preview(project.pipeline, log)
     lint_executor(project, log)
-    lint_keys(tuple(project.by_name.values()), log)
+    lint_keys([project], log)
     _lint_resource_keys(project.connections, log)
     databases = database_names(project.connections)
     left_out = _lint_left_out(project, log)
@@ -105,14 +105,25 @@ def _lint_modifiers(project: Project, asset: Asset, log: ProblemLog) -> None:
         log.error(*asset.at("interval_modifiers"), "valid-time-interval", message)
 
 
-def lint_keys(assets: Sequence[Asset], log: ProblemLog) -> None:
-    """Different assets need different keys, in all pipelines together."""
+def lint_keys(projects: Sequence[Project], log: ProblemLog) -> None:
+    """Different assets need different keys, in all pipelines together. Sources may name one asset
+    of other code."""
     keys: dict[tuple[str, ...], Asset] = {}
-    for asset in assets:
-        first = keys.setdefault(key_parts(asset.name), asset)
+    found = [(asset, project) for project in projects for asset in project.by_name.values()]
+    for asset, project in found:
+        parts = asset_key_parts(asset.name, project)
+        first = keys.setdefault(parts, asset)
         if first is asset:
             continue
-        key = "/".join(key_parts(asset.name))
+        key = "/".join(parts)
+        if first.external_key and asset.external_key:
+            if checks_of(first) and checks_of(asset):
+                message = (
+                    f"'{asset.name}' has checks of {key}, as '{first.name}' in "
+                    f"{from_here(first.path)}; keep them in one file"
+                )
+                log.error(*asset.at("meta"), "asset-key-unique", message)
+            continue
         message = (
             f"'{asset.name}' has the asset key {key}, as '{first.name}' in "
             f"{from_here(first.path)}; rename one"

@@ -19,7 +19,7 @@ def lint_together(
 ) -> None:
     """Report asset keys, names and connections that several pipelines have, and that mean different
     things. `replaced` are the keys of connections that are not opened."""
-    lint_keys([asset for project in projects for asset in project.assets], log)
+    lint_keys(projects, log)
     _lint_names(projects, log)
     _lint_connections(projects, log, replaced)
 
