@@ -1,7 +1,8 @@
-"""The code location: the e-commerce pipeline in `asset_specs/`, as Dagster sees it.
+"""The code location of a pipeline, or of several in one folder, as Dagster sees it.
 
-`dagster dev`, `dg launch` and `dagster asset materialize` load this module. Every file below
-`asset_specs/assets/` is an asset; to add one, add a file.
+`dagster dev`, `dg launch` and `dagster asset materialize` load this module. The folder is
+ECOMMERCE_PIPELINE; without it the e-commerce pipeline in `asset_specs/`, of which every file below
+`assets/` is an asset, or in an installed package the current folder.
 """
 
 import os
@@ -22,10 +23,11 @@ warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
 @dg.definitions
 def defs() -> dg.Definitions:
     """The assets and checks, the job with its schedule, the sensor, and the connections."""
-    local.load_environment()
-    if local.brings_own_postgres():
+    folder = local.located_pipeline()
+    local.load_environment(folder)
+    if folder != local.PIPELINE or local.brings_own_postgres():
         return _with_executor(
-            build_defs(local.PIPELINE, environment=local.environment(), watch=local.watches())
+            build_defs(folder, environment=local.environment(), watch=local.watches())
         )
     if (executor := chosen(os.environ)) != "in_process":
         raise ValueError(
@@ -34,9 +36,7 @@ def defs() -> dg.Definitions:
         )
     source = EmbeddedPostgresResource.for_folder(local.postgres_data())
     return _with_executor(
-        build_defs(
-            local.PIPELINE, environment=local.environment(), resources={"pg_default": source}
-        )
+        build_defs(folder, environment=local.environment(), resources={"pg_default": source})
     )
 
 

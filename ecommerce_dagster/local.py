@@ -1,7 +1,8 @@
-"""This checkout on one machine: where its state lives, and the PostgreSQL that comes with it.
+"""A project on one machine: where its state lives, and the PostgreSQL of the demonstration.
 
-Everything is in one folder, `.ecommerce/` (or where ECOMMERCE_HOME says). What the user sets
-(POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME; environment or `.env`) wins: nothing embedded is started.
+Everything is in one folder, `.ecommerce/` of the project (or where ECOMMERCE_HOME says). What the
+user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME; environment or `.env`) wins: nothing embedded is
+started.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+from ecommerce_dagster.bruin.project import find_upwards
 from ecommerce_dagster.errors import BruinError
 
 
@@ -23,6 +26,13 @@ class StateError(BruinError):
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
+# An installed package has no pipeline beside it.
+IS_CHECKOUT = (PIPELINE / PIPELINE_FILES[0]).is_file()
+
+_SETTINGS = Path(__file__).with_name("dagster.yaml")
+_STATE = ".ecommerce"
+# The nearest one marks the root of a project.
+_ROOT_MARKS = ("pyproject.toml", ".bruin.yml", ".git")
 
 # For a DAGSTER_HOME of the user's without a dagster.yaml.
 _NO_SETTINGS = "telemetry:\n  enabled: false\n"
@@ -36,9 +46,29 @@ event_log_storage:
 """
 
 
+def project_of(folder: Path) -> Path:
+    """The root of the project that a folder lies in: the nearest folder from there upwards with a
+    pyproject.toml, a .bruin.yml or a git repository; without one that of the pipeline, else the
+    folder itself."""
+    folder = folder.absolute()
+    found = find_upwards(folder, _ROOT_MARKS, Path.exists) or find_upwards(folder, PIPELINE_FILES)
+    return found.parent if found else folder
+
+
 def state_dir() -> Path:
     """The folder of all local state; it may not exist yet."""
-    return Path(os.environ.get("ECOMMERCE_HOME") or ROOT / ".ecommerce").absolute()
+    return Path(os.environ.get("ECOMMERCE_HOME") or project_of(_here()) / _STATE).absolute()
+
+
+def _here() -> Path:
+    """The folder that is meant where none is named."""
+    return PIPELINE if IS_CHECKOUT else Path.cwd()
+
+
+def located_pipeline() -> Path:
+    """The folder of the code location: ECOMMERCE_PIPELINE, else the shop's pipeline in a checkout
+    of this package, else the current folder."""
+    return Path(os.environ.get("ECOMMERCE_PIPELINE") or _here()).absolute()
 
 
 def make_private(*folders: str) -> None:
@@ -48,9 +78,13 @@ def make_private(*folders: str) -> None:
     runs as another user, who has to pass the outer folder: to pass is not to list.
     """
     outer = state_dir()
-    ours = outer == ROOT / ".ecommerce"
+    ours = outer.name == _STATE
     if ours or not outer.exists():
         _make(outer, 0o711 if os.geteuid() == 0 else 0o700, tighten=True)
+    if ours:
+        # In a project's repository nothing of it is to be committed.
+        with suppress(FileExistsError, PermissionError), (outer / ".gitignore").open("x") as file:
+            file.write("*\n")
     for name in folders:
         _make(outer / name, 0o700, tighten=ours)
 
@@ -77,11 +111,20 @@ def report_file(asset: str) -> Path:
     return state_dir() / "reports" / f"{asset.rpartition('.')[2]}.html"
 
 
-def load_environment() -> None:
-    """Give this process what `.env` says and the local paths for what is not set."""
-    for name, value in dotenv_values(ROOT / ".env").items():
+def load_environment(folder: Path | None = None) -> None:
+    """Give this process, and those it starts, what is not set in the environment: what `.env` of
+    the project says, and the paths of its local state.
+
+    Args:
+        folder: Any folder of the project. Default: the shop's pipeline in a checkout of this
+            package, else the current folder.
+    """
+    project = project_of(folder or _here())
+    for name, value in dotenv_values(project / ".env").items():
         if value is not None:
             os.environ.setdefault(name, value)
+    if not os.environ.get("ECOMMERCE_HOME"):
+        os.environ["ECOMMERCE_HOME"] = str(project / _STATE)
     os.environ.setdefault("DUCKDB_PATH", str(state_dir() / "warehouse.duckdb"))
 
 
@@ -123,7 +166,7 @@ def postgres() -> Iterator[str]:
 
 
 def dagster_home() -> Path:
-    """The folder of the local Dagster instance, with the project's dagster.yaml in it."""
+    """The folder of the local Dagster instance, with this package's dagster.yaml in it."""
     if os.environ.get("DAGSTER_HOME"):
         home = Path(os.environ["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
@@ -138,7 +181,7 @@ def dagster_home() -> Path:
     home = state_dir() / "dagster"
     # In one step: another process may read it just now.
     new = home / f"dagster.yaml.{os.getpid()}"
-    text = (ROOT / "dagster.yaml").read_text()
+    text = _SETTINGS.read_text()
     new.write_text(text + _EVENTS.format(folder=json.dumps(str(home / "history" / "runs"))))
     new.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)

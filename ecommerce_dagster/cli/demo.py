@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, time, timedelta
 
+import click
 from rich.console import Console
 
 from data_generator.load import generate
@@ -29,7 +30,15 @@ Next, after `source .venv/bin/activate`:
 
 
 def run_demo(days: int) -> int:
-    """Generate, run, show. The exit code: 0 when every asset and check succeeded."""
+    """Generate, run, show. The exit code: 0 when every asset and check succeeded.
+
+    Raises click.ClickException where the package is installed without its checkout.
+    """
+    if not local.IS_CHECKOUT:
+        raise click.ClickException(
+            "the demonstration is in the repository of ecommerce-dagster, not in the package; "
+            "clone it, and there: make demo"
+        )
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH

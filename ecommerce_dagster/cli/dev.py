@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -16,7 +17,9 @@ import click
 from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
+from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.cli.instance import dagster_instance
+from ecommerce_dagster.cli.workspace import pipelines_here
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 20
@@ -24,26 +27,40 @@ _prctl, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 def run_dev(port: int) -> int:
-    """PostgreSQL, data if there is none, `dagster dev` on 127.0.0.1. Returns its exit code."""
-    local.load_environment()
+    """`dagster dev` on 127.0.0.1 for the pipeline here. For the shop's, PostgreSQL runs meanwhile,
+    with data that is made if there is none. Returns the exit code of `dagster dev`."""
+    folder = pipelines_here()
+    if not pipeline_folders(folder):
+        raise click.ClickException(f"there is no pipeline.yml in, below or above {folder}")
+    local.load_environment(folder)
     home = local.dagster_home()
     _require_free(port)
     with dagster_instance():
         pass  # its databases exist before several processes open them at once
-    with local.postgres() as dsn:
-        if not _has_orders(dsn):
-            summary = generate(dsn, Options())
-            click.echo(f"Generated {summary.orders} orders for today.")
+    with _shop_data() if folder == local.PIPELINE else nullcontext():
         click.echo(f"Dagster is starting at http://{_HOST}:{port} (Ctrl-C stops it)")
         click.echo("After a change to a file: Reload definitions, on its Lineage page.")
         command = [
             str(Path(sys.executable).with_name("dagster")),
             *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
         ]
+        variables = {
+            "DAGSTER_HOME": str(home),
+            "ECOMMERCE_PIPELINE": str(folder),
+            "ECOMMERCE_WATCH": "1",
+        }
         # Beside its own dagster.yaml: Dagster warns when it finds another one where it is started.
-        return _run(
-            command, {**os.environ, "DAGSTER_HOME": str(home), "ECOMMERCE_WATCH": "1"}, cwd=home
-        )
+        return _run(command, {**os.environ, **variables}, cwd=home)
+
+
+@contextmanager
+def _shop_data() -> Iterator[None]:
+    """PostgreSQL with the shop's data in it until the end of the block."""
+    with local.postgres() as dsn:
+        if not _has_orders(dsn):
+            summary = generate(dsn, Options())
+            click.echo(f"Generated {summary.orders} orders for today.")
+        yield
 
 
 def run_with_postgres(command: Sequence[str]) -> int:

@@ -38,7 +38,7 @@ def demo(days: int) -> None:
 @main.command(epilog=example("ecommerce dev\necommerce dev --port 3001"))
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def dev(port: int) -> None:
-    """Start Dagster's web UI with the local data; Ctrl-C stops all of it."""
+    """Start Dagster's web UI for the pipeline here; Ctrl-C stops all of it."""
     with user_errors():
         from ecommerce_dagster.cli.dev import run_dev
 

@@ -24,8 +24,8 @@ def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, outpu
 
     The exit code: 1 when there is an error.
     """
-    local.load_environment()
     folders, only = _found(path.resolve())
+    local.load_environment(folders[0])
     log = ProblemLog()
     notes: dict[str, None] = {}
     found = [

@@ -29,10 +29,11 @@ def open_project(
     """The pipeline that the user named, else the one here. Raises ProjectError."""
     from ecommerce_dagster.orchestration.build import load_project
 
-    local.load_environment()
+    folder = pipeline_of(pipeline)
+    local.load_environment(folder)
     with paused_collector():
         project = load_project(
-            pipeline_of(pipeline),
+            folder,
             config_file=config_file,
             environment=environment,
             variables=variables,
@@ -44,12 +45,15 @@ def open_project(
 
 
 def pipelines_here() -> Path:
-    """The pipeline that the current folder is in, else the folder itself when its repository has
-    some below it, else the pipeline of this checkout."""
+    """The pipeline that the current folder is in, else the folder itself (or the root of its
+    project) when there are some in it. In a checkout of this package its own is the last resort."""
     here = Path.cwd()
     found = find_upwards(here, PIPELINE_FILES)
     if found:
         return found.parent
+    if not local.IS_CHECKOUT:
+        root = local.project_of(here)
+        return root if not pipeline_folders(here) and pipeline_folders(root) else here
     is_other = not here.is_relative_to(local.ROOT) and find_upwards(here, [".bruin.yml"])
     return here if is_other and pipeline_folders(here) else local.PIPELINE
 
@@ -71,11 +75,12 @@ def readable_project(
 
     Raises ProjectError when there is no pipeline to speak of.
     """
-    local.load_environment()
-    folder, names = located([asset] if asset else [], options["pipeline"])
+    named, names = located([asset] if asset else [], options["pipeline"])
+    folder = pipeline_of(named)
+    local.load_environment(folder)
     log = ProblemLog()
     project = read_project(
-        pipeline_of(folder),
+        folder,
         log,
         config_file=options["config_file"],
         environment=options["environment"],

@@ -69,6 +69,7 @@ ELSEWHERE = {
     "holds values of": "ingestion_files/test_python_asset.py",
     "this asset has no SELECT to test": "cli/test_unit_test.py",
     "rows from Python need pyarrow": "ingestion_files/test_python_asset.py",
+    "the demonstration is in the repository": "cli/test_installed.py",
     "POSTGRES_BIN": "test_embedded_postgres.py",
     "PostgreSQL did not start": "test_embedded_postgres.py",
     "initdb failed:": "test_embedded_postgres.py",

@@ -64,7 +64,7 @@ def daemon(shop: Shop) -> Iterator[dg.DagsterInstance]:
     """
     home, port = shop.home / "dagster", str(free_port())
     home.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home)
+    shutil.copy(ROOT / "ecommerce_dagster" / "dagster.yaml", home)
     workspace = home / "workspace.yaml"
     workspace.write_text(f"load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}}}}}]\n")
     here = {"DAGSTER_HOME": str(home), "ECOMMERCE_WATCH": "1"}

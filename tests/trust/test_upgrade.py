@@ -53,7 +53,7 @@ def test_an_instance_with_other_settings_keeps_its_runs_and_gets_those_of_today(
 
     # What is added says where the events are: in Dagster's own place.
     settings = (tiny.folder / home / "dagster.yaml").read_text()
-    assert settings.startswith((ROOT / "dagster.yaml").read_text())
+    assert settings.startswith((ROOT / "ecommerce_dagster" / "dagster.yaml").read_text())
     assert f'base_dir: "{tiny.folder / home}/history/runs"' in settings
     with dg.DagsterInstance.from_config(str(tiny.folder / home)) as instance:
         assert [run.is_success for run in instance.get_runs()] == [True, True]
