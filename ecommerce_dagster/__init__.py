@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ecommerce_dagster.bruin.model.connections import UnusableConnection
     from ecommerce_dagster.bruin.problems import ProjectError
     from ecommerce_dagster.component import BruinPipelineComponent
-    from ecommerce_dagster.errors import BruinError, ConfigurationError
+    from ecommerce_dagster.errors import BruinError, ConfigurationError, FolderError
     from ecommerce_dagster.orchestration.build import build_defs
     from ecommerce_dagster.orchestration.translator import BruinTranslator
     from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
@@ -23,6 +23,7 @@ __all__ = [
     "BruinPipelineComponent",
     "BruinTranslator",
     "ConfigurationError",
+    "FolderError",
     "OutsideError",
     "ProjectError",
     "SourceError",
@@ -37,6 +38,7 @@ _PUBLIC = {
     "BruinPipelineComponent": "ecommerce_dagster.component",
     "BruinTranslator": "ecommerce_dagster.orchestration.translator",
     "ConfigurationError": "ecommerce_dagster.errors",
+    "FolderError": "ecommerce_dagster.errors",
     "OutsideError": "ecommerce_dagster.warehouses.sql_asset",
     "ProjectError": "ecommerce_dagster.bruin.problems",
     "SourceError": "ecommerce_dagster.warehouses.postgres.connect",

@@ -11,9 +11,17 @@ from pydantic import BaseModel, Field
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.starter import starter_files
+from ecommerce_dagster.bruin.starter import write_pipeline
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.translator import BruinTranslator
+
+
+def _said(description: str, resolver: dg.Resolver | None = None) -> dg.Resolver:
+    """How an attribute is read, with what `dg` and editors say of it. The description of a field of
+    pydantic would get lost on its way into the schema of a component."""
+    resolver = resolver or dg.Resolver.default()
+    resolver.description = description
+    return resolver
 
 
 class _Translated(BruinTranslator):
@@ -49,10 +57,7 @@ class BruinPipelineScaffolder(dg.Scaffolder[ScaffoldParameters]):
         if folder is not None:
             return
         target = Path(request.target_path)
-        root = Path(request.project_root or target)
-        for path, text in starter_files(target.name, target, root).items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        write_pipeline(target, Path(request.project_root or target))
 
 
 @dg.scaffold_with(BruinPipelineScaffolder)
@@ -66,59 +71,69 @@ class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
           pipeline_dir: pipelines/sales
     """
 
-    pipeline_dir: str | None = Field(
-        default=None,
-        description="A folder with a pipeline.yml, or one with several such folders in it. "
-        "Default: the folder of the defs.yaml.",
-    )
-    glossary: str | None = Field(
-        default=None,
-        description="The file of the glossary. Default: the nearest glossary.yml, from the folder "
-        "of the pipeline upwards.",
-    )
-    config_file: str | None = Field(
-        default=None,
-        description="The file of the connections. Default: the nearest .bruin.yml, likewise.",
-    )
-    environment: str | None = Field(
-        default=None,
-        description="The environment of .bruin.yml. Default: the one that it calls its default.",
-    )
-    variables: dict[str, Any] | None = Field(
-        default=None,
-        description="Values for variables of pipeline.yml, by name, in place of their defaults.",
-    )
-    variant: str | None = Field(
-        default=None, description="The variant of pipeline.yml to build. Default: none."
-    )
-    watch: bool = Field(
-        default=False,
-        description="Start the schedule and the sensors on source data together with Dagster.",
-    )
-    executor: Literal["in_process", "multiprocess"] | None = Field(
-        default=None,
-        description="What executes the steps of the pipeline's jobs. Default: the process of the "
-        "run, or what ECOMMERCE_EXECUTOR says.",
-    )
+    pipeline_dir: Annotated[
+        str | None,
+        _said(
+            "A folder with a pipeline.yml, or one with several such folders in it. Default: the "
+            "folder of the defs.yaml."
+        ),
+    ] = None
+    glossary: Annotated[
+        str | None,
+        _said(
+            "The file of the glossary. Default: the nearest glossary.yml from the pipeline's "
+            "folder upwards."
+        ),
+    ] = None
+    config_file: Annotated[
+        str | None,
+        _said(
+            "The file of connections. Default: the nearest .bruin.yml from the pipeline's folder "
+            "upwards."
+        ),
+    ] = None
+    environment: Annotated[
+        str | None,
+        _said("The environment of .bruin.yml. Default: the one that it calls its default."),
+    ] = None
+    variables: Annotated[
+        dict[str, Any] | None,
+        _said("Values for variables of pipeline.yml, by name, in place of their defaults."),
+    ] = None
+    variant: Annotated[
+        str | None,
+        _said("The variant of pipeline.yml to build. Needed where pipeline.yml has variants."),
+    ] = None
+    watch: Annotated[
+        bool,
+        _said("Start the schedule and the sensors on source data together with Dagster."),
+    ] = False
+    executor: Annotated[
+        Literal["in_process", "multiprocess"] | None,
+        _said(
+            "What executes the steps of the pipeline's jobs. Default: the process of the run, or "
+            "what ECOMMERCE_EXECUTOR says."
+        ),
+    ] = None
     resources: Annotated[
         dict[str, Any] | None,
-        dg.Resolver(
-            lambda context, value: context.resolve_value(value),
-            model_field_type=str | dict[str, Any],
+        _said(
+            "Resources in place of connections, by resource key, as a template variable gives "
+            "them: `{{ resources }}`. The connection pg-default is the resource pg_default.",
+            dg.Resolver(
+                lambda context, value: context.resolve_value(value),
+                model_field_type=str | dict[str, Any],
+            ),
         ),
-    ] = Field(
-        default=None,
-        description="Resources in place of connections, by resource key, as a template variable "
-        "gives them: `{{ resources }}`. The connection pg-default is the resource pg_default.",
-    )
+    ] = None
     translation: Annotated[
         TranslationFn[Asset] | None,
-        TranslationFnResolver(template_vars_for_translation_fn=lambda asset: {"asset": asset}),
-    ] = Field(
-        default=None,
-        description="Attributes of every asset, as `group_name: sales`. `{{ asset }}` is the file "
-        "and `{{ spec }}` what its asset would be.",
-    )
+        _said(
+            "Attributes of every asset, as `group_name: sales`. `{{ asset }}` is the file and "
+            "`{{ spec }}` what its asset would be.",
+            TranslationFnResolver(template_vars_for_translation_fn=lambda asset: {"asset": asset}),
+        ),
+    ] = None
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The definitions of the pipeline. Override it to add to them.

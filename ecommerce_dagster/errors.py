@@ -42,6 +42,10 @@ class ConfigurationError(BruinError):
     exit_code = 2
 
 
+class FolderError(ConfigurationError):
+    """A folder that holds something else, or cannot be written."""
+
+
 class UnlocatedError(BruinError):
     """What is wrong with a part of an asset, raised where its file and line are not known.
 

@@ -57,8 +57,3 @@ def test_every_parameter_is_described(function: Callable[..., Any]) -> None:
     names = re.findall(r"^    (\w+): ", described[1], re.MULTILINE)
     assert names == [name for name in inspect.signature(function).parameters if name != "self"]
     assert "\nReturns:\n" in text
-
-
-def test_every_attribute_of_the_component_is_described() -> None:
-    for name, field in BruinPipelineComponent.model_fields.items():
-        assert field.description, name

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecommerce_dagster.bruin.project import find_upwards
+from ecommerce_dagster.errors import FolderError
 
 _PIPELINE = """\
 name: {name}
@@ -14,68 +15,72 @@ schedule: daily
 default_connections:
   duckdb: duckdb-default
 """
-_SEED = """\
-name: raw.countries
-type: duckdb.seed
-description: The countries that customers come from.
+_ORDERS = """\
+# Loads the file that `source_table` names, in the folder of the connection `files`. For a table of
+# PostgreSQL write: source_connection: pg-default, source_table: public.orders
+name: raw.{name}_orders
+type: ingestr
+description: One row is an order, as the shop wrote it.
 parameters:
-  path: countries.csv
+  source_connection: files
+  source_table: {data}/orders.csv
+  destination: duckdb
 columns:
-  - name: code
-    type: varchar
-    description: Two letters, as in ISO 3166.
+  - name: order_id
+    type: bigint
+    description: The number of the order.
     primary_key: true
     checks:
       - name: not_null
       - name: unique
-  - name: name
-    type: varchar
-    description: The name in English.
+  - name: ordered_on
+    type: date
+    description: The day of the order.
+  - name: amount
+    type: decimal(10, 2)
+    description: The sum of the order in euros.
+    checks:
+      - name: non_negative
 """
 _ROWS = """\
-code,name
-DE,Germany
-TR,Turkey
-US,United States
+order_id,ordered_on,amount
+1,2026-01-01,19.90
+2,2026-01-01,5.00
+3,2026-01-02,120.00
 """
-_SQL = """\
+_DAYS = """\
 /* @bruin
-name: mart.countries_by_letter
+name: mart.{name}_orders_daily
 type: duckdb.sql
-description: How many countries begin with each letter.
+description: One row is a day, with its orders.
 materialization:
   type: table
 depends:
-  - raw.countries
+  - raw.{name}_orders
 columns:
-  - name: letter
-    type: varchar
-    description: The first letter of a name.
+  - name: ordered_on
+    type: date
+    description: The day of the orders.
     primary_key: true
     checks:
       - name: not_null
       - name: unique
-  - name: countries
+  - name: orders
     type: bigint
-    description: How many names begin with it.
+    description: How many orders there were.
     checks:
       - name: positive
+  - name: amount
+    type: decimal(38, 2)
+    description: The sum of the orders in euros.
+    checks:
+      - name: non_negative
 @bruin */
 
-SELECT left(name, 1) AS letter, count(*) AS countries
-FROM raw.countries
-GROUP BY ALL
-"""
-_INGESTR = """\
-# Loads a table of PostgreSQL. Fill in .bruin.yml and the name of the table, then remove `enabled`.
-name: raw.orders
-type: ingestr
-enabled: false
-description: The orders of the shop.
-parameters:
-  source_connection: pg-default
-  source_table: public.orders
-  destination: duckdb
+SELECT ordered_on, count(*) AS orders, sum(amount) AS amount
+FROM raw.{name}_orders
+GROUP BY ordered_on
+ORDER BY ordered_on
 """
 _CONFIG = """\
 # Connections. ${{NAME}} is a variable of the environment, or of .env beside this file.
@@ -86,6 +91,9 @@ environments:
       duckdb:
         - name: duckdb-default
           path: warehouse.duckdb
+      csv:
+        - name: files
+          path: .
       postgres:
         - name: pg-default
           host: ${{POSTGRES_HOST}}
@@ -94,19 +102,36 @@ environments:
           password: ${{POSTGRES_PASSWORD}}
           database: ${{POSTGRES_DB}}
 """
+# What the pipeline asks of a `.bruin.yml` that is there already.
+CONNECTIONS = "connections duckdb-default (duckdb) and files (csv, path: .)"
 
 
-def starter_files(name: str, folder: Path, root: Path) -> Mapping[Path, str]:
-    """The texts of a pipeline in `folder`, by their paths, and of a `.bruin.yml` in `root` unless
-    there is one from `folder` upwards."""
+def write_pipeline(folder: Path, root: Path) -> list[Path]:
+    """Write a pipeline that is called after its folder: a file of orders that is loaded, a table of
+    days with checks, and a `.bruin.yml` in `root` unless there is one from `folder` upwards.
+
+    Returns the paths written. Replaces no file.
+
+    Raises:
+        FolderError: One of the files exists.
+    """
+    config = find_upwards(folder, (".bruin.yml", ".bruin.yaml"))
+    base = config.parent if config else root
+    name = re.sub(r"\W+", "_", folder.name).strip("_").lower() or "pipeline"
     files = {
         folder / "pipeline.yml": _PIPELINE,
-        folder / "assets" / "raw" / "raw.countries.asset.yml": _SEED,
-        folder / "assets" / "raw" / "countries.csv": _ROWS,
-        folder / "assets" / "raw" / "raw.orders.asset.yml": _INGESTR,
-        folder / "assets" / "mart" / "mart.countries_by_letter.sql": _SQL,
+        folder / "assets" / "raw" / f"raw.{name}_orders.asset.yml": _ORDERS,
+        folder / "assets" / "mart" / f"mart.{name}_orders_daily.sql": _DAYS,
+        folder / "data" / "orders.csv": _ROWS,
+        **({} if config else {root / ".bruin.yml": _CONFIG}),
     }
-    if find_upwards(folder, (".bruin.yml", ".bruin.yaml")) is None:
-        files[root / ".bruin.yml"] = _CONFIG
-    words = {"name": re.sub(r"\W", "_", name)}
-    return {path: text.format(**words) for path, text in files.items()}
+    words: Mapping[str, str] = {
+        "name": name,
+        "data": (folder / "data").relative_to(base).as_posix(),
+    }
+    if there := [str(path) for path in files if path.exists()]:
+        raise FolderError(f"nothing was written, because there is already: {', '.join(there)}")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(**words), encoding="utf-8")
+    return list(files)

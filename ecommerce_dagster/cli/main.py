@@ -320,7 +320,9 @@ def format_(paths: tuple[Path, ...], check: bool) -> None:
         sys.exit(format_files(paths or (pipelines_here(),), check=check))
 
 
-@main.group(epilog=example("ecommerce new asset mart.returns"))
+@main.group(
+    epilog=example("ecommerce new asset mart.returns\necommerce new pipeline pipelines/sales")
+)
 def new() -> None:
     """Write new files."""
 
@@ -350,6 +352,16 @@ def new_asset(name: str, kind: str, **options: Any) -> None:
         from ecommerce_dagster.cli.workspace import readable_project
 
         create_asset(readable_project(options)[0], name, kind)
+
+
+@new.command("pipeline", epilog=example("ecommerce new pipeline pipelines/sales"))
+@click.argument("folder", type=click.Path(path_type=Path))
+def new_pipeline(folder: Path) -> None:
+    """Write a pipeline that runs into FOLDER: a file that is loaded, a table with checks."""
+    with user_errors():
+        from ecommerce_dagster.cli.new import create_pipeline
+
+        create_pipeline(folder)
 
 
 @main.group(epilog=example("ecommerce connections list\necommerce connections test pg-default"))

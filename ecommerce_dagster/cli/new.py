@@ -1,4 +1,4 @@
-"""`ecommerce new asset`: a file that is valid as it stands, to be filled in."""
+"""`ecommerce new`: files that are valid as they stand, to be filled in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.starter import CONNECTIONS, write_pipeline
 
 # `{columns}` of the templates.
 _COLUMNS = """\
@@ -122,6 +123,18 @@ def create_asset(project: Project, name: str, kind: str) -> None:
         file.write_text(text.format(**words))
         click.echo(str(from_here(file)))
     click.echo(f"Fill it in, then: ecommerce validate && ecommerce run {name}")
+
+
+def create_pipeline(folder: Path) -> None:
+    """Write a pipeline into a folder, and say what to run. Raises FolderError."""
+    folder = folder.absolute()
+    here = Path.cwd()
+    written = write_pipeline(folder, here if folder.is_relative_to(here) else folder)
+    for path in written:
+        click.echo(str(from_here(path)))
+    if not any(path.name == ".bruin.yml" for path in written):
+        click.echo(f"The .bruin.yml that is there stays; the files need its {CONNECTIONS}.")
+    click.echo(f"Try it: ecommerce run --pipeline {from_here(folder)}")
 
 
 def _postgres(project: Project) -> str:

@@ -14,15 +14,11 @@ from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import PythonLexer, SqlLexer
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.errors import ConfigurationError
+from ecommerce_dagster.errors import FolderError
 from ecommerce_dagster.pages.entries import Catalogue
 from ecommerce_dagster.pages.templating import render
 
 _MARK = "catalogue.js"
-
-
-class FolderError(ConfigurationError):
-    """A folder that holds something else, or cannot be written; the text is for the user."""
 
 
 def write_site(catalogue: Catalogue, folder: Path) -> Path:

@@ -186,6 +186,8 @@ REFUSED = [
             "Error: main.people exists already: FOLDER/pipeline/assets/main.people.sql"),
     query("new asset main.new",
             "Error: FOLDER/pipeline/assets/main/main.new.sql exists already; choose another name", files={"pipeline/assets/main/main.new.sql": "/* @bruin\nname: x.y\ntype: duckdb.sql\n@bruin */\nSELECT 1"}),
+    Refused("new pipeline pipeline",
+            "nothing was written, because there is already: FOLDER/pipeline/pipeline.yml"),
     Refused("docs --output taken",
             "taken holds other files; name a new folder, or one of a catalogue", files={"taken/notes.txt": ""}),
     Refused("docs --output text.duckdb/docs",
@@ -238,7 +240,7 @@ def last_words(project: Tiny, refused: Refused) -> tuple[int, str]:
     code, text = 0, ""
     for command in refused.command.split(" && "):
         arguments = shlex.split(command)
-        named = {"--pipeline", "validate", "format"} & set(arguments)
+        named = {"--pipeline", "validate", "format", "pipeline"} & set(arguments)
         pipeline = [] if named else ["--pipeline", "pipeline"]
         outcome = invoke(environment, *arguments, *pipeline)
         code, text = outcome.code, outcome.stderr or outcome.stdout
