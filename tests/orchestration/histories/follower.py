@@ -203,7 +203,7 @@ class Follower:
         """A run as from a terminal: of every asset, of no partition."""
         project = load_project(self.tiny.directory)
         definitions = definitions_of(project, partitioned=False)
-        keys = [asset_key(asset.name) for asset in project.assets]
+        keys = [asset_key(asset.name, project) for asset in project.assets]
         self._execute(definitions, keys, tags, tick)
 
     def rebuild(self, folder: Path) -> dict[str, str]:
