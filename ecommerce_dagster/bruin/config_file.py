@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from ecommerce_dagster.bruin.model.asset import Settings, Text, as_text
 from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
 from ecommerce_dagster.bruin.model.lakehouse import lint_lakehouse
-from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES, PLATFORMS
+from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES, PLATFORMS, keys_of
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, listed, nearest
 from ecommerce_dagster.bruin.yaml.located import YamlList, YamlMapping
 from ecommerce_dagster.bruin.yaml.node import Node, filled
@@ -128,10 +128,11 @@ def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]
                 message = f"each connection below '{kind}' needs a 'name'"
                 log.error(*entry_at, _RULE, message)
                 continue
-            _lint_keys(entry, name, platform, log)
-            if platform == "duckdb":
+            connection = Connection(name, platform, entry, *entry_at, kind)
+            _lint_keys(entry, name, keys_of(connection.type), log)
+            if connection.type == "duckdb":
                 lint_lakehouse(entry, name, log)
-            yield Connection(name, platform, entry, *entry_at)
+            yield connection
 
 
 def _by_name(connections: Iterator[Connection], log: ProblemLog) -> dict[str, Connection]:
@@ -146,12 +147,9 @@ def _by_name(connections: Iterator[Connection], log: ProblemLog) -> dict[str, Co
     return found
 
 
-def _lint_keys(entry: YamlMapping, name: str, platform: str, log: ProblemLog) -> None:
+def _lint_keys(entry: YamlMapping, name: str, known: frozenset[str], log: ProblemLog) -> None:
     """Report misspelt keys: a connection without its `password` fails far from here."""
-    if platform not in PLATFORMS:
-        return
-    known = PLATFORMS[platform].keys
-    for key in entry:
+    for key in entry if known else ():
         if key in known:
             continue
         at = entry.key_at[key]

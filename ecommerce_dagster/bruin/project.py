@@ -219,6 +219,7 @@ def read_project(
         inherit = inherits_checks(pipeline, log)
         enabled = [apply_glossary(a, words, log, inherit_checks=inherit) for a in enabled]
     assets = [_sized(without_duplicates(asset, log)) for asset in enabled]
+    assets = [_of_duckdb(asset, pipeline.default_connections) for asset in assets]
     known = disabled | files.unreadable
     own = known | {asset.name for asset in assets}
     others = other_pipelines(directory, _checkout_of(directory, connections))
@@ -236,6 +237,15 @@ def read_project(
         warnings=log.warnings,
         disabled=frozenset(disabled),
     )
+
+
+def _of_duckdb(asset: Asset, defaults: Mapping[str, Any]) -> Asset:
+    """`asset` as one of DuckDB that says its connection, where its type is MotherDuck's."""
+    start, dot, kind = asset.type.partition(".")
+    if start != "motherduck":
+        return asset
+    name = asset.connection or default_connection_name("motherduck", defaults)
+    return asset.model_copy(update={"type": f"duckdb{dot}{kind}", "connection": name})
 
 
 def _sized(asset: Asset) -> Asset:

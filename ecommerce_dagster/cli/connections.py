@@ -33,11 +33,11 @@ def list_connections(project: Project, output: str) -> None:
     found = list(project.connections.by_name.values())
     if output == "json":
         names = [
-            {"name": c.name, "type": c.platform, "file": str(c.path), "line": c.line} for c in found
+            {"name": c.name, "type": c.type, "file": str(c.path), "line": c.line} for c in found
         ]
         print(json.dumps(names, indent=2))
         return
-    rows = [(c.name, c.platform, f"{from_here(c.path)}:{c.line}") for c in found]
+    rows = [(c.name, c.type, f"{from_here(c.path)}:{c.line}") for c in found]
     print_table(Console(), ["name", "type", "declared in"], [tuple(row) for row in rows])
 
 

@@ -34,7 +34,7 @@ from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.names import resource_key
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, open_warehouse
 from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
-from ecommerce_dagster.warehouses.ducklake.attach import open_lake
+from ecommerce_dagster.warehouses.place import open_place
 
 
 class WarehouseResource(DuckDBResource):
@@ -90,11 +90,11 @@ class WarehouseResource(DuckDBResource):
             yield connection
 
 
-class DuckLakeResource(WarehouseResource):
-    """A DuckLake, known by its name in `.bruin.yml`. All runs may write to it at once.
+class RemoteWarehouseResource(WarehouseResource):
+    """A database of MotherDuck, known by its name in `.bruin.yml`. All runs may write at once.
 
     Use it like dagster-duckdb's own; `database` is for people to read. There is no copy for
-    readers: they read the DuckLake itself and never wait.
+    readers: they read the database itself and never wait.
     """
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")
@@ -103,25 +103,33 @@ class DuckLakeResource(WarehouseResource):
     published_copy: bool = Field(default=False, description="Always false.")
 
     def place(self) -> DuckDBConnection:
-        """Where the DuckLake is and who asks. Raises UnusableConnection."""
+        """Where the database is and who asks. Raises UnusableConnection."""
         declared = declared_connection(self.config_file, self.environment, self.connection)
         return declared.duckdb(variables_for(Path(self.config_file)))
-
-    def lakehouse(self) -> Lakehouse:
-        """The DuckLake of the place. Raises UnusableConnection."""
-        found = self.place().lakehouse
-        assert found is not None
-        return found
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
         log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
-        with open_lake(
-            self.lakehouse(), read_only=self.read_only, settings=settings, on_wait=log.info
+        with open_place(
+            self.place(), read_only=self.read_only, settings=settings, on_wait=log.info
         ) as connection:
             yield connection
+
+
+class DuckLakeResource(RemoteWarehouseResource):
+    """A DuckLake, known by its name in `.bruin.yml`. All runs may write to it at once.
+
+    Use it like dagster-duckdb's own; `database` is for people to read. There is no copy for
+    readers: they read the DuckLake itself and never wait.
+    """
+
+    def lakehouse(self) -> Lakehouse:
+        """The DuckLake of the place. Raises UnusableConnection."""
+        found = self.place().lakehouse
+        assert found is not None
+        return found
 
 
 class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it would be this class
@@ -189,6 +197,9 @@ def resources_of(project: Project) -> dict[str, Any]:
         key = resource_key(connection.name)
         if connection.platform == "duckdb" and connection.is_lakehouse:
             found[key] = _resource(DuckLakeResource, **_database(connection, variables), **declared)
+        elif connection.is_motherduck:
+            known = _database(connection, variables)
+            found[key] = _resource(RemoteWarehouseResource, **known, **declared)
         elif connection.platform == "duckdb":
             copies = publishes_copy(variables)
             database = _database(connection, variables)
@@ -214,6 +225,7 @@ def _database(connection: Connection, variables: Mapping[str, str]) -> dict[str,
     except UnusableConnection as error:
         written = connection.settings.get("path") or ""
         known = "ducklake" if connection.is_lakehouse else str(written)
+        known = "motherduck" if connection.is_motherduck else known
         return {"database": known, "unusable": str(error)}
     lake = place.lakehouse
     database = f"ducklake: {lake.address}" if lake else place.path

@@ -26,7 +26,7 @@ from ecommerce_dagster.runtime.builders import (
     build_sql,
 )
 from ecommerce_dagster.runtime.names import slug
-from ecommerce_dagster.runtime.readers import READERS, readable_platforms
+from ecommerce_dagster.runtime.readers import READERS, readable_platforms, reader_of
 from ecommerce_dagster.runtime.sensor import lint_sensor
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources import ingestr
@@ -44,7 +44,7 @@ _ALL = frozenset(PLATFORMS)
 _ELSEWHERE = {
     "agent", "athena", "bq", "clickhouse", "couchbase", "databricks", "dataproc_serverless",
     "doris", "dremio", "dynamodb", "elasticsearch", "emr_serverless", "fabric", "fw", "gcs",
-    "gsheets", "mongo", "motherduck", "ms", "my", "mysql", "oracle", "r", "rs", "s3", "sail", "sf",
+    "gsheets", "mongo", "ms", "my", "mysql", "oracle", "r", "rs", "s3", "sail", "sf",
     "snowflake", "starrocks", "synapse", "trino", "vertica",
 }  # fmt: skip
 # Those that stand for something to look at: a node of the graph, without work.
@@ -93,10 +93,11 @@ def unsupported(project: Project, asset: Asset) -> str | None:
     if asset.type in ASSET_TYPES:
         source = project.connections.by_name.get(asset.parameter("source_connection"))
         readable = ASSET_TYPES[asset.type].sources(asset).get(source.name) if source else None
-        if source is not None and readable is not None and source.platform not in readable:
+        kind = reader_of(source, project.connection_name(asset)) if source else ""
+        if readable is not None and kind not in readable:
             known = ", ".join(sorted(READERS))
             more = ", and where ingestr is installed (pip install ingestr) all that it reads"
-            return f"it reads from {source.platform}; supported: {known}{more}"
+            return f"it reads from {kind}; supported: {known}{more}"
         if asset.type == "ingestr" and platform_said(asset) not in _ALL:
             written = asset.parameter("destination")
             return f"its destination is {written}; supported: {', '.join(sorted(_ALL))}"

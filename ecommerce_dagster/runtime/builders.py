@@ -139,14 +139,14 @@ def _secrets(project: Project, asset: Asset) -> tuple[dict[str, str], dict[str, 
         connection = project.connections.get(secret.key)
         known = variables_for(connection.path)
         settings = connection.expanded(known)
-        if connection.platform == "duckdb" and "path" in settings:
+        if connection.platform == "duckdb" and "path" in settings and not connection.is_motherduck:
             # A relative one counts from .bruin.yml, wherever the asset works.
             settings |= {"path": connection.duckdb(known).path}
         plain = connection.platform == "generic" and settings.get("value") is not None
         value = str(settings["value"]) if plain else json.dumps(settings, default=str)
         names = (secret.key, secret.inject_as or secret.key)
         values |= dict.fromkeys(names, value)
-        platforms |= dict.fromkeys(names, connection.platform)
+        platforms |= dict.fromkeys(names, connection.type)
     return values, platforms
 
 

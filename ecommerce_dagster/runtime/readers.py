@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from urllib.parse import quote
 
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.model.interval import Interval
@@ -28,7 +29,14 @@ def reading(run: AssetRun, until: ExitStack) -> Writer:
     """What reads the source of an ingestr asset in this run. What it needs is there `until` the
     stack is closed."""
     source = run.project.connections.get(run.asset.parameter("source_connection"))
-    return READERS.get(source.platform, _by_ingestr)(run, source, until)
+    kind = reader_of(source, run.project.connection_name(run.asset))
+    return READERS.get(kind, _by_ingestr)(run, source, until)
+
+
+def reader_of(source: Connection, own: str) -> str:
+    """The type of connection by which a source is read: that of MotherDuck is another than that of
+    a DuckDB file, unless it is the connection called `own`, which is open."""
+    return "motherduck" if source.is_motherduck and source.name != own else source.platform
 
 
 def readable_platforms() -> frozenset[str]:
@@ -88,7 +96,12 @@ def _from_s3(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
 
 def _by_ingestr(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
     settings = _settings(source)
-    if "path" in settings:
+    if source.is_motherduck:
+        place = source.duckdb(variables_for(source.path))
+        token = quote(place.token, safe="")
+        settings = {"uri": f"motherduck://{place.motherduck_database}?token={token}"}
+        settings |= {"token": place.token}
+    elif "path" in settings:
         settings["path"] = source.place_of(settings["path"])
     uri = ingestr.uri_of(source.platform, settings, run.asset.parameter("source"))
     rows = ingestr.fetched(run.asset, uri, settings, run.source_window, run.timeout)

@@ -43,7 +43,7 @@ class DuckDBIngestion(RelationIngestion):
             except WarehouseError as error:
                 raise self.failure(str(error)) from None
             return
-        if path == ":memory:" or "://" in path or path.startswith("md:"):
+        if path == ":memory:" or "://" in path:
             raise self.failure(f"the source is '{path}'; expected a file")
         if not Path(path).is_file():
             raise self.failure(f"the source {path} does not exist; correct its path in .bruin.yml")
@@ -56,6 +56,8 @@ class DuckDBIngestion(RelationIngestion):
         """Whether the source is the database that this connection writes to."""
         if self.source.lakehouse is not None:
             return is_open(connection, self.source.lakehouse)
+        if self.source.motherduck_database is not None:
+            return True  # from anywhere else ingestr reads it
         row = connection.execute(
             "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
             " AND type = 'duckdb'"

@@ -20,7 +20,6 @@ from ecommerce_dagster.warehouses.duckdb.database import (
     MissingWarehouse,
     WarehouseError,
     database_name,
-    is_file,
 )
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, attach_lake
 
@@ -49,7 +48,9 @@ class ExternalTables:
         """What the warehouse is called in a query that names it."""
         if self._place is None:
             return None
-        return LAKE if self._place.lakehouse else database_name(self._place.path)
+        if self._place.lakehouse:
+            return LAKE
+        return self._place.motherduck_database or database_name(self._place.path)
 
     def has(self, name: str) -> bool:
         """Whether another program makes a table, or has made it."""
@@ -100,6 +101,8 @@ class ExternalTables:
         """The columns of the tables in the warehouse, by their keys; None when it cannot be looked
         at now."""
         place = self._place
+        if place is not None and place.motherduck_database is not None:
+            return None
         if place is None or not (place.lakehouse or Path(place.path).exists()):
             return {}
         if place.lakehouse and not self._asks:
@@ -148,5 +151,5 @@ def _place_of(project: Project, variables: Mapping[str, str]) -> DuckDBConnectio
                 place = connection.duckdb(variables)
             except UnusableConnection:
                 return None
-            return place if place.lakehouse or is_file(place.path) else None
+            return place if place.path != ":memory:" or place.lakehouse else None
     return None

@@ -10,6 +10,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.motherduck import open_motherduck
 from ecommerce_dagster.warehouses.duckdb.published_copy import open_copy
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
@@ -30,6 +31,8 @@ def open_place(
     """A connection to the warehouse, closed in every case. Raises WarehouseError."""
     if place.lakehouse is not None:
         return open_lake(place.lakehouse, read_only=read_only, settings=settings, on_wait=on_wait)
+    if place.motherduck_database is not None:
+        return open_motherduck(place, settings=settings)
     return open_warehouse(place.path, read_only=read_only, settings=settings, on_wait=on_wait)
 
 
@@ -37,7 +40,7 @@ def open_to_read(
     place: DuckDBConnection, *, copies: bool, on_wait: Callable[[str], None] = _silent
 ) -> Opened:
     """A connection to read the tables with: of a file to its published copy, where there are
-    `copies`. A DuckLake needs none: its readers never wait."""
-    if copies and place.lakehouse is None:
+    `copies`. DuckLake and MotherDuck need none: their readers never wait."""
+    if copies and place.lakehouse is None and place.motherduck_database is None:
         return open_copy(place.path, on_wait)
     return open_place(place, read_only=True, on_wait=on_wait)

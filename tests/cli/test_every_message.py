@@ -22,6 +22,8 @@ SAID = [
 PACKAGES = [Path(str(package.__file__)).parent for package in (ecommerce_dagster, data_generator)]
 # What takes another process, another machine or a fault to hear, and the test that makes it.
 ELSEWHERE = {
+    " cannot be opened without a token; write `token: ${MOTHERDUCK_TOKEN}`": "orchestration/test_motherduck.py",
+    "MotherDuck: ": "orchestration/test_motherduck.py",
     "has no attribute": "test_architecture.py",
     "before it starts": "bruin/test_interval.py",
     "choose another one with --port": "cli/test_dev.py",

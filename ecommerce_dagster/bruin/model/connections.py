@@ -6,15 +6,16 @@ does not know every secret. No message and no repr shows a value.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import as_text
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse, read_lakehouse
-from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME, PLATFORMS
+from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME, PLATFORMS, keys_of
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.paths import portable
 from ecommerce_dagster.bruin.problems import did_you_mean, printable
@@ -22,6 +23,9 @@ from ecommerce_dagster.errors import ConfigurationError
 
 # `$VAR` counts only as a whole value: a password may contain a dollar sign.
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
+_MOTHERDUCK = ("md:", "motherduck:")
+_TOKENS = ("MOTHERDUCK_TOKEN", "motherduck_token")
+_TOKEN_IN_PATH = re.compile(r"&motherduck_token=([^&]*)|(?<=\?)motherduck_token=([^&]*)&?")
 _SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
 
@@ -31,22 +35,48 @@ class UnusableConnection(ConfigurationError):
 
 @dataclass(frozen=True)
 class DuckDBConnection:
-    """A DuckDB database: a file, MotherDuck (`md:`), or the DuckLake that is attached to it."""
+    """A DuckDB database: a file, one of MotherDuck, or the DuckLake that is attached to it.
+
+    The path of one of MotherDuck is `md:NAME`, and `token` logs in there.
+    """
 
     path: str
     read_only: bool = False
     lakehouse: Lakehouse | None = None
+    token: str = field(default="", repr=False)
+
+    @property
+    def motherduck_database(self) -> str | None:
+        """The name of the database in MotherDuck; None for one that is elsewhere."""
+        is_there = self.path.startswith(_MOTHERDUCK)
+        return self.path.partition(":")[2].partition("?")[0] if is_there else None
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One entry of `.bruin.yml` as written, before `${VAR}` is expanded."""
+    """One entry of `.bruin.yml` as written, before `${VAR}` is expanded.
+
+    `kind` is what its list is called.
+    """
 
     name: str
     platform: str
     settings: Mapping[str, Any] = field(repr=False)
     path: Path
     line: int
+    kind: str = ""
+
+    @property
+    def type(self) -> str:
+        """The kind of connection as Bruin calls it: the platform, or motherduck."""
+        return "motherduck" if self.kind == "motherduck" else self.platform
+
+    @property
+    def is_motherduck(self) -> bool:
+        """Whether its tables are in MotherDuck."""
+        is_path = self.platform == "duckdb" and not self.is_lakehouse
+        written = str(self.settings.get("path")) if is_path else ""
+        return self.type == "motherduck" or written.startswith(_MOTHERDUCK)
 
     @property
     def is_lakehouse(self) -> bool:
@@ -56,7 +86,7 @@ class Connection:
     @property
     def lacks(self) -> str | None:
         """What must be written and is not, or is too long, as a sentence; None when nothing."""
-        known = None if self.is_lakehouse else PLATFORMS.get(self.platform)
+        known = None if self.is_lakehouse else PLATFORMS.get(self.type)
         required = known.required if known is not None else ()
         missing = [f"'{key}'" for key in required if self.settings.get(key) in (None, "")]
         if missing:
@@ -110,15 +140,32 @@ class Connection:
 
         Raises UnusableConnection.
         """
+        if self.is_motherduck:
+            return self._motherduck(variables)
         required = () if self.is_lakehouse else PLATFORMS["duckdb"].required
         values = self.texts(variables, *required)
         path, read_only = values.get("path") or ":memory:", values.get("read_only") or "false"
         if read_only.lower() not in {"true", "false"}:
             raise self._unusable(f"is read_only: '{read_only}'; expected true or false")
-        if path != ":memory:" and not path.startswith("md:"):
+        if path != ":memory:":
             path = self.place_of(path)
         lakehouse = self._lakehouse(variables) if self.is_lakehouse else None
         return DuckDBConnection(path, read_only.lower() == "true", lakehouse)
+
+    def _motherduck(self, variables: Mapping[str, str] | None) -> DuckDBConnection:
+        """A database of MotherDuck, which is called `my_db` where no name is written. Without a
+        token, which opening it needs, the rest is known all the same."""
+        settings = dict(self.settings)
+        token, path = settings.pop("token", None), str(settings.get("path") or "md:")
+        if found := _TOKEN_IN_PATH.search(path):
+            token, settings["path"] = found[1] or found[2], path.replace(found[0], "")
+        values = replace(self, settings=settings).texts(variables)
+        known = os.environ if variables is None else variables
+        token = _Expansion(known).of(token) or next(filter(None, map(known.get, _TOKENS)), "")
+        name, _, options = values.get("path", "").partition(":")[2].partition("?")
+        path = f"md:{values.get('database') or name or 'my_db'}{'?' if options else ''}{options}"
+        read_only = values.get("read_only", "").lower() == "true"
+        return DuckDBConnection(path, read_only, None, str(token))
 
     def _lakehouse(self, variables: Mapping[str, str] | None) -> Lakehouse:
         settings, complaints = read_lakehouse(self.expanded(variables)["lakehouse"])
@@ -154,7 +201,7 @@ class Connection:
         missing = [key for key in required if values.get(key) is None or values[key] == ""]
         if missing:
             raise self._unusable(f"has no {', '.join(missing)}")
-        known = PLATFORMS[self.platform].keys if self.platform in PLATFORMS else frozenset()
+        known = keys_of(self.type)
         for key in values.keys() & known - {"lakehouse"}:
             if isinstance(values[key], dict | list):
                 raise self._unusable(f"has a {key} that is not a plain value")

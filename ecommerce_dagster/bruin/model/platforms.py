@@ -30,6 +30,7 @@ PLATFORMS: Mapping[str, Platform] = {
         ("sql", "seed", "source", "sensor.query"),
         frozenset({"name", "path", "read_only", "lakehouse", "max_concurrent_assets"}),
         required=("path",),
+        aliases=("motherduck",),
     ),
     "postgres": Platform(
         "pg",
@@ -43,6 +44,8 @@ PLATFORMS: Mapping[str, Platform] = {
     ),
 }  # fmt: skip
 PLATFORM_ALIASES = {alias: name for name, p in PLATFORMS.items() for alias in p.aliases}
+# What an entry below `motherduck` may say: the same databases, elsewhere.
+MOTHERDUCK_KEYS = frozenset({"name", "token", "database"})
 # The types of assets that are for one platform: pg.sql is for postgres.
 TYPES = {f"{p.prefix}.{kind}": name for name, p in PLATFORMS.items() for kind in p.types}
 
@@ -55,3 +58,10 @@ def has_prefix(kind: str) -> bool:
 def dialect_of(kind: str) -> str | None:
     """The dialect of the query that assets of a type consist of; None when they have none."""
     return TYPES.get(kind) if kind.endswith(".sql") else None
+
+
+def keys_of(connections: str) -> frozenset[str]:
+    """What an entry of a list in `.bruin.yml` may say; empty for the lists of other platforms."""
+    if connections == "motherduck":
+        return MOTHERDUCK_KEYS
+    return PLATFORMS[connections].keys if connections in PLATFORMS else frozenset()
