@@ -104,6 +104,13 @@ class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
         str | None,
         _said("The variant of pipeline.yml to build. Needed where pipeline.yml has variants."),
     ] = None
+    key_prefix: Annotated[
+        str | list[str] | None,
+        _said(
+            "What tells this copy of the pipeline from others in the code location, as `dev`: keys "
+            "of assets, names of jobs, schedules and sensors, keys of resources begin with it."
+        ),
+    ] = None
     watch: Annotated[
         bool,
         _said("Start the schedule and the sensors on source data together with Dagster."),
@@ -164,4 +171,5 @@ class BruinPipelineComponent(dg.Component, dg.Model, dg.Resolvable):
             resources=self.resources,
             watch=self.watch,
             executor=executors[self.executor] if self.executor else None,
+            key_prefix=self.key_prefix or (),
         )

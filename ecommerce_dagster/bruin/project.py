@@ -63,8 +63,9 @@ _NO_PIPELINE = "this file does not exist; a pipeline is a folder with a pipeline
 class Project:
     """One pipeline, resolved: assets in dependency order, glossary applied, nothing run.
 
-    `disabled` are the names of assets with `enabled: false`. Others may depend on them. `keys` are
-    the parts of the keys by which Dagster knows assets, these and those of pipelines that are
+    `disabled` are the names of assets with `enabled: false`. Others may depend on them.
+    `key_prefix` tells copies of the pipeline apart that are in one code location of Dagster, and
+    `keys` are the parts of the keys by which it knows assets, these and those of pipelines that are
     loaded together with this one; without them they are those of their names.
     """
 
@@ -77,6 +78,7 @@ class Project:
     variables: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     disabled: frozenset[str] = frozenset()
+    key_prefix: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property

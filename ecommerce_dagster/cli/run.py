@@ -37,7 +37,6 @@ from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.runtime.run_tags import (
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
@@ -270,7 +269,7 @@ def _expected(
             outcomes[asset.name].status = "skipped"
             outcomes[asset.name].error = f"other code makes it: in Dagster it is {key}"
     for check in checks:
-        outcomes[check.asset.name].checks[check_name(check)] = CheckOutcome(check)
+        outcomes[check.asset.name].checks[check_key(check, project).name] = CheckOutcome(check)
     return outcomes
 
 

@@ -7,7 +7,7 @@ import re
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.runtime.names import asset_key_parts, check_name, key_parts
+from ecommerce_dagster.runtime.names import asset_key_parts, check_name, in_copy, key_parts
 from ecommerce_dagster.sql.checks import Check
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]")
@@ -20,8 +20,11 @@ def asset_key(name: str, project: Project) -> dg.AssetKey:
 
 
 def check_key(check: Check, project: Project) -> dg.AssetCheckKey:
-    """The key of the check of a rule."""
-    return dg.AssetCheckKey(asset_key(check.asset.name, project), check_name(check))
+    """The key of the check of a rule. Copies of a pipeline check the same asset of other code, each
+    by names of its own."""
+    name = check_name(check)
+    own = in_copy(name, project) if check.asset.external_key else name
+    return dg.AssetCheckKey(asset_key(check.asset.name, project), own)
 
 
 # What Dagster hands to the function of an asset, and to that of checks alone.
@@ -33,5 +36,5 @@ def op_name(name: str, project: Project) -> str:
     makes are an op that is called otherwise than the one that makes it."""
     asset = project.by_name.get(name)
     if asset is not None and asset.external_key:
-        return "__".join((*key_parts(name), "checks"))
+        return in_copy("__".join((*key_parts(name), "checks")), project)
     return _OTHER.sub("_", "__".join(asset_key(name, project).path))

@@ -10,8 +10,9 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.policy.policy_file import lint_policy
-from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError
+from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.bruin.templates.variables import require_variant
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
@@ -28,10 +29,10 @@ from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.project import lint
 from ecommerce_dagster.runtime.lint.together import lint_together, used_databases
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.names import in_copy, resource_key
 
 
-def build_defs(
+def build_defs(  # noqa: PLR0913 - each says one thing, by its name
     pipeline_dir: str | Path,
     *,
     glossary: str | Path | None = None,
@@ -43,6 +44,7 @@ def build_defs(
     resources: Mapping[str, Any] | None = None,
     watch: bool = False,
     executor: dg.ExecutorDefinition | None = None,
+    key_prefix: str | Sequence[str] = (),
 ) -> dg.Definitions:
     """One Dagster asset for each file of a pipeline, one asset check for each rule in it.
 
@@ -64,13 +66,17 @@ def build_defs(
         executor: What executes the steps of the pipeline's jobs. Default: all in the process of the
             run, or what ECOMMERCE_EXECUTOR says. Runs of other jobs, and those that
             are started by clicks on assets, have the executor of the code location.
+        key_prefix: What tells this copy of the pipeline from others in the code location, as "dev"
+            or "tenants/acme". Keys of assets begin with it, and so do the names of jobs, schedules
+            and sensors and the keys of resources. Default: no prefix.
 
     Returns:
         Assets, checks, resources, schedule, sensors and jobs.
 
     Raises:
         ProjectError: The files have errors; it lists each of them with file and line.
-        dagster.DagsterInvalidDefinitionError: A resource or the translator does not fit them.
+        dagster.DagsterInvalidDefinitionError: A resource or the translator does not fit them, or
+            two pipelines have jobs, schedules or sensors of one name.
     """
     folders = pipeline_folders(Path(pipeline_dir)) or [Path(pipeline_dir)]
     log = ProblemLog()
@@ -89,19 +95,65 @@ def build_defs(
             projects.append(project)
         except ProjectError as error:
             log.problems += error.problems
+    translator = translator or BruinTranslator()
+    prefix = key_prefix.split("/") if isinstance(key_prefix, str) else key_prefix
+    projects = with_keys(projects, translator, tuple(filter(None, prefix)))
     lint_together(projects, log, replaced=resources or {})
     log.raise_errors()
     shared = _shared_resources(projects)
     require_replacements(projects, resources or {})
     shared.update(resources or {})
-    return dg.Definitions.merge(
-        *(
-            definitions_of(
-                project, translator=translator, resources=shared, watch=watch, executor=executor
-            )
-            for project in projects
+    found = [
+        definitions_of(
+            project, translator=translator, resources=shared, watch=watch, executor=executor
         )
-    )
+        for project in projects
+    ]
+    _require_distinct_names(projects, found)
+    return dg.Definitions.merge(*found)
+
+
+def with_keys(
+    projects: Sequence[Project], translator: BruinTranslator, prefix: tuple[str, ...]
+) -> list[Project]:
+    """The projects, as copies with this prefix that know the keys which the translator gives to the
+    assets of all of them."""
+    copies = [replace(project, key_prefix=prefix) for project in projects]
+    given = [{each.name: _key(each, copy, translator) for each in copy.assets} for copy in copies]
+    every = {name: key for keys in given for name, key in keys.items()}
+    return [replace(copy, keys={**every, **keys}) for copy, keys in zip(copies, given, strict=True)]
+
+
+def _key(asset: Asset, project: Project, translator: BruinTranslator) -> tuple[str, ...]:
+    if asset.external_key:
+        return asset.external_key
+    # Only a subclass that makes the whole spec has to be asked for it.
+    is_own = type(translator).get_asset_spec is not BruinTranslator.get_asset_spec
+    spec = translator.get_asset_spec(asset, project) if is_own else None
+    key = translator.get_asset_key(asset, project) if spec is None else spec.key
+    return tuple(key.path)
+
+
+def _require_distinct_names(
+    projects: Sequence[Project], definitions: Sequence[dg.Definitions]
+) -> None:
+    """Refuse jobs, and schedules and sensors, of one name in two pipelines.
+
+    Raises DagsterInvalidDefinitionError.
+    """
+    owners: dict[tuple[str, str], Project] = {}
+    for project, found in zip(projects, definitions, strict=True):
+        ticking = [*(found.schedules or ()), *(found.sensors or ())]
+        names = [("job", job.name) for job in found.jobs or ()]
+        names += [("schedule or sensor", one.name) for one in ticking]
+        for kind, name in names:
+            first, own = owners.setdefault((kind, name), project).pipeline, project.pipeline
+            if first is not own:
+                at = own.at("name")
+                raise dg.DagsterInvalidDefinitionError(
+                    f"{at.path}:{at.line}: '{own.name}' has a {kind} {name}, as '{first.name}' in "
+                    f"{from_here(first.path)}; give one pipeline another name"
+                )
 
 
 def _shared_resources(projects: Sequence[Project]) -> dict[str, Any]:
@@ -155,6 +207,7 @@ def definitions_of(
     """The Dagster definitions of a project that has been read. `resources` are all that its assets
     use; without them they are those of its connections."""
     translator = translator or BruinTranslator()
+    resources = resources_of(project) if resources is None else resources
     variables = variables_for(project.connections.path)
     policy = backfill_policy(variables)
     built = {
@@ -178,7 +231,7 @@ def definitions_of(
             for asset in project.assets
             if asset.external_key and (checks := build_checks(project, asset, translator))
         ],
-        resources=resources_of(project) if resources is None else resources,
+        resources={in_copy(key, project): found for key, found in resources.items()},
     )
     executor = executor or executor_for(variables)
     job = job_of(project, executor)

@@ -34,7 +34,7 @@ from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.builders import in_time
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.names import in_copy, resource_key
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of
@@ -60,13 +60,6 @@ def build_asset(
     a backfill are one run.
     """
     spec = translator.get_asset_spec(asset, project)
-    key = asset_key(asset.name, project)
-    if spec.key != key:
-        # Jobs, sensors, commands and events find an asset by its name: it would never be built.
-        raise dg.DagsterInvalidDefinitionError(
-            f"{asset.path}:{asset.line}: the translator calls '{asset.name}' "
-            f"{spec.key.to_user_string()}; its key must stay {key.to_user_string()}"
-        )
     partitions = spec.partitions_def
     require_time(asset, partitions)
     if not partitioned:
@@ -116,7 +109,8 @@ def build_checks(
 def _required_resources(project: Project, asset: Asset) -> set[str]:
     """The databases that exist. One that is missing fails its asset when it runs, no others."""
     known = {c.name for c in project.connections.by_name.values() if has_resource(c)}
-    return {resource_key(name) for name in connections_of(project, asset) if name in known}
+    needed = [resource_key(name) for name in connections_of(project, asset) if name in known]
+    return {in_copy(key, project) for key in needed}
 
 
 def _execute(

@@ -4,7 +4,7 @@
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.runtime.names import resource_key, slug
+from ecommerce_dagster.runtime.names import in_copy, job_name, resource_key
 from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 
 # Daily, when few build.
@@ -19,13 +19,13 @@ def maintenance_of(project: Project) -> dg.Definitions:
     connections = project.connections.by_name
     used = {project.connection_name(asset) for asset in project.assets}
     keys = sorted(
-        resource_key(name)
+        in_copy(resource_key(name), project)
         for name in used & connections.keys()
         if connections[name].platform == "duckdb" and connections[name].is_lakehouse
     )
     if not keys:
         return dg.Definitions()
-    name = f"{slug(project.pipeline.name)}_maintenance"
+    name = f"{job_name(project)}_maintenance"
 
     @dg.op(name=f"{name}_of_lakes", required_resource_keys=set(keys))
     def keep_up(context: dg.OpExecutionContext) -> None:

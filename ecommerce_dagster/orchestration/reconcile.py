@@ -7,7 +7,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.names import job_name
 from ecommerce_dagster.runtime.run_tags import RECONCILE_TAG
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import is_reconcilable
@@ -31,7 +31,7 @@ def reconciliation_of(project: Project, executor: dg.ExecutorDefinition) -> dg.D
     if not below:
         return dg.Definitions()
     job = dg.define_asset_job(
-        f"{slug(project.pipeline.name)}_reconcile",
+        f"{job_name(project)}_reconcile",
         selection=dg.AssetSelection.assets(*(asset_key(name, project) for name in sorted(below))),
         tags={RECONCILE_TAG: "true"},
         executor_def=executor,

@@ -12,7 +12,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.afterwards import attempt
-from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS
 from ecommerce_dagster.orchestration.places import place
 from ecommerce_dagster.orchestration.rows import rows_shown
@@ -24,7 +24,6 @@ from ecommerce_dagster.orchestration.table_columns import (
 from ecommerce_dagster.orchestration.translator import severity_of
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.column_lineage import asset_lineage, project_lineage
-from ecommerce_dagster.runtime.names import check_name
 from ecommerce_dagster.sources.parameters import primary_key_of
 from ecommerce_dagster.sql.checks import CheckResult
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Table
@@ -113,7 +112,7 @@ def check_result_of(result: CheckResult, run: AssetRun) -> dg.AssetCheckResult:
         metadata["bad_rows_sample"] = sample
     return dg.AssetCheckResult(
         asset_key=asset_key(check.asset.name, run.project),
-        check_name=check_name(check),
+        check_name=check_key(check, run.project).name,
         passed=result.passed,
         severity=severity_of(check),
         description=result.message,

@@ -18,6 +18,7 @@ from ecommerce_dagster.orchestration.partitions import (
 )
 from ecommerce_dagster.orchestration.run_interval import run_interval
 from ecommerce_dagster.runtime.asset_run import AssetRun
+from ecommerce_dagster.runtime.names import in_copy
 from ecommerce_dagster.runtime.render import Rendering, rendering_of
 from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.runtime.schedule import is_partitioned
@@ -49,7 +50,7 @@ def run_info(context: Context, project: Project) -> RunInfo:
         run_id=context.run.run_id,
         tags=context.run.tags,
         log=context.log,
-        database=lambda key: getattr(context.resources, key),
+        database=lambda key: getattr(context.resources, in_copy(key, project)),
         is_selected=lambda name: asset_key(name, project) in selected,
         last_known=lambda assets: last_known(context.instance, assets, project),
     )

@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.names import job_name
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from ecommerce_dagster.runtime.schedule import cron_of
 from ecommerce_dagster.sql.checks import checks_of
@@ -35,7 +35,7 @@ def job_of(project: Project, executor: dg.ExecutorDefinition) -> Job | None:
         return None
     checks = [check_key(check, project) for source in sources for check in checks_of(source)]
     return dg.define_asset_job(
-        slug(project.pipeline.name),
+        job_name(project),
         selection=dg.AssetSelection.assets(*own) | dg.AssetSelection.checks(*checks),
         executor_def=executor,
         description="Everything in the pipeline, in order.",
@@ -65,7 +65,7 @@ def schedules_of(
 
 
 def _name(project: Project) -> str:
-    return f"{slug(project.pipeline.name)}_schedule"
+    return f"{job_name(project)}_schedule"
 
 
 def _tick(

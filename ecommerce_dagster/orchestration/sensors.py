@@ -31,7 +31,7 @@ from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
 from ecommerce_dagster.orchestration.watched import Watched, watched_of
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
-from ecommerce_dagster.runtime.names import resource_key, slug
+from ecommerce_dagster.runtime.names import in_copy, job_name, resource_key
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 
 _SECONDS_BETWEEN_TICKS = 10
@@ -62,7 +62,7 @@ def _automation(
     project: Project, eager: Sequence[Asset], status: dg.DefaultSensorStatus
 ) -> dg.SensorDefinition:
     return dg.AutomationConditionSensorDefinition(
-        f"{slug(project.pipeline.name)}_automation",
+        f"{job_name(project)}_automation",
         target=dg.AssetSelection.assets(*(asset_key(asset.name, project) for asset in eager)),
         default_status=status,
         description="Rebuilds assets with `automation: eager` when something upstream changed.",
@@ -77,7 +77,8 @@ def _sensor(
     status: dg.DefaultSensorStatus,
     job: Job,
 ) -> dg.SensorDefinition:
-    resource = resource_key(connection)
+    key = resource_key(connection)
+    resource = in_copy(key, project)
     watched, others = watched_of(project, assets, shared)
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -85,7 +86,7 @@ def _sensor(
         return Tick(project, shared, watched, others, settings, context).result()
 
     return dg.SensorDefinition(
-        name=f"{slug(project.pipeline.name)}_{resource}_changes",
+        name=f"{job_name(project)}_{key}_changes",
         evaluation_fn=evaluate,
         job=job,
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,

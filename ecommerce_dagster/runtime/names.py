@@ -23,10 +23,25 @@ def key_parts(name: str) -> tuple[str, ...]:
 def asset_key_parts(name: str, project: Project) -> tuple[str, ...]:
     """The parts of the key of an asset, of `project` or of another pipeline, in Dagster."""
     found = project.keys.get(name)
-    if found is not None:
-        return found
+    return default_key_parts(name, project) if found is None else found
+
+
+def default_key_parts(name: str, project: Project) -> tuple[str, ...]:
+    """Those that it has where no translator says otherwise."""
     asset = project.by_name.get(name)
-    return (asset.external_key if asset is not None else ()) or key_parts(name)
+    external = asset.external_key if asset is not None else ()
+    return external or (*project.key_prefix, *key_parts(name))
+
+
+def job_name(project: Project) -> str:
+    """The job of a pipeline, with which the names of its other jobs, its schedules and its sensors
+    begin: `dev_sales` of the copy dev of the pipeline sales."""
+    return in_copy(slug(project.pipeline.name), project)
+
+
+def in_copy(name: str, project: Project) -> str:
+    """A name that must differ between copies of a pipeline, as the key of a resource."""
+    return "_".join([*map(slug, project.key_prefix), name])
 
 
 def check_name(check: Check) -> str:

@@ -32,7 +32,7 @@ ELSEWHERE = {
     "which needs pip install": "orchestration/test_executors.py",
     "would end with": "orchestration/test_executors.py",
     "failed because": "deploy/test_tasks.py",
-    "its key must stay": "orchestration/test_definitions.py",
+    "give one pipeline another name": "orchestration/test_copies.py",
     "must be windows of time": "orchestration/test_partitions.py",
     "have different partitions": "orchestration/test_partitions.py",
     "which are called like": "orchestration/test_partitions.py",

@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.project import lint_keys
-from ecommerce_dagster.runtime.names import resource_key, slug
+from ecommerce_dagster.runtime.names import job_name, resource_key
 
 
 def lint_together(
@@ -41,10 +41,10 @@ def _lint_names(projects: Sequence[Project], log: ProblemLog) -> None:
     """The name is that of a job, a schedule and sensors."""
     names: dict[str, Project] = {}
     for project in projects:
-        pipeline, first = project.pipeline, names.setdefault(slug(project.pipeline.name), project)
+        pipeline, first = project.pipeline, names.setdefault(job_name(project), project)
         if first is not project:
             message = (
-                f"'{pipeline.name}' has the job name {slug(pipeline.name)}, as "
+                f"'{pipeline.name}' has the job name {job_name(project)}, as "
                 f"'{first.pipeline.name}' in {from_here(first.pipeline.path)}; rename one"
             )
             log.error(*pipeline.at("name"), "pipeline-name-unique", message)
