@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import psycopg
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.warehouses.postgres.connect import end
+from ecommerce_dagster.warehouses.postgres.connect import SourceError, end
 from ecommerce_dagster.warehouses.postgres.connect import session as connected
 from ecommerce_dagster.warehouses.postgres.name_lengths import uncut
 from ecommerce_dagster.warehouses.time_limit import time_limit
@@ -25,6 +26,8 @@ _SETTINGS = {
 }
 # Who waits for a table keeps all others from reading it: not for long, then.
 _LOCK_TIMEOUT = "60s"
+# Seconds in which a server notices that the session of a transaction was lost.
+_NOTICED_IN = 30.0
 
 
 @contextmanager
@@ -78,6 +81,23 @@ def run(session: Session, statement: str) -> int:
     with uncut(session, statement):
         # Only statements that ask for binary answers are sent in a way that takes no script.
         return max(session.execute(statement.encode(), binary=True).rowcount, 0)
+
+
+def was_committed(connection: PostgresConnection, transaction: int) -> bool:
+    """Whether a transaction was committed whose session was lost while it ended, so that the answer
+    may be lost alone. Waits for the server to notice. Raises SourceError."""
+    deadline = time.monotonic() + _NOTICED_IN
+    with opened(connection, read_only=True) as session:
+        while time.monotonic() < deadline:
+            try:
+                ((status,),) = ask(session, "SELECT txid_status(%s)", transaction)
+            except psycopg.DatabaseError as error:
+                # Another server may be at the address now, which has no such transaction.
+                raise SourceError(error_message(error)) from error
+            if status != "in progress":
+                return bool(status == "committed")
+            time.sleep(0.1)
+    raise SourceError(f"PostgreSQL has not ended the transaction for {_NOTICED_IN:.0f} seconds")
 
 
 def ask(session: Session, query: str, *values: object) -> list[tuple[Any, ...]]:

@@ -29,7 +29,13 @@ from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.checks import PostgresTable
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
-from ecommerce_dagster.warehouses.postgres.session import ask, error_message, lock_table, opened
+from ecommerce_dagster.warehouses.postgres.session import (
+    ask,
+    error_message,
+    lock_table,
+    opened,
+    was_committed,
+)
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.run_checks import run_checks, sample
@@ -63,7 +69,8 @@ class PostgresWarehouse:
             with self._working(asset, timeout, cancel, read_only=only_checked) as catalog:
                 if not only_checked:
                     lock_table(catalog.session, asset.name, self.on_wait)
-                transaction = _Transaction(catalog, asset, self._dependents(catalog))
+                dependents = self._dependents(catalog)
+                transaction = _Transaction(self.connection, catalog, asset, dependents)
                 done += [publish(transaction, asset, fill, checks, render)]
         except Exception as error:
             return despite(error, done)
@@ -76,7 +83,8 @@ class PostgresWarehouse:
             missing = catalog.find(asset.name).kind is None
             if missing and any(check.column for check in checks):
                 return without_table(asset, checks)
-            return _Transaction(catalog, asset, Dependents(catalog)).results(checks, render)
+            transaction = _Transaction(self.connection, catalog, asset, Dependents(catalog))
+            return transaction.results(checks, render)
 
     def moments(
         self, table: str, column: str, unit: str, window: Interval | None = None
@@ -143,8 +151,9 @@ class PostgresWarehouse:
 
 @dataclass(frozen=True)
 class _Transaction:
-    """The transaction of a session."""
+    """The transaction of a session that a connection has opened."""
 
+    connection: PostgresConnection
     catalog: Catalog
     asset: Asset
     dependents: Dependents
@@ -178,8 +187,24 @@ class _Transaction:
     def commit(self, *, is_table: bool) -> TableFacts:
         """The facts come first: afterwards they would wait for others who change the table."""
         facts = self._facts() if is_table else TableFacts()
-        self.catalog.session.commit()
+        number = self.number()
+        try:
+            self.catalog.session.commit()
+        except psycopg.OperationalError as error:
+            if number is None or not self._is_committed(number, error):
+                raise
         return facts
+
+    def _is_committed(self, number: int, error: psycopg.Error) -> bool:
+        """Whether this transaction was committed although its session was lost. Raises AssetError
+        when that cannot be known: another try could add the rows once more."""
+        try:
+            return was_committed(self.connection, number)
+        except SourceError as unknown:
+            raise AssetError(
+                f"{self.asset.path}:{self.asset.line}: the connection was lost in the commit; it"
+                f" is not known whether the new rows of {self.asset.name} are public: {unknown}"
+            ) from error
 
     def roll_back(self) -> None:
         self.catalog.session.rollback()
@@ -201,8 +226,9 @@ class _Transaction:
                 raise
             return TableFacts()
 
-    def number(self) -> object:
+    def number(self) -> int | None:
         # One that only reads has none: it is refused all else.
         if self.catalog.session.read_only:
             return None
-        return ask(self.catalog.session, "SELECT txid_current()")
+        ((number,),) = ask(self.catalog.session, "SELECT txid_current()")
+        return int(number)
