@@ -15,11 +15,13 @@ import pytest
 import ecommerce_dagster
 from ecommerce_dagster import BruinPipelineComponent, BruinTranslator, build_defs
 from ecommerce_dagster.errors import BruinError
+from ecommerce_dagster.testing import run_asset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "reference.md").read_text()
 FUNCTIONS: list[Callable[..., Any]] = [
     build_defs,
+    run_asset,
     *(
         method
         for kind in (BruinPipelineComponent, BruinTranslator)

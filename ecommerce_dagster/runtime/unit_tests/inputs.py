@@ -11,6 +11,8 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -197,28 +199,33 @@ def _rows(project: Project, name: str, rows: Sequence[Row]) -> str:
     if not names:
         raise ValueError(f"the input {name} has no rows and declares no columns")
     kinds = {key: declared.get(key) or _kind_of([r.get(key) for r in rows]) for key in names}
-    columns = ", ".join(
-        f"CAST({quoted(key)} AS {kind}) AS {quoted(spelt[key])}"
-        if kind
-        else f"{quoted(key)} AS {quoted(spelt[key])}"
-        for key, kind in kinds.items()
-    )
-    cells = [[_cell(row.get(key), bool(declared.get(key))) for key in names] for row in rows]
-    values = ", ".join(f"({', '.join(row)})" for row in cells or [["NULL"] * len(names)])
+    columns = ", ".join(f"{quoted(key)} AS {quoted(spelt[key])}" for key in names)
+    # Each cell is cast: DuckDB would make '2.50' beside 10 an integer first.
+    cells = [
+        [_typed(_cell(row.get(key), bool(declared.get(key))), kinds[key]) for key in names]
+        for row in rows or [{}]
+    ]
+    values = ", ".join(f"({', '.join(row)})" for row in cells)
     given = ", ".join(map(quoted, names))
     where = "" if rows else " WHERE FALSE"
     return f"SELECT {columns} FROM (VALUES {values}) AS given({given}){where}"
 
 
 def _kind_of(values: Sequence[Any]) -> str | None:
-    """The type that the values of a column of a CSV file have in common, as they are written."""
+    """The type that the values of a column of a CSV file have in common, as they are written; text
+    for texts among other values; else None for what DuckDB makes of them."""
     texts = [value for value in values if value is not None]
     if not texts or not all(isinstance(text, _Written) for text in texts):
-        return None
+        are_texts = {isinstance(value, str) for value in texts}
+        return "VARCHAR" if len(are_texts) == 2 else None
     kind = next((k for k, p in _KINDS.items() if all(map(p.fullmatch, texts))), None)
     if kind == "DECIMAL":
         return f"DECIMAL(38,{max(len(text.partition('.')[2]) for text in texts)})"
     return kind
+
+
+def _typed(cell: str, kind: str | None) -> str:
+    return f"CAST({cell} AS {kind})" if kind else cell
 
 
 def _cell(value: Any, is_declared: bool) -> str:
@@ -234,4 +241,10 @@ def _cell(value: Any, is_declared: bool) -> str:
         return f"[{', '.join(_cell(item, False) for item in value)}]"
     if isinstance(value, WrittenFloat):
         return value.written
-    return literal(value if isinstance(value, bool | int | float) else str(value))
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return f"DATE '{value.isoformat()}'"
+    return literal(
+        value if isinstance(value, bool | int | float | Decimal | datetime) else str(value)
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.errors import UnlocatedError
-from ecommerce_dagster.runtime.unit_tests.inputs import create_inputs, inputs_of
+from ecommerce_dagster.runtime.unit_tests.inputs import Inputs, create_inputs, inputs_of
 from ecommerce_dagster.runtime.unit_tests.rows import Expected, differences
 from ecommerce_dagster.sql.parser_remarks import without_remarks
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
@@ -60,19 +61,8 @@ def _differences(project: Project, asset: Asset, test: Mapping[str, Any]) -> Ite
     for key in test:
         if key not in _KEYS:
             raise ValueError(f"unknown key '{key}' in a unit test; {did_you_mean(key, _KEYS)}")
-    dialect = dialect_of(asset.type)
-    if dialect is None:
-        raise ValueError(f"unit tests are for queries; this asset is of the type {asset.type}")
     expected = Expected.of(test.get("expected"))
-    context = _context(project, test)
-    query = project.render(asset.body, context, asset).rstrip().rstrip(";")
-    query = _rows_only(query, dialect)
-    if dialect != "duckdb":
-        query = _for_duckdb(query, dialect)
-    with open_warehouse(":memory:") as connection:
-        create_inputs(connection, project, inputs_of(project, test), query)
-        if test.get("execution_time") and context.execution_date:
-            _stop_the_clock(connection, context.execution_date)
+    with query_over(project, asset, test, inputs_of(project, test)) as (connection, query):
         try:
             yield from differences(connection, query, expected)
             for cte, wanted in expected.ctes.items():
@@ -81,6 +71,30 @@ def _differences(project: Project, asset: Asset, test: Mapping[str, Any]) -> Ite
         except duckdb.CatalogException as error:
             hint = "its rows are given below `inputs`"
             yield f"{str(error).splitlines()[0]} A table that the query reads is missing; {hint}"
+
+
+@contextmanager
+def query_over(
+    project: Project, asset: Asset, test: Mapping[str, Any], inputs: Inputs
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A database in memory with the rows of `inputs`, and the query of an asset for it, rendered
+    with the `variables` and the `execution_time` of a test.
+
+    Raises ValueError, UnlocatedError or duckdb.Error.
+    """
+    dialect = dialect_of(asset.type)
+    if dialect is None:
+        raise ValueError(f"unit tests are for queries; this asset is of the type {asset.type}")
+    context = _context(project, test)
+    query = project.render(asset.body, context, asset).rstrip().rstrip(";")
+    query = _rows_only(query, dialect)
+    if dialect != "duckdb":
+        query = _for_duckdb(query, dialect)
+    with open_warehouse(":memory:") as connection:
+        create_inputs(connection, project, inputs, query)
+        if test.get("execution_time") and context.execution_date:
+            _stop_the_clock(connection, context.execution_date)
+        yield connection, query
 
 
 def _context(project: Project, test: Mapping[str, Any]) -> RunContext:
