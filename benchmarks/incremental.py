@@ -20,7 +20,7 @@ import psycopg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import interval_between
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction

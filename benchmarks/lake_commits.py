@@ -23,7 +23,7 @@ import psycopg
 
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 COMMITS, ROWS = 20, 1000

@@ -28,7 +28,7 @@ from orchestration.helpers import COUNT_AT_ONCE, Shop, dev, eventually, free_por
 from orchestration.simulation import SENSOR
 
 from ecommerce_dagster import build_defs, local
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 from ecommerce_dagster.warehouses.duckdb.published_copy import copy_of
 
 TICKS = 9

@@ -30,7 +30,7 @@ from orchestration.daemon_simulation import ByDaemon, Clock, daemon
 from orchestration.helpers import Shop
 from orchestration.simulation import InProcess, Simulation
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 
 TODAY = datetime(2025, 3, 7, 0, 1, tzinfo=UTC)  # the day after those with orders
 RESTART_AFTER = 5  # days, when there are as many

@@ -30,7 +30,7 @@ from deploy.machine import empty_lake, lake_tables, stack
 from deploy.stack import Stack
 from orchestration.helpers import Shop, eventually
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 
 FIRST = date(2025, 3, 1)
 HOURS = 3600

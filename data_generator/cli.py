@@ -18,7 +18,7 @@ from data_generator.load import Summary, generate
 from data_generator.options import GeneratorError, InvalidOptionsError, Options
 from data_generator.schema import migrate, reset
 from ecommerce_dagster import local
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgresError
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgresError
 
 _ORDERS_WORTH_A_BAR = 20_000
 _EXAMPLE = """

@@ -13,8 +13,8 @@ import dagster as dg
 from ecommerce_dagster import local
 from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
-from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
 from ecommerce_dagster.orchestration.executors import executor_for
+from ecommerce_dagster.shop.resource import EmbeddedPostgresResource
 
 # Dagster's own commands set this parameter themselves at a selection by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")

@@ -152,7 +152,7 @@ def postgres() -> Iterator[str]:
 
         yield dsn_from_environment(os.environ) or ""
         return
-    from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+    from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 
     make_private()
     with EmbeddedPostgres(postgres_data()) as server:

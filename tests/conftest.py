@@ -17,7 +17,7 @@ import pytest
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 

@@ -29,7 +29,7 @@ from data_generator.chaos import wrong_sizes
 from data_generator.cli import main
 from data_generator.connect import InvalidDsnError, connect
 from data_generator.orders import draw_orders, item_lines, order_lines
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 DAY = Options(starting_at=datetime(2025, 3, 1), ending_at=datetime(2025, 3, 1, 23, 59, 59, 999999))
 NEXT_DAY = Options(

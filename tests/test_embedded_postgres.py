@@ -19,8 +19,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ecommerce_dagster import embedded_postgres, postgres_programs
-from ecommerce_dagster.embedded_postgres import (
+from ecommerce_dagster.shop import embedded_postgres, postgres_programs
+from ecommerce_dagster.shop.embedded_postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresError,
     PostgresServer,
@@ -424,7 +424,7 @@ def spawn(data_dir: Path, meanwhile: str = "pass") -> subprocess.Popen[str]:
     """Python that enters the block, prints the port, and leaves it when it is told anything."""
     script = (
         "import os, sys; from pathlib import Path;"
-        "from ecommerce_dagster.embedded_postgres import EmbeddedPostgres\n"
+        "from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres\n"
         "with EmbeddedPostgres(Path(sys.argv[1])) as server:\n"
         f"    {meanwhile}\n"
         "    print(server.port, flush=True); sys.stdin.readline()\n"

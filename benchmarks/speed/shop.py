@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 BIN = Path(sys.executable).parent
 _A_DAY = ("--starting-at", "2025-06-01", "--ending-at", "2025-06-01T23:59:59.999999")

@@ -30,7 +30,7 @@ def main() -> None:
 def demo(days: int) -> None:
     """Generate days of data up to today, run everything on them, show the marts."""
     with user_errors():
-        from ecommerce_dagster.cli.demo import run_demo
+        from ecommerce_dagster.shop.demo import run_demo
 
         sys.exit(run_demo(days))
 

@@ -125,7 +125,7 @@ def resources_for(project: Project) -> dict[str, Any]:
     """The embedded PostgreSQL in place of a connection that is not configured."""
     if project.directory != local.PIPELINE or local.brings_own_postgres():
         return {}
-    from ecommerce_dagster.orchestration.embedded import EmbeddedPostgresResource
+    from ecommerce_dagster.shop.resource import EmbeddedPostgresResource
 
     return {"pg_default": EmbeddedPostgresResource.for_folder(local.postgres_data())}
 

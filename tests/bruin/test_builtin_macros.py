@@ -14,7 +14,7 @@ import pytest
 
 from ecommerce_dagster.bruin.model.interval import interval_between
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 RUN = RunContext(interval=interval_between("2024-01-15", "2024-01-17"), variables={"days": 2})
 Ask = Callable[[str], list[tuple[Any, ...]]]

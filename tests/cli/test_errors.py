@@ -18,7 +18,7 @@ from orchestration.helpers import (
 )
 
 from ecommerce_dagster.bruin.problems import ProjectError
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 GLOSSARY = """
 entities:

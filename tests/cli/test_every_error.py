@@ -22,10 +22,10 @@ import pytest
 
 import ecommerce_dagster
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
-from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.local import ROOT
 from ecommerce_dagster.runtime.lint.project import lint_keys
 from ecommerce_dagster.runtime.validate import validated
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 CONFIG = """default_environment: default
 environments:

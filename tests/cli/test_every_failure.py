@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from orchestration.helpers import Tiny, free_port
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 WAIT = ("--sensor-mode", "wait")
 RECONCILE = ("--reconcile",)

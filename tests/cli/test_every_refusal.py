@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from orchestration.helpers import LAKE_CONFIG, Tiny, clean_environment, invoke
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 CONFIG = """default_environment: default
 environments:

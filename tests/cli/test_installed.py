@@ -26,7 +26,7 @@ from orchestration.helpers import (
     is_up,
 )
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
 

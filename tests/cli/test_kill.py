@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from orchestration.helpers import NewShop, Shop, eventually, kill_during_run, processes_of
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 
 ASSETS = ("raw.customers", "stg.customers", "mart.customers_by_country")
 # The tables with the query for their versions; a table of one version was written as a whole.

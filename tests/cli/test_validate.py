@@ -20,7 +20,7 @@ from orchestration.helpers import (
     free_port,
 )
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 INGESTED = """name: raw.people
 type: ingestr

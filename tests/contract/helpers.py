@@ -25,7 +25,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.templates.render import RunContext, render
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import CheckResult, checks_of
 from ecommerce_dagster.sql.identifiers import relation

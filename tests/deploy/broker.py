@@ -13,7 +13,7 @@ import pytest
 from kombu import Connection, pools
 from orchestration.helpers import free_port
 
-from ecommerce_dagster.postgres_programs import run_as
+from ecommerce_dagster.shop.postgres_programs import run_as
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _PATIENCE = 120

@@ -17,8 +17,8 @@ from orchestration.object_store import object_store
 from deploy.broker import Broker
 from deploy.stack import Outage, Stack
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.orchestration.resources import declared_connection
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 
 PASSWORD = "p@ss/word:1"

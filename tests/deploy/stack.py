@@ -21,7 +21,7 @@ from orchestration.helpers import ROOT, clean_environment, eventually, script
 
 from deploy.broker import WITH_PARENT, Broker
 from deploy.compose import services
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 RUN = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""

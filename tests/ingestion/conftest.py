@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
 from ingestion.helpers import NewWorld, World

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.changes import (
     Fingerprints,
     Table,

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.postgres.ingest import Ingestion
 from ecommerce_dagster.warehouses.duckdb import extensions, target
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse

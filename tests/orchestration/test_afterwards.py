@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import checks_recorded, materialized, run_all
 from orchestration.test_postgres_assets import Mixed
 

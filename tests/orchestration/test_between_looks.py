@@ -8,9 +8,9 @@ import dagster as dg
 import psycopg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.orchestration import factory
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny, failures, run_all
 from orchestration.watcher import Watcher
 

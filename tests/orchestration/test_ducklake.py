@@ -15,7 +15,7 @@ from warehouse.lakes import lake_in
 
 from ecommerce_dagster.bruin.config_file import read_connections
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
 from orchestration.helpers import (
     LAKE_CONFIG,

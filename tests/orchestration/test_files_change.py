@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny, failures
 from orchestration.watcher import Watcher
 

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from ecommerce_dagster import BruinTranslator
-from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny, checks_recorded, failures, materialized, run_all, tables
 
 _CONNECTIONS = """

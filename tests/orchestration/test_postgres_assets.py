@@ -17,7 +17,7 @@ import duckdb
 import psycopg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny, clean_environment, eventually, run_all, script
 
 _numbers = itertools.count(1)

@@ -12,7 +12,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 from orchestration.helpers import COUNT_AT_ONCE, Tiny, eventually, failures
 from orchestration.histories.servers import READER, Own
 from orchestration.watcher import Watcher, later

@@ -9,7 +9,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from orchestration.helpers import Tiny
 from orchestration.watcher import PIPELINE, Watcher, later

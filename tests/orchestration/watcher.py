@@ -11,7 +11,7 @@ from unittest import mock
 import dagster as dg
 import psycopg
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import COUNT_AT_ONCE, QUIET, Tiny, config_with_source, run_all
 
 PIPELINE = "name: tiny\nschedule: daily\nstart_date: '2025-03-01'\n"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from contract.helpers import Postgres, empty_database
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 
 @pytest.fixture

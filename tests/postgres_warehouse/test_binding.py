@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.embedded_postgres import PostgresServer
 from ecommerce_dagster.runtime.validate import validated
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 TABLE = "materialization: {type: table}"
 

@@ -37,7 +37,7 @@ import duckdb
 import psycopg
 import yaml
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
 DOCUMENT = {"problems", "pipeline", "interval", "success", "assets", "checks"}

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from orchestration.helpers import clean_environment, invoke
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 from .case import CASES, Command, Place, Said, differences, load
 

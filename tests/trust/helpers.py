@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from orchestration.helpers import Outcome, Tiny, config_with_source
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 
 def connect(pipeline: Tiny, server: PostgresServer) -> None:

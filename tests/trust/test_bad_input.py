@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from orchestration.helpers import Tiny
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from trust.helpers import connect, database, ingest
 
 BREAK_OUT = """x"; DROP TABLE main.victim; --"""

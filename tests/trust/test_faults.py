@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from orchestration.helpers import Outcome, Tiny, clean_environment, copy_state, script
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 from trust.helpers import assert_fails, connect, database, ingest
 
 _SLOW = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from orchestration.helpers import Outcome, Tiny, clean_environment, invoke
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from trust.helpers import connect, database, ingest
 
 WRONG, HIDDEN = "wrong-Passw0rd-4711", "hidden-Passw0rd-0815"

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from orchestration.helpers import LAKE_CONFIG, ROOT, Tiny
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from trust.helpers import assert_fails, connect, ingest
 
 

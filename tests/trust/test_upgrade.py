@@ -6,7 +6,7 @@ import dagster as dg
 import duckdb
 from orchestration.helpers import ROOT, Tiny
 
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from trust.helpers import connect, database, ingest
 
 

@@ -20,7 +20,7 @@ import pytest
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.ducklake import locking
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake

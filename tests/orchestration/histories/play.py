@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 from ecommerce_dagster.warehouses.duckdb.database import connected
 from ecommerce_dagster.warehouses.duckdb.extensions import load_extension
 from orchestration.histories.follower import Follower, Lost, Tick

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psycopg
 
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
-from ecommerce_dagster.postgres_programs import find_programs, run_as, runnable
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.postgres_programs import find_programs, run_as, runnable
 
 READER = "reader"  # who loads: no superuser
 _CATCHES_UP_IN = 30.0  # seconds

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
-from ecommerce_dagster.embedded_postgres import EmbeddedPostgres, PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 
 class EmbeddedPostgresResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it would be this class

@@ -34,7 +34,7 @@ import psycopg
 from filelock import BaseFileLock, FileLock, Timeout
 from psycopg import sql
 
-from ecommerce_dagster.postgres_programs import (
+from ecommerce_dagster.shop.postgres_programs import (
     EmbeddedPostgresError,
     find_programs,
     is_reachable,
