@@ -30,7 +30,7 @@ from orchestration.helpers import processes_of, tables
 
 from data_generator.load import generate
 from data_generator.options import Options
-from ecommerce_dagster.cli import main as ecommerce
+from ecommerce_dagster.shop.commands import main as ecommerce
 from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
 # Each way of loading, and few enough assets for hundreds of runs.

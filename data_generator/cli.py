@@ -18,7 +18,9 @@ from data_generator.load import Summary, generate
 from data_generator.options import GeneratorError, InvalidOptionsError, Options
 from data_generator.schema import migrate, reset
 from ecommerce_dagster import local
+from ecommerce_dagster.errors import MissingExtra
 from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgresError
+from ecommerce_dagster.shop.source import postgres
 
 _ORDERS_WORTH_A_BAR = 20_000
 _EXAMPLE = """
@@ -114,7 +116,7 @@ def _database(dsn: str | None) -> Iterator[str]:
     if named:
         yield named
     else:
-        with local.postgres() as embedded:
+        with postgres() as embedded:
             yield embedded
 
 
@@ -141,7 +143,7 @@ def _errors_in_one_line() -> Iterator[None]:
         yield
     except InvalidDsnError as error:
         raise click.UsageError(str(error)) from None
-    except (GeneratorError, EmbeddedPostgresError) as error:
+    except (GeneratorError, EmbeddedPostgresError, MissingExtra) as error:
         raise click.ClickException(str(error)) from None
     except psycopg.Error as error:
         reason = " ".join(str(error).split())

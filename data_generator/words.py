@@ -5,11 +5,10 @@ times as much. Another release of Faker may change a name, never a number or a k
 """
 
 from collections.abc import Sequence
+from functools import cache
 from random import Random
 
-from faker.providers.address.en import Provider as Address
-from faker.providers.lorem.en_US import Provider as Lorem
-from faker.providers.person.en_US import Provider as Person
+from ecommerce_dagster.errors import MissingExtra
 
 
 def _copy_text(values: Sequence[str]) -> tuple[str, ...]:
@@ -17,10 +16,18 @@ def _copy_text(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(value.replace("\\", "\\\\") for value in values)
 
 
-_FIRST_NAMES = _copy_text(list(Person.first_names))
-_LAST_NAMES = _copy_text(list(Person.last_names))
-_COUNTRIES = _copy_text(Address.countries)
-_WORDS = tuple(word.capitalize() for word in _copy_text(Lorem.word_list))
+@cache
+def _lists() -> tuple[tuple[str, ...], ...]:
+    """Return first names, last names, countries and words. Raises MissingExtra."""
+    try:
+        from faker.providers.address.en import Provider as Address
+        from faker.providers.lorem.en_US import Provider as Lorem
+        from faker.providers.person.en_US import Provider as Person
+    except ModuleNotFoundError:
+        raise MissingExtra("the generator of the shop's data needs faker", "demo") from None
+    words = tuple(word.capitalize() for word in _copy_text(Lorem.word_list))
+    first, last = list(Person.first_names), list(Person.last_names)
+    return _copy_text(first), _copy_text(last), _copy_text(Address.countries), words
 
 
 class Words:
@@ -28,15 +35,16 @@ class Words:
 
     def __init__(self, seed: str) -> None:
         self._choice = Random(seed).choice
+        self._first_names, self._last_names, self._countries, self._words = _lists()
 
     def full_name(self) -> str:
         """Return a first and a last name."""
-        return f"{self._choice(_FIRST_NAMES)} {self._choice(_LAST_NAMES)}"
+        return f"{self._choice(self._first_names)} {self._choice(self._last_names)}"
 
     def country(self) -> str:
         """Return the English name of a country."""
-        return self._choice(_COUNTRIES)
+        return self._choice(self._countries)
 
     def word(self) -> str:
         """Return a word with a capital first letter."""
-        return self._choice(_WORDS)
+        return self._choice(self._words)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from ecommerce_dagster.bruin.model.connections import UnusableConnection
     from ecommerce_dagster.bruin.problems import ProjectError
     from ecommerce_dagster.component import BruinPipelineComponent
-    from ecommerce_dagster.errors import BruinError, ConfigurationError, FolderError
+    from ecommerce_dagster.errors import (
+        BruinError,
+        ConfigurationError,
+        FolderError,
+        MissingExtra,
+    )
     from ecommerce_dagster.orchestration.build import build_defs
     from ecommerce_dagster.orchestration.translator import BruinTranslator
     from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
@@ -24,6 +29,7 @@ __all__ = [
     "BruinTranslator",
     "ConfigurationError",
     "FolderError",
+    "MissingExtra",
     "OutsideError",
     "ProjectError",
     "SourceError",
@@ -39,6 +45,7 @@ _PUBLIC = {
     "BruinTranslator": "ecommerce_dagster.orchestration.translator",
     "ConfigurationError": "ecommerce_dagster.errors",
     "FolderError": "ecommerce_dagster.errors",
+    "MissingExtra": "ecommerce_dagster.errors",
     "OutsideError": "ecommerce_dagster.warehouses.sql_asset",
     "ProjectError": "ecommerce_dagster.bruin.problems",
     "SourceError": "ecommerce_dagster.warehouses.postgres.connect",

@@ -14,7 +14,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.executors import executor_for
-from ecommerce_dagster.shop.resource import EmbeddedPostgresResource
+from ecommerce_dagster.shop.source import resources
 
 # Dagster's own commands set this parameter themselves at a selection by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
@@ -25,18 +25,20 @@ def defs() -> dg.Definitions:
     """The assets and checks, the job with its schedule, the sensor, and the connections."""
     folder = local.located_pipeline()
     local.load_environment(folder)
-    if folder != local.PIPELINE or local.brings_own_postgres():
-        return _with_executor(
-            build_defs(folder, environment=local.environment(), watch=local.watches())
-        )
-    if (executor := chosen(os.environ)) != "in_process":
+    embedded = resources() if folder == local.PIPELINE else {}
+    if embedded and (executor := chosen(os.environ)) != "in_process":
         raise ValueError(
             f"{SETTING} is {executor}: the PostgreSQL that comes with this project would end with "
             "the step that started it; set POSTGRES_HOST"
         )
-    source = EmbeddedPostgresResource.for_folder(local.postgres_data())
     return _with_executor(
-        build_defs(folder, environment=local.environment(), resources={"pg_default": source})
+        build_defs(
+            folder,
+            environment=local.environment(),
+            resources=embedded,
+            # The sensors cannot ask a server that runs only as long as a run.
+            watch=local.watches() and not embedded,
+        )
     )
 
 

@@ -5,7 +5,8 @@
     │   ├── ProjectError             files of a pipeline; `problems` lists what is wrong in them
     │   ├── UnusableConnection       a connection of .bruin.yml
     │   ├── SelectionError           a selection, or the name of something that there is not
-    │   └── FolderError              a folder that must not be written to
+    │   ├── FolderError              a folder that must not be written to
+    │   └── MissingExtra             an extra of this package is not installed
     ├── SourceError               1  a database or file that an asset reads
     ├── WarehouseError            1  a warehouse that cannot be opened, read or written
     │   └── MissingWarehouse         there is none yet
@@ -51,3 +52,16 @@ class UnlocatedError(BruinError):
 
     Whoever catches it raises an AssetError, or reports a problem, with file and line.
     """
+
+
+class MissingExtra(ConfigurationError, ModuleNotFoundError):
+    """Something needs packages that an extra of this package brings."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """`what` is the beginning of the sentence: "the charts of a report need vl-convert"."""
+        super().__init__(f"{what}; {installing(extra)}")
+
+
+def installing(extra: str) -> str:
+    """The command that installs an extra, for a message."""
+    return f'pip install "ecommerce-dagster[{extra}]"'

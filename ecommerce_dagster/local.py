@@ -1,22 +1,18 @@
-"""A project on one machine: where its state lives, and the PostgreSQL of the demonstration.
+"""A project on one machine: where its state lives, and what its `.env` says.
 
-Everything is in one folder, `.ecommerce/` of the project (or where ECOMMERCE_HOME says). What the
-user sets (POSTGRES_*, DUCKDB_PATH, DAGSTER_HOME; environment or `.env`) wins: nothing embedded is
-started.
+All state is in one folder, `.ecommerce/` of the project (or where ECOMMERCE_HOME says). What the
+user sets (DUCKDB_PATH, DAGSTER_HOME; environment or `.env`) wins.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
-from ecommerce_dagster.bruin.project import find_upwards
 from ecommerce_dagster.errors import BruinError
 
 
@@ -27,7 +23,7 @@ class StateError(BruinError):
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
 # An installed package has no pipeline beside it.
-IS_CHECKOUT = (PIPELINE / PIPELINE_FILES[0]).is_file()
+IS_CHECKOUT = (PIPELINE / "pipeline.yml").is_file()
 
 _SETTINGS = Path(__file__).with_name("dagster.yaml")
 _STATE = ".ecommerce"
@@ -50,6 +46,9 @@ def project_of(folder: Path) -> Path:
     """The root of the project that a folder lies in: the nearest folder from there upwards with a
     pyproject.toml, a .bruin.yml or a git repository; without one that of the pipeline, else the
     folder itself."""
+    from ecommerce_dagster.bruin.discovery import PIPELINE_FILES
+    from ecommerce_dagster.bruin.project import find_upwards
+
     folder = folder.absolute()
     found = find_upwards(folder, _ROOT_MARKS, Path.exists) or find_upwards(folder, PIPELINE_FILES)
     return found.parent if found else folder
@@ -101,11 +100,6 @@ def _make(folder: Path, mode: int, *, tighten: bool) -> None:
             folder.chmod(mode)
 
 
-def postgres_data() -> Path:
-    """The folder of the embedded PostgreSQL."""
-    return state_dir() / "postgres"
-
-
 def report_file(asset: str) -> Path:
     """The page that a report makes: of `report.sales` sales.html."""
     return state_dir() / "reports" / f"{asset.rpartition('.')[2]}.html"
@@ -128,11 +122,6 @@ def load_environment(folder: Path | None = None) -> None:
     os.environ.setdefault("DUCKDB_PATH", str(state_dir() / "warehouse.duckdb"))
 
 
-def brings_own_postgres() -> bool:
-    """Whether the user named a PostgreSQL server."""
-    return bool(os.environ.get("POSTGRES_HOST"))
-
-
 def environment() -> str | None:
     """The environment of `.bruin.yml` that is chosen here; None for its default one."""
     return os.environ.get("ECOMMERCE_ENVIRONMENT") or None
@@ -141,28 +130,6 @@ def environment() -> str | None:
 def watches() -> bool:
     """Whether the sensors on source data run without being started, as in `ecommerce dev`."""
     return os.environ.get("ECOMMERCE_WATCH") == "1"
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """The DSN of the shop's database: the user's server, else the embedded one, running until
-    the end of the block. Sets POSTGRES_* for this process and those it starts."""
-    if brings_own_postgres():
-        from data_generator.connect import dsn_from_environment
-
-        yield dsn_from_environment(os.environ) or ""
-        return
-    from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
-
-    make_private()
-    with EmbeddedPostgres(postgres_data()) as server:
-        variables = server.environment()
-        os.environ.update(variables)
-        try:
-            yield server.dsn
-        finally:
-            for name in variables:
-                os.environ.pop(name, None)
 
 
 def dagster_home() -> Path:

@@ -8,18 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from data_generator.load import generate
-from data_generator.options import Options
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.discovery import pipeline_folders
+from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.workspace import pipelines_here
+from ecommerce_dagster.errors import MissingExtra
 
 _HOST = "127.0.0.1"
 _STOP_SECONDS = 20
@@ -27,8 +27,13 @@ _prctl, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 def run_dev(port: int) -> int:
-    """`dagster dev` on 127.0.0.1 for the pipeline here. For the shop's, PostgreSQL runs meanwhile,
-    with data that is made if there is none. Returns the exit code of `dagster dev`."""
+    """`dagster dev` on 127.0.0.1 for the pipeline here, while its companion runs. Returns the exit
+    code of `dagster dev`.
+
+    Raises MissingExtra without a web server.
+    """
+    if find_spec("dagster_webserver") is None:
+        raise MissingExtra("Dagster's pages need dagster-webserver", "webserver")
     folder = pipelines_here()
     if not pipeline_folders(folder):
         raise click.ClickException(f"there is no pipeline.yml in, below or above {folder}")
@@ -37,7 +42,7 @@ def run_dev(port: int) -> int:
     _require_free(port)
     with dagster_instance():
         pass  # its databases exist before several processes open them at once
-    with _shop_data() if folder == local.PIPELINE else nullcontext():
+    with companion_of(folder).running():
         click.echo(f"Dagster is starting at http://{_HOST}:{port} (Ctrl-C stops it)")
         click.echo("After a change to a file: Reload definitions, on its Lineage page.")
         command = [
@@ -50,34 +55,12 @@ def run_dev(port: int) -> int:
             "ECOMMERCE_WATCH": "1",
         }
         # Beside its own dagster.yaml: Dagster warns when it finds another one where it is started.
-        return _run(command, {**os.environ, **variables}, cwd=home)
+        return run_command(command, {**os.environ, **variables}, cwd=home)
 
 
-@contextmanager
-def _shop_data() -> Iterator[None]:
-    """PostgreSQL with the shop's data in it until the end of the block."""
-    with local.postgres() as dsn:
-        if not _has_orders(dsn):
-            summary = generate(dsn, Options())
-            click.echo(f"Generated {summary.orders} orders for today.")
-        yield
-
-
-def run_with_postgres(command: Sequence[str]) -> int:
-    """Run a command while the local PostgreSQL is up. Returns its exit code."""
-    local.load_environment()
-    local.dagster_home()
-    with local.postgres():
-        scripts = str(Path(sys.executable).parent)
-        path = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
-        try:
-            return _run(command, {**os.environ, "PATH": path})
-        except FileNotFoundError:
-            click.echo(f"there is no command '{command[0]}'", err=True)
-            return 127
-
-
-def _run(command: Sequence[str], environment: dict[str, str], cwd: Path | None = None) -> int:
+def run_command(
+    command: Sequence[str], environment: dict[str, str], cwd: Path | None = None
+) -> int:
     """Run a command in the foreground; SIGINT and SIGTERM reach it, and it is waited for."""
     process = subprocess.Popen(
         command,
@@ -119,16 +102,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def _has_orders(dsn: str) -> bool:
-    import psycopg
-
-    with psycopg.connect(dsn, connect_timeout=10) as connection:
-        found = connection.execute("SELECT to_regclass('public.orders') IS NOT NULL").fetchone()
-        if not found or not found[0]:
-            return False
-        return connection.execute("SELECT 1 FROM public.orders LIMIT 1").fetchone() is not None
 
 
 def _require_free(port: int) -> None:

@@ -25,16 +25,6 @@ def main() -> None:
     """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
 
 
-@main.command(epilog=example("ecommerce demo\necommerce demo --days 7"))
-@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
-def demo(days: int) -> None:
-    """Generate days of data up to today, run everything on them, show the marts."""
-    with user_errors():
-        from ecommerce_dagster.shop.demo import run_demo
-
-        sys.exit(run_demo(days))
-
-
 @main.command(epilog=example("ecommerce dev\necommerce dev --port 3001"))
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def dev(port: int) -> None:
@@ -482,17 +472,3 @@ def maintain(keep_days: int, connection: str | None, **options: Any) -> None:
         from ecommerce_dagster.cli.workspace import project_from_options
 
         maintain_lake(project_from_options(options)[0], connection, keep_days)
-
-
-@main.command(
-    "with-postgres",
-    context_settings={"ignore_unknown_options": True},
-    epilog=example("ecommerce with-postgres -- dagster definitions validate"),
-)
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def with_postgres(command: tuple[str, ...]) -> None:
-    """Run COMMAND while the local PostgreSQL is up, with POSTGRES_* and DUCKDB_PATH set."""
-    with user_errors():
-        from ecommerce_dagster.cli.dev import run_with_postgres
-
-        sys.exit(run_with_postgres(command))

@@ -18,6 +18,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.variables import require_variant
+from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
 from ecommerce_dagster.cli.garbage import paused_collector
 from ecommerce_dagster.cli.instance import dagster_instance
@@ -31,7 +32,7 @@ from ecommerce_dagster.cli.outcome import (
 )
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
-from ecommerce_dagster.cli.workspace import interval_of, located, opened, resources_for
+from ecommerce_dagster.cli.workspace import interval_of, located, opened
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
 from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
@@ -194,7 +195,7 @@ def run(
     tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
-    resources = {**resources_of(project), **resources_for(project)}
+    resources = {**resources_of(project), **companion_of(project.directory).resources()}
     with paused_collector():
         definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
     building = request.only != "checks" and not request.single_check

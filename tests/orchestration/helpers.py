@@ -25,7 +25,7 @@ import psycopg
 from click.testing import CliRunner
 
 from ecommerce_dagster import build_defs, local
-from ecommerce_dagster.cli import main
+from ecommerce_dagster.shop.commands import main
 
 ROOT = local.ROOT
 DAY = "2025-03-05"

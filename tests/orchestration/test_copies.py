@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from ecommerce_dagster import BruinTranslator, ProjectError, build_defs
-from ecommerce_dagster.embedded_postgres import PostgresServer
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import COUNT_AT_ONCE, Tiny, checks_recorded, materialized, query
 
 DAYS = "name: sales\nschedule: daily\nstart_date: '2025-03-01'\n"

@@ -1,0 +1,40 @@
+"""The command `ecommerce` with what belongs to the demonstration."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ecommerce_dagster import local
+from ecommerce_dagster.cli import main
+from ecommerce_dagster.cli.companions import Companion, companions
+from ecommerce_dagster.cli.errors import user_errors
+from ecommerce_dagster.cli.options import example
+from ecommerce_dagster.shop.source import filled_postgres, resources
+
+companions[local.PIPELINE] = Companion(resources, filled_postgres)
+
+
+@main.command(epilog=example("ecommerce demo\necommerce demo --days 7"))
+@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
+def demo(days: int) -> None:
+    """Generate days of data up to today, run everything on them, show the marts."""
+    with user_errors():
+        from ecommerce_dagster.shop.demo import run_demo
+
+        sys.exit(run_demo(days))
+
+
+@main.command(
+    "with-postgres",
+    context_settings={"ignore_unknown_options": True},
+    epilog=example("ecommerce with-postgres -- dagster definitions validate"),
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def with_postgres(command: tuple[str, ...]) -> None:
+    """Run COMMAND while the local PostgreSQL is up, with POSTGRES_* and DUCKDB_PATH set."""
+    with user_errors():
+        from ecommerce_dagster.shop.with_postgres import run_with_postgres
+
+        sys.exit(run_with_postgres(command))
