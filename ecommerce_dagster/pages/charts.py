@@ -13,9 +13,13 @@ from datetime import date
 from html import escape
 from typing import Any, Literal
 
-import vl_convert
-
+from ecommerce_dagster.errors import MissingExtra
 from ecommerce_dagster.pages.palette import LIGHT
+
+try:
+    import vl_convert
+except ModuleNotFoundError:
+    raise MissingExtra("the charts of a report need vl-convert", "report") from None
 
 Spec = dict[str, Any]
 Kind = Literal["bars", "line", "rows", "columns"]

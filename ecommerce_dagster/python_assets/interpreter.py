@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.errors import installing
 from ecommerce_dagster.python_assets.environments import (
     PythonVersionError,
     Wanted,
@@ -60,35 +61,68 @@ def interpreter_for(
     if requirements is not None and requirements.project is not None:
         folder = requirements.file.parent
     paths = (folder,) if folder == root else (folder, root)
-    version = version_of_image(asset.image)
-    requires = requirements.requires_python if requirements is not None else ""
-    fits = is_for_this_python(asset.image, requirements)
-    missing = requirements.first_missing if requirements is not None else None
-    if fits and missing is None:
+    asked = _Asked.of(asset, requirements)
+    if asked.is_here:
         return Interpreter(Path(sys.executable), folder, paths)
     uv = find_uv()
     if uv is None:
-        raise RequirementsError(_without_uv(requirements, version or requires, missing))
+        raise RequirementsError(asked.without_uv)
     with_rows = asset.materialization.type == "table"
-    wanted = Wanted(sys.executable if fits else version or requires, requirements, with_rows)
+    python_wanted = sys.executable if asked.fits else asked.version
+    wanted = Wanted(python_wanted, requirements, with_rows)
     try:
         python = interpreter_of(wanted, uv, on_output=on_output, timeout=timeout)
     except PythonVersionError as error:
-        by = f"image: {asset.image}" if version else f"requires-python of {_name(requirements)}"
+        is_image = version_of_image(asset.image)
+        by = f"image: {asset.image}" if is_image else f"requires-python of {_name(requirements)}"
         raise PythonVersionError(f"{error}\nIt is asked for by {by}.") from None
     return Interpreter(python, folder, paths)
 
 
-def _without_uv(requirements: Requirements | None, version: str, missing: str | None) -> str:
-    if missing is None:
-        return (
-            f"Python {version} is asked for, and this one is {sys.version.split()[0]}; "
-            "install uv, which then brings it for this asset alone"
+def lacks_uv(asset: Asset, file: Path, root: Path) -> str | None:
+    """Why the `file` of an asset of the checkout `root` cannot run: it needs an environment of its
+    own, and uv, which would build it, is not here. None when it can. Raises RequirementsError."""
+    if find_uv() is not None:
+        return None
+    asked = _Asked.of(asset, requirements_of(file, root))
+    return None if asked.is_here else asked.without_uv
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an asset asks of its Python: `version` of it, packages; `missing` is one that this
+    Python does not have, and it `fits` when this Python is of that version."""
+
+    requirements: Requirements | None
+    version: str
+    fits: bool
+    missing: str | None
+
+    @classmethod
+    def of(cls, asset: Asset, requirements: Requirements | None) -> _Asked:
+        requires = requirements.requires_python if requirements is not None else ""
+        return cls(
+            requirements,
+            version_of_image(asset.image) or requires,
+            is_for_this_python(asset.image, requirements),
+            requirements.first_missing if requirements is not None else None,
         )
-    return (
-        f"{_name(requirements)} asks for '{missing}', which is not installed here; "
-        "install it, or install uv, which then brings it for this asset alone"
-    )
+
+    @property
+    def is_here(self) -> bool:
+        return self.fits and self.missing is None
+
+    @property
+    def without_uv(self) -> str:
+        if self.missing is None:
+            return (
+                f"Python {self.version} is asked for, and this one is {sys.version.split()[0]}; "
+                f"uv would bring it for this asset alone: {installing('python')}"
+            )
+        return (
+            f"{_name(self.requirements)} asks for '{self.missing}', which is not installed here; "
+            f"install it, or uv, which brings it for this asset alone: {installing('python')}"
+        )
 
 
 def _name(requirements: Requirements | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ecommerce_dagster.bruin.asset_files import SKIPPED_FOLDERS
@@ -12,6 +13,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.parsing import text_to_search
 from ecommerce_dagster.errors import UnlocatedError
+from ecommerce_dagster.python_assets.interpreter import lacks_uv
 from ecommerce_dagster.python_assets.requirements import (
     RequirementsError,
     is_for_this_python,
@@ -59,6 +61,9 @@ def lint_python(asset: Asset, root: Path, log: ProblemLog) -> None:
     except NoCodeError as error:
         log.error(*asset.at("run"), _RULE, str(error))
         return
+    with suppress(RequirementsError):  # which a run reports
+        if missing := lacks_uv(asset, file, root):
+            log.warning(*asset.at("type"), _RULE, missing)
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:

@@ -133,7 +133,9 @@ def _report(error: BaseException, file: Path, result: Path) -> None:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    if isinstance(error, ResultError):
+    # Errors of ecommerce_dagster, which this file cannot import, have an exit code: their text is
+    # for the user.
+    if isinstance(error, ResultError) or hasattr(type(error), "exit_code"):
         message, lines = str(error), []
     else:
         lines = traceback.format_exception(type(error), error, frames)
@@ -186,7 +188,7 @@ def write(value: Any, result: Path) -> None:
             importlib.import_module("pyarrow.parquet")
         except ImportError:
             raise ResultError(
-                "rows from Python need pyarrow: pip install 'ecommerce-dagster[dataframes]'"
+                'rows from Python need pyarrow: pip install "ecommerce-dagster[dataframes]"'
             ) from None
         parts = _Parts(result)
         for table in _tables(value):

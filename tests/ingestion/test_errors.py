@@ -225,4 +225,4 @@ def test_a_missing_extension_is_explained(w: World, monkeypatch: pytest.MonkeyPa
         connection.execute("SET custom_extension_repository = '/nowhere'")
         with pytest.raises(connect.SourceError) as failed:
             connect.attach(connection, w.connection, "public")
-    assert "install the package duckdb-extension-postgres-scanner==" in str(failed.value)
+    assert 'pip install "ecommerce-dagster[postgres]"' in str(failed.value)

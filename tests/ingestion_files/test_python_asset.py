@@ -874,7 +874,7 @@ class TestRequirements:
             project.run(asset)
         assert str(caught.value).endswith(
             f"made.py:2: {path} asks for '{line}', which is not installed here; install it, or "
-            "install uv, which then brings it for this asset alone"
+            'uv, which brings it for this asset alone: pip install "ecommerce-dagster[python]"'
         )
 
     def test_outside_of_the_checkout_do_not_count(self, project: Project) -> None:
@@ -892,7 +892,7 @@ class TestRequirements:
         (blocked / "pyarrow.py").write_text("raise ImportError('not here')")
         monkeypatch.setenv("PYTHONPATH", str(blocked))
         assert project.fails("def materialize(): return [{'a': 1}]") == (
-            "made.py:6: rows from Python need pyarrow: pip install 'ecommerce-dagster[dataframes]'"
+            'made.py:6: rows from Python need pyarrow: pip install "ecommerce-dagster[dataframes]"'
         )
 
     def test_of_a_project_whose_own_environment_this_is_are_there(self, project: Project) -> None:

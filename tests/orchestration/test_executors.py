@@ -113,7 +113,7 @@ def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> Non
     ):
         outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="celery")
     assert outcome.code == 1
-    assert "which needs pip install 'ecommerce-dagster[celery]'" in outcome.text
+    assert 'which needs pip install "ecommerce-dagster[celery]"' in outcome.text
 
 
 @pytest.mark.parametrize("value", ["celery", "celery_steps"])

@@ -18,6 +18,7 @@ from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
+from ecommerce_dagster.runtime.lint.extensions import lint_extensions
 from ecommerce_dagster.runtime.lint.freshness import lint_automation
 from ecommerce_dagster.runtime.lint.not_done import lint_not_done
 from ecommerce_dagster.runtime.lint.schedule import lint_schedule
@@ -52,6 +53,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         _lint_connections(project, asset, log)
         lint_database(project, asset, databases, log)
         _lint_check_names(asset, log)
+    lint_extensions(project, log)
     lint_watched(project, log)
     lint_not_done(project, log)
 

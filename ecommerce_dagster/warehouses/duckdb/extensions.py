@@ -10,8 +10,11 @@ from pathlib import Path
 
 import duckdb
 
-from ecommerce_dagster.errors import UnlocatedError
+from ecommerce_dagster.errors import UnlocatedError, installing
 from ecommerce_dagster.sql.identifiers import literal
+
+# The extras of this package that bring the wheels; `sources` brings all others.
+_EXTRAS = {"ducklake": "lakehouse", "httpfs": "lakehouse", "postgres_scanner": "postgres"}
 
 
 class ExtensionError(UnlocatedError):
@@ -66,11 +69,35 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     try:
         connection.execute(f"LOAD {literal(str(path))}" if path else f"INSTALL {name}; LOAD {name}")
     except duckdb.Error as error:
+        reason = str(error).strip().splitlines()[0]
         raise ExtensionError(
-            f"DuckDB's {name.removesuffix('_scanner')} extension cannot be loaded; install the "
-            f"package duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__} "
-            f"({str(error).strip().splitlines()[0]})"
+            f"DuckDB's {_called(name)} extension cannot be loaded; {_remedy(name)} ({reason})"
         ) from None
+
+
+def why_missing(name: str) -> str | None:
+    """What to install so that an extension need not be fetched from the network; None when it is
+    on this machine."""
+    installed = f"v{duckdb.__version__}/*/{name}.duckdb_extension"
+    folders = [*extension_directories(), str(Path("~/.duckdb/extensions").expanduser())]
+    if _path_of(name) or any(any(Path(folder).glob(installed)) for folder in folders):
+        return None
+    return f"DuckDB's {_called(name)} extension is not installed here; {_remedy(name)}"
+
+
+def _called(name: str) -> str:
+    return name.removesuffix("_scanner")
+
+
+def _remedy(name: str) -> str:
+    """A wheel carries the binary for one version of DuckDB, and asks pip for that version."""
+    if find_spec(f"duckdb_extension_{name}") is None:
+        return installing(_EXTRAS.get(name, "sources"))
+    package = f"duckdb-extension-{name.replace('_', '-')}"
+    return (
+        f"the package {package} is for another DuckDB than {duckdb.__version__}: "
+        f"pip install {package}=={duckdb.__version__}"
+    )
 
 
 def _path_of(name: str) -> Path | None:

@@ -114,11 +114,16 @@ def is_open(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> bool:
     return str(path).rstrip("/") == lake.data_path.rstrip("/")
 
 
-def _load_extensions(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> None:
+def extensions_of(lake: Lakehouse) -> list[str]:
+    """The extensions of DuckDB that a DuckLake needs, in the order of loading."""
     kind = lake.catalog.kind if isinstance(lake.catalog, CatalogFile) else "postgres"
     store = "httpfs" if lake.store else None
+    return [name for name in ("ducklake", store, _SCANNERS.get(kind)) if name is not None]
+
+
+def _load_extensions(connection: duckdb.DuckDBPyConnection, lake: Lakehouse) -> None:
     try:
-        for name in filter(None, ("ducklake", store, _SCANNERS.get(kind))):
+        for name in extensions_of(lake):
             load_extension(connection, name)
     except ExtensionError as error:
         raise WarehouseError(str(error)) from None

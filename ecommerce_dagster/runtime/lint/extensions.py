@@ -1,0 +1,52 @@
+"""Which extensions of DuckDB a pipeline needs, and whether they are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
+from ecommerce_dagster.bruin.problems import ProblemLog
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.runtime.asset_types import connections_of
+from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.warehouses.duckdb.extensions import why_missing
+from ecommerce_dagster.warehouses.ducklake.attach import extensions_of
+
+# By the platforms of sources that DuckDB attaches.
+_SOURCES = {"mysql": "mysql_scanner", "postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
+
+
+def lint_extensions(project: Project, log: ProblemLog) -> None:
+    """Warn of each extension that a run would fetch from the network, at the first asset that
+    needs it."""
+    asked: set[str] = set()
+    for asset in project.assets:
+        for name in _needed_by(project, asset):
+            if name in asked:
+                continue
+            asked.add(name)
+            missing = why_missing(name)
+            if missing is not None:
+                log.warning(*asset.at("type"), "missing-extension", missing)
+
+
+def _needed_by(project: Project, asset: Asset) -> Iterator[str]:
+    known = project.connections.by_name
+    if asset.type == "ingestr":
+        source = known.get(asset.parameter("source_connection"))
+        if source is not None and source.platform in _SOURCES:
+            yield _SOURCES[source.platform]
+    for name in connections_of(project, asset):
+        connection = known.get(name)
+        if connection is not None and connection.is_lakehouse:
+            yield from _of_lakehouse(connection)
+
+
+def _of_lakehouse(connection: Connection) -> Iterator[str]:
+    try:
+        lake = connection.duckdb(variables_for(connection.path)).lakehouse
+    except UnusableConnection:
+        return  # which is reported where its asset is
+    if lake is not None:
+        yield from extensions_of(lake)
