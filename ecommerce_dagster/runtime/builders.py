@@ -151,7 +151,8 @@ def _secrets(project: Project, asset: Asset) -> tuple[dict[str, str], dict[str, 
 
 
 def build_sensor(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
-    """Wait without holding the warehouse: each question opens it and lets it go again."""
+    """Wait without holding the warehouse: each question opens it and lets it go again. Raises
+    OutsideError when the database cannot be asked."""
     asset, query = run.asset, run.render(run.asset.parameter("query"))
     mode: Mode = run.sensor_mode
     database = run.resource(run.project.connection_name(asset))

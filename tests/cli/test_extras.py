@@ -99,6 +99,7 @@ SQLITE = {
     "assets/t.asset.yml": SOURCE.replace("public.t", "t"),
     ".bruin.yml": f"{CONFIG}      sqlite:\n        - {{name: pg, path: none.db}}\n",
 }
+MOTHERDUCK = CONFIG.replace("path: ${DUCKDB_PATH}", "path: 'md:sales'\n          token: none")
 POSTGRES = {
     "assets/t.asset.yml": SOURCE,
     ".bruin.yml": config_with_source("127.0.0.1", 1, "p"),
@@ -131,6 +132,13 @@ MISSING = [
         "DuckDB's sqlite extension is not installed here",
         SQLITE,
         "ecommerce validate",
+        0,
+    ),
+    (
+        "sources",
+        "DuckDB's motherduck extension is not installed here",
+        {"assets/t.sql": TABLE, ".bruin.yml": MOTHERDUCK},
+        "ecommerce validate --fast",
         0,
     ),
     ("python", "'there-is-no-such-package', which is not", NEEDS_MORE, "ecommerce validate", 0),

@@ -39,14 +39,16 @@ def _needed_by(project: Project, asset: Asset) -> Iterator[str]:
             yield _SOURCES[source.platform]
     for name in connections_of(project, asset):
         connection = known.get(name)
-        if connection is not None and connection.is_lakehouse:
-            yield from _of_lakehouse(connection)
+        if connection is not None and connection.platform == "duckdb":
+            yield from _of_warehouse(connection)
 
 
-def _of_lakehouse(connection: Connection) -> Iterator[str]:
+def _of_warehouse(connection: Connection) -> Iterator[str]:
     try:
-        lake = connection.duckdb(variables_for(connection.path)).lakehouse
+        place = connection.duckdb(variables_for(connection.path))
     except UnusableConnection:
         return  # which is reported where its asset is
-    if lake is not None:
-        yield from extensions_of(lake)
+    if place.motherduck_database is not None:
+        yield "motherduck"
+    if place.lakehouse is not None:
+        yield from extensions_of(place.lakehouse)
