@@ -12,12 +12,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -68,6 +70,23 @@ def find_uv() -> str | None:
     """The program uv: of this environment, else of PATH."""
     own = sysconfig.get_path("scripts")
     return shutil.which("uv", path=os.pathsep.join([own, os.environ.get("PATH", os.defpath)]))
+
+
+@cache
+def is_known(python: str, uv: str) -> bool:
+    """Whether a version of Python (`3.13`, `>=3.12`) is on this machine, or among those that uv can
+    bring. Takes no network, a tenth of a second for the latter and a second for the former."""
+    listing = [uv, "python", "list", python, "--offline", "--no-config", "--output-format", "json"]
+    for more in (["--only-downloads"], []):
+        try:
+            done = subprocess.run(
+                [*listing, *more], capture_output=True, text=True, check=False, timeout=60
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return True  # a run will tell
+        if done.returncode == 0 and (done.stdout.strip() or "[]") != "[]":
+            return True
+    return False
 
 
 def interpreter_of(

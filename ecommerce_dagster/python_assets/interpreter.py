@@ -15,6 +15,7 @@ from ecommerce_dagster.python_assets.environments import (
     Wanted,
     find_uv,
     interpreter_of,
+    is_known,
 )
 from ecommerce_dagster.python_assets.requirements import (
     Requirements,
@@ -73,37 +74,46 @@ def interpreter_for(
     try:
         python = interpreter_of(wanted, uv, on_output=on_output, timeout=timeout)
     except PythonVersionError as error:
-        is_image = version_of_image(asset.image)
-        by = f"image: {asset.image}" if is_image else f"requires-python of {_name(requirements)}"
-        raise PythonVersionError(f"{error}\nIt is asked for by {by}.") from None
+        raise PythonVersionError(f"{error}\nIt is asked for by {asked.by}.") from None
     return Interpreter(python, folder, paths)
 
 
-def lacks_uv(asset: Asset, file: Path, root: Path) -> str | None:
-    """Why the `file` of an asset of the checkout `root` cannot run: it needs an environment of its
-    own, and uv, which would build it, is not here. None when it can. Raises RequirementsError."""
-    if find_uv() is not None:
-        return None
+def unavailable(asset: Asset, file: Path, root: Path) -> str | None:
+    """Why there will be no interpreter for the `file` of an asset of the checkout `root`, as far as
+    that is known before a run: uv, which would build its environment, is not here, or nobody has
+    the version that is asked for. None when there will be one. Raises RequirementsError."""
     asked = _Asked.of(asset, requirements_of(file, root))
-    return None if asked.is_here else asked.without_uv
+    if asked.is_here:
+        return None
+    uv = find_uv()
+    if uv is None:
+        return asked.without_uv
+    if asked.fits or is_known(asked.version, uv):
+        return None
+    return (
+        f"Python {asked.version} is not installed here, and uv cannot bring it; change {asked.by}"
+    )
 
 
 @dataclass(frozen=True)
 class _Asked:
     """What an asset asks of its Python: `version` of it, packages; `missing` is one that this
-    Python does not have, and it `fits` when this Python is of that version."""
+    Python does not have, and it `fits` when this Python is of that version, which `by` says."""
 
     requirements: Requirements | None
     version: str
+    by: str
     fits: bool
     missing: str | None
 
     @classmethod
     def of(cls, asset: Asset, requirements: Requirements | None) -> _Asked:
         requires = requirements.requires_python if requirements is not None else ""
+        is_image = version_of_image(asset.image)
         return cls(
             requirements,
             version_of_image(asset.image) or requires,
+            f"image: {asset.image}" if is_image else f"requires-python of {_name(requirements)}",
             is_for_this_python(asset.image, requirements),
             requirements.first_missing if requirements is not None else None,
         )

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
 from ecommerce_dagster.bruin.yaml.parsing import text_to_search
 from ecommerce_dagster.errors import UnlocatedError
-from ecommerce_dagster.python_assets.interpreter import lacks_uv
+from ecommerce_dagster.python_assets.interpreter import unavailable
 from ecommerce_dagster.python_assets.requirements import (
     RequirementsError,
     is_for_this_python,
@@ -22,6 +22,7 @@ from ecommerce_dagster.python_assets.requirements import (
 )
 from ecommerce_dagster.sql.column_names import lint_naming
 from ecommerce_dagster.sql.strategies.registry import lint_materialization, strategy_name
+from ecommerce_dagster.warehouses.schema_contract import lint_contract
 
 FUNCTION = "materialize"
 _STRATEGIES = ("append", "create+replace", "delete+insert", "merge")
@@ -56,14 +57,15 @@ def lint_python(asset: Asset, root: Path, log: ProblemLog) -> None:
         )
         log.warning(*asset.at("image"), _RULE, message)
     lint_naming(asset, log)
+    lint_contract(asset, log)
     try:
         file = code_of(asset)
     except NoCodeError as error:
         log.error(*asset.at("run"), _RULE, str(error))
         return
     with suppress(RequirementsError):  # which a run reports
-        if missing := lacks_uv(asset, file, root):
-            log.warning(*asset.at("type"), _RULE, missing)
+        if missing := unavailable(asset, file, root):
+            log.warning(*asset.at("image" if asset.image else "type"), _RULE, missing)
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:

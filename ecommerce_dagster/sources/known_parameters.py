@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import ProblemLog, nearest
 from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.warehouses.schema_contract import lint_contract
 
 # What Bruin and ingestr take, in one set: a pipeline's `default` gives them to all assets alike.
 _KNOWN = frozenset({
@@ -22,7 +23,6 @@ _KNOWN = frozenset({
     "version",
 })  # fmt: skip
 _ALIKE = 0.7  # `masking` is meant to be `mask`
-_CONTRACTS = ("discard_row", "discard_value", "evolve", "freeze")
 
 
 def lint_parameters(asset: Asset, log: ProblemLog) -> None:
@@ -44,17 +44,7 @@ def lint_parameters(asset: Asset, log: ProblemLog) -> None:
 
 def _lint_switches(asset: Asset, log: ProblemLog) -> None:
     """Report what is asked for and is not done here."""
-    contract = asset.parameter("schema_contract").lower()
-    at = asset.at("parameters", "schema_contract")
-    if contract and contract not in _CONTRACTS:
-        message = f"unknown schema_contract '{contract}'; expected {', '.join(_CONTRACTS)}"
-        log.error(*at, "valid-ingestr", message)
-    elif contract.startswith("discard"):
-        message = (
-            f"schema_contract '{contract}' is not done here: no value is dropped, new columns are "
-            "added and a value that does not fit stops the load; write evolve or freeze"
-        )
-        log.warning(*at, "not-done-here", message)
+    lint_contract(asset, log)
     for key in ("stream", "cdc"):
         if switched(asset.parameter(key) or "false") is not False:
             message = (
@@ -62,11 +52,6 @@ def _lint_switches(asset: Asset, log: ProblemLog) -> None:
                 "sensor starts the next one, so remove it"
             )
             log.warning(*asset.at("parameters", key), "not-done-here", message)
-
-
-def is_frozen(asset: Asset) -> bool:
-    """Whether the columns of the table may not change (`schema_contract: freeze`)."""
-    return asset.parameter("schema_contract").lower() == "freeze"
 
 
 def trims(asset: Asset) -> bool:

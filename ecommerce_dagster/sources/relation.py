@@ -27,6 +27,7 @@ from ecommerce_dagster.sql.identifiers import literal, quoted, relation
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
+from ecommerce_dagster.warehouses.schema_contract import columns_kept
 
 ALIAS = "_source"  # what the source is attached as
 _ROWS = "_source_rows"
@@ -97,7 +98,7 @@ class RelationIngestion(Request):
         for column, mask in masks_in(self.masks, columns).items():
             cells[column] = mask.applied(f"CAST({cells[column]} AS VARCHAR)", DUCKDB_SHA256)
         source = source.with_columns({names[column]: cell for column, cell in cells.items()})
-        with self.columns_kept(target):
+        with columns_kept(target, self.asset):
             return named._load_from(target, connection, source)
 
     def _load_from(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.sources.known_parameters import is_frozen
 from ecommerce_dagster.sources.masks import Mask, by_column
 from ecommerce_dagster.sources.parameters import (
     compares_keys,
@@ -66,21 +64,6 @@ class Request:
         names = table_names(self.asset, columns, target.columns(self.asset.name))
         named = replace(self, asset=renamed(self.asset, names))  # type: ignore[type-var]  # subclasses are dataclasses
         return named, names
-
-    @contextmanager
-    def columns_kept(self, target: Target) -> Iterator[None]:
-        """Raise LoadError after a load that changed columns of a table that `schema_contract`
-        freezes."""
-        before = target.columns(self.asset.name) if is_frozen(self.asset) else {}
-        yield
-        after = target.columns(self.asset.name) if before else {}
-        changed = [name for name, kind in after.items() if before.get(name) != kind]
-        if changed:
-            raise LoadError(
-                f"the columns {', '.join(changed)} of the source are not those of "
-                f"{self.asset.name}, and `schema_contract: freeze` keeps these; take them out with "
-                "`sql_exclude_columns`, or write evolve"
-            )
 
     @property
     def from_scratch(self) -> bool:

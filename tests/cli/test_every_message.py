@@ -57,7 +57,7 @@ ELSEWHERE = {
     "others wrote to the DuckLake at the same time": "warehouse/test_ducklake.py",
     "cannot be kept": "trust/test_faults.py",
     "is a file; move it": "cli/test_dagster_home.py",
-    "of the source are not those of": "ingestion/test_names.py",
+    "of what is loaded are not those of": "ingestion/test_names.py",
     "cannot be read as SQLite": "ingestion_files/test_sources.py",
     "cannot be read as MySQL": "ingestion_files/test_sources.py",
     "has no tables to ask": "ingestion_files/test_sources.py",

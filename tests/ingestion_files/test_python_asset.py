@@ -703,6 +703,16 @@ class TestPolars:
         ]  # fmt: skip
 
 
+def test_frozen_columns_stay(project: Project) -> None:
+    frozen = f"{TABLE}\nparameters: {{schema_contract: freeze}}"
+    project.returns("[{'a': 1}]", frozen)
+    project.returns("[{'a': 2}]", frozen)
+    for changed in ("[{'a': 3, 'b': 1}]", "[{'a': 'x'}]", "[{'b': 1}]"):
+        with pytest.raises(AssetError, match="and `schema_contract: freeze` keeps these"):
+            project.returns(changed, frozen)
+        assert project.rows == [(2,)]
+
+
 class TestNothing:
     """To load."""
 
@@ -1174,6 +1184,39 @@ class TestTheVersion:
 class TestLint:
     """What is said before anything runs."""
 
+    @needs_uv
+    @pytest.mark.parametrize(
+        ("by", "version"),
+        [("image: python:3.99", "3.99"), ("image: python:2.7", "2.7"), ("", ">=3.99")],
+    )
+    def test_a_version_that_cannot_be_had(self, project: Project, by: str, version: str) -> None:
+        if not by:
+            text = MINE.format("").replace(">=3.8", version).replace("['']", "[]")
+            (project.root / "pyproject.toml").write_text(text)
+        log = ProblemLog()
+        lint_python(project.write("pass", by), project.root, log)
+        [problem] = log.warnings
+        by = by or f"requires-python of {project.root / 'pyproject.toml'}"
+        assert problem.message == (
+            f"Python {version} is not installed here, and uv cannot bring it; change {by}"
+        )
+
+    def test_another_version_without_uv(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without_uv(monkeypatch)
+        log = ProblemLog()
+        lint_python(project.write("pass", "image: python:3.10"), project.root, log)
+        [problem] = log.warnings
+        assert problem.message.startswith("Python 3.10 is asked for, and this one is 3.")
+
+    def test_a_contract_that_is_not_kept(self, project: Project) -> None:
+        log = ProblemLog()
+        header = f"{TABLE}\nparameters: {{schema_contract: discard_row}}"
+        lint_python(project.write("def materialize(): return []", header), project.root, log)
+        [problem] = log.warnings
+        assert problem.message.startswith("schema_contract 'discard_row' is not done here")
+
     @pytest.mark.parametrize(
         ("header", "code", "found"),
         [
@@ -1190,7 +1233,7 @@ class TestLint:
             (TABLE, "async def materialize(): return []",
              ["6: materialize() is not awaited; remove `async`"]),
             (TABLE, "x = (\n", ["6: this is not valid Python: '(' was never closed"]),
-            ("image: python:3.99", "x = (\n", []),
+            ("image: python:3.10", "x = (\n", []),
             ("image: ghcr.io/me/etl", "x = 1",
              ["3: the image 'ghcr.io/me/etl' names no version of Python: its file runs in this "
               "one; write it as in `image: python:3.12`"]),

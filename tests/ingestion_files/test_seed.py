@@ -342,6 +342,16 @@ class TestUrls:
         )
 
 
+def test_frozen_columns_stay(warehouse: Connection, seed: MakeSeed) -> None:
+    frozen = definition("countries.csv", more="  schema_contract: freeze\n")
+    made = seed("a\n1\n", frozen)
+    build(warehouse, made.asset, made)
+    assert "the columns b of what is loaded are not those of raw.countries" in fails(
+        warehouse, seed("a,b\n1,2\n", frozen)
+    )
+    assert rows(warehouse, "raw.countries") == [(1,)]
+
+
 def test_a_path_may_be_written_as_on_windows(warehouse: Connection, seed: MakeSeed) -> None:
     made = seed("a\n1\n", definition(r".\countries.csv"))
     build(warehouse, made.asset, made)

@@ -30,6 +30,7 @@ from ecommerce_dagster.warehouses.postgres.connect import (
     start_snapshot,
     texts,
 )
+from ecommerce_dagster.warehouses.schema_contract import columns_kept
 
 _CARRIED = "_carried"
 
@@ -66,7 +67,7 @@ class Ingestion(PostgresRequest):
         source = self.described()
         start_snapshot(connection)
         named, names = self.named(target, [column.name for column in source.columns])
-        with self.columns_kept(target):
+        with columns_kept(target, self.asset):
             loaded = named._load_from(target, connection, source.renamed(names), began)
         refuse_rewritten(lambda query: ask(connection, f"SELECT ARRAY[({query})]")[0], source)
         return loaded

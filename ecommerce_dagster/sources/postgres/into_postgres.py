@@ -17,6 +17,7 @@ from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.session import Session, ask, error_message, opened
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
+from ecommerce_dagster.warehouses.schema_contract import columns_kept
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CopyIngestion(PostgresRequest):
 
     def _load(self, target: PostgresTarget, session: Session, source: Source) -> LoadResult:
         named, names = self.named(target, [column.name for column in source.columns])
-        with self.columns_kept(target):
+        with columns_kept(target, self.asset):
             loaded = named._load_from(target, session, source.renamed(names))
         refuse_rewritten(lambda query: ask(session, query)[0][0], source)
         return loaded

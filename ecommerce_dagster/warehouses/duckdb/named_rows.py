@@ -11,6 +11,7 @@ from ecommerce_dagster.sql.load_result import LoadResult
 from ecommerce_dagster.sql.plan import WriteOptions
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.database import described
+from ecommerce_dagster.warehouses.schema_contract import columns_kept
 
 
 def fill_named(
@@ -21,4 +22,5 @@ def fill_named(
     if any(column != name for column, name in names.items()):
         cells = ", ".join(f"{quoted(column)} AS {quoted(name)}" for column, name in names.items())
         rows = f"(\nSELECT {cells}\nFROM {rows}\n) AS named"
-    return target.fill_from_rows(renamed(asset, names), reader, rows, how)
+    with columns_kept(target, asset):
+        return target.fill_from_rows(renamed(asset, names), reader, rows, how)
