@@ -9,10 +9,12 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import psycopg
 import pytest
+from ecommerce_dagster.embedded_postgres import PostgresServer
 
 from ecommerce_dagster import build_defs
-from orchestration.helpers import Tiny, checks_recorded, failures, materialized
+from orchestration.helpers import Tiny, checks_recorded, config_with_source, failures, materialized
 
 RATES = """
 name: ext.rates
@@ -171,6 +173,92 @@ class TestASourceThatOtherCodeMakes:
 def write(pipeline: Tiny, sql: str) -> None:
     with duckdb.connect(str(pipeline.warehouse)) as connection:
         connection.execute(sql)
+
+
+class TestASourceOfAnyKind:
+    def test_hers_may_have_partitions(self, tiny: Tiny, instance: dg.DagsterInstance) -> None:
+        tiny.write("pipeline/pipeline.yml", "name: tiny\nschedule: daily\nstart_date: 2025-01-01\n")
+        tiny.write(
+            "pipeline/assets/days.asset.yml",
+            "name: ext.days\ntype: duckdb.source\nmeta: {dagster_asset_key: theirs}\n"
+            "columns: [{name: day, type: date}]\n",
+        )
+        query = "SELECT day FROM ext.days WHERE day BETWEEN '{{ start_date }}' AND '{{ end_date }}'"
+        tiny.sql("stg.days", query, f"depends: [ext.days]{BY_DAY}", table=False)
+        tiny.sql("mart.number", "SELECT count(*) AS n FROM ext.days", "depends: [ext.days]")
+        days = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC", end_offset=1)
+
+        @dg.asset(partitions_def=days, required_resource_keys={"duckdb_default"})
+        def theirs(context) -> None:  # type: ignore[no-untyped-def]
+            with context.resources.duckdb_default.get_connection() as connection:
+                connection.execute("CREATE SCHEMA IF NOT EXISTS ext")
+                connection.execute("CREATE TABLE IF NOT EXISTS ext.days (day DATE)")
+                connection.execute("INSERT INTO ext.days VALUES (?)", [context.partition_key])
+
+        both = together(tiny.definitions(), theirs)
+        for number, day in enumerate(("2025-01-03", "2025-01-04"), start=1):
+            result = run(both, instance, partition_key=day)
+            assert materialized(result)[0] == "theirs"
+            assert tiny.query("FROM mart.number") == [(number,)]
+        assert tiny.query("SELECT count(*) FROM stg.days") == [(2,)]
+
+    def test_hers_may_be_a_spec_that_nothing_runs(
+        self, tiny: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        tiny.write("pipeline/assets/rates.asset.yml", CHECKED)
+        tiny.sql("mart.prices", READS_RATES, "depends: [ext.rates]")
+        write(tiny, RATE.format(2.0))
+        spec = dg.AssetSpec(["finance", "rates"], description="From elsewhere.")
+        both = dg.Definitions.merge(dg.Definitions(assets=[spec]), tiny.definitions())
+        described = {s.key.to_user_string(): s.description for s in both.resolve_all_asset_specs()}
+        assert described["finance/rates"] == "From elsewhere."
+        result = run(both, instance, job="tiny")
+        assert materialized(result) == ["mart/prices"]
+        assert set(checks_recorded(result)) == {"finance/rates:rate__positive"}
+
+    def test_its_readers_follow_hers_when_they_are_eager(
+        self, tiny: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        tiny.write("pipeline/assets/rates.asset.yml", RATES)
+        tiny.sql("mart.prices", READS_RATES, "depends: [ext.rates]\nmeta: {automation: eager}")
+        both = together(rates(), tiny.definitions())
+        assert run(both, instance).success
+        first = dg.evaluate_automation_conditions(both, instance)
+        hers = both.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection={dg.AssetKey(["finance", "rates"])}
+        )
+        assert hers.execute_in_process(instance=instance).success
+        second = dg.evaluate_automation_conditions(both, instance, cursor=first.cursor)
+        assert second.total_requested == 1
+        assert second.get_num_requested(dg.AssetKey(["mart", "prices"])) == 1
+
+    def test_its_table_may_be_in_postgres(
+        self, tiny: Tiny, server: PostgresServer, instance: dg.DagsterInstance
+    ) -> None:
+        config = config_with_source(server.host, server.port, server.password)
+        tiny.write(".bruin.yml", config.replace("database: shop", f"database: {server.database}"))
+        tiny.write(
+            "pipeline/assets/rates.asset.yml",
+            CHECKED.replace("duckdb.source", "pg.source\nconnection: pg"),
+        )
+        tiny.write(
+            "pipeline/assets/prices.sql",
+            "/* @bruin\nname: mart.prices\ntype: pg.sql\nconnection: pg\ndepends: [ext.rates]\n"
+            f"materialization: {{type: table}}\n@bruin */\n{READS_RATES}\n",
+        )
+
+        @dg.asset(key=["finance", "rates"])
+        def made() -> None:
+            with psycopg.connect(server.dsn) as connection:
+                connection.execute("CREATE SCHEMA IF NOT EXISTS ext")
+                connection.execute("DROP TABLE IF EXISTS ext.rates")
+                connection.execute("CREATE TABLE ext.rates AS SELECT 1.5::float8 AS rate")
+
+        result = run(together(tiny.definitions(), made), instance)
+        assert materialized(result) == ["finance/rates", "mart/prices"]
+        assert checks_recorded(result)["finance/rates:rate__positive"].passed
+        with psycopg.connect(server.dsn) as connection:
+            assert connection.execute("SELECT * FROM mart.prices").fetchall() == [(3.0,)]
 
 
 class TestADependencyOnAKey:

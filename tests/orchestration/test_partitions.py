@@ -11,7 +11,7 @@ import pytest
 from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
-from orchestration.helpers import Tiny, failures, run_all
+from orchestration.helpers import QUIET, Tiny, failures, run_all
 
 DAILY = "name: tiny\nschedule: daily\nstart_date: '2024-01-01'\n"
 FILTER = "{% if not full_refresh %}WHERE moment BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'{% endif %}"
@@ -44,10 +44,10 @@ def given(partitions: Partitions | None, *names: str) -> BruinTranslator:
     """A translator that gives these partitions to some assets, else to those that have some."""
 
     class Giving(BruinTranslator):
-        def get_asset_spec(self, asset: Any, project: Any) -> dg.AssetSpec:
-            spec = super().get_asset_spec(asset, project)
-            wanted = asset.name in names if names else spec.partitions_def is not None
-            return spec.replace_attributes(partitions_def=partitions) if wanted else spec
+        def get_partitions_def(self, asset: Any, project: Any) -> Partitions | None:
+            own = super().get_partitions_def(asset, project)
+            wanted = asset.name in names if names else own is not None
+            return partitions if wanted else own
 
     return Giving()
 
@@ -288,6 +288,31 @@ class TestPartitionsThatATranslatorGives:
             "stg.events.sql:2: the partition '2024-02-01-05:00' of the run is none of the asset's, "
             "which are called like '2024-01-01'"
         )
+
+
+class TestChecksOfATranslator:
+    """A translator may give checks the partitions of their asset."""
+
+    def test_a_run_of_one_partition_records_what_the_check_found_in_it(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        class ByPartition(BruinTranslator):
+            def get_asset_check_spec(self, check: Any, project: Any) -> dg.AssetCheckSpec:
+                spec = super().get_asset_check_spec(check, project)
+                return spec._replace(partitions_def=self.get_partitions_def(check.asset, project))
+
+        rule = "columns: [{name: n, checks: [{name: non_negative}]}]\n"
+        header = f"{BY_TIME.format('timestamp')}{rule}"
+        query = f"SELECT moment, n - 24 AS n FROM raw.events {FILTER}"
+        events.sql("stg.events", query, header, table=False)
+        job = events.definitions(translator=ByPartition()).resolve_job_def("tiny")
+        for key, passed in (("2024-01-02", True), ("2024-01-01", False)):
+            ran = job.execute_in_process(
+                instance=instance, partition_key=key, raise_on_error=False, run_config=QUIET
+            )
+            [found] = ran.get_asset_check_evaluations()
+            assert (found.partition, found.passed) == (key, passed)
+        assert staged(events)[0] == 24
 
 
 class TestTheSchedule:
