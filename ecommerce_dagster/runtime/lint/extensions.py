@@ -8,7 +8,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.runtime.asset_types import connections_of
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.duckdb.extensions import why_missing
 from ecommerce_dagster.warehouses.ducklake.attach import extensions_of
@@ -21,7 +21,8 @@ def lint_extensions(project: Project, log: ProblemLog) -> None:
     """Warn of each extension that a run would fetch from the network, at the first asset that
     needs it."""
     asked: set[str] = set()
-    for asset in project.assets:
+    runnable = (a for a in project.assets if a.type in ASSET_TYPES and not unsupported(project, a))
+    for asset in runnable:
         for name in _needed_by(project, asset):
             if name in asked:
                 continue

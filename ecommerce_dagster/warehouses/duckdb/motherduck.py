@@ -41,7 +41,9 @@ def open_motherduck(
             for statement in statements(place):
                 connection.execute(statement)
         except (ExtensionError, duckdb.Error) as error:
-            reason = " ".join(str(error).split()).replace(place.token, "***")
+            reason = " ".join(str(error).split())
+            for written in (place.token, literal(place.token)[1:-1]):
+                reason = reason.replace(written, "***")
             if "Failed to download" in reason:
                 reason = f"it does not answer ({reason.rpartition('exception: ')[2]}"
             raise WarehouseError(f"MotherDuck: {place.path} cannot be opened: {reason}") from None
