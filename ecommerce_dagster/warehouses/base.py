@@ -76,6 +76,10 @@ class Target(Protocol):
         None of them ends the transaction."""
         ...
 
+    def ensure_schema(self, table: str) -> None:
+        """Create the schema of a table, where there is none."""
+        ...
+
     def create_view(self, asset: Asset, query: str) -> LoadResult:
         """Make the view of one query, or replace it. A query is as written in the file: a comment
         or a `;` may follow."""

@@ -44,6 +44,9 @@ class SqlBuild:
 
     def __call__(self, target: Target) -> LoadResult:
         asset = self.asset
+        if asset.hooks.pre and asset.materialization.type != "none":
+            # As in Bruin, where hooks may make tables beside that of the asset.
+            target.ensure_schema(asset.name)
         before = self._run_hooks(target, asset.hooks.pre)
         at = Position(asset.body_path, asset.body_line)
         with self._located(target, asset.body, at) as query:

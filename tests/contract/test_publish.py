@@ -71,6 +71,14 @@ hooks:
         assert statements[0] == "CREATE TABLE log (what text)"
         assert statements[-1].startswith("INSERT INTO log SELECT 'post' FROM ")
 
+    def test_the_schema_is_there_for_hooks(self, w: Warehouse) -> None:
+        hooks = """
+hooks:
+  pre: [{query: CREATE TABLE IF NOT EXISTS mart.log (what text)}]
+  post: [{query: "INSERT INTO mart.log VALUES ('post')"}]"""
+        assert w.run(CHECKED + hooks, "SELECT 1 AS n").published
+        assert w.rows("mart.log") == [("post",)]
+
     @pytest.mark.parametrize(
         "hook",
         [

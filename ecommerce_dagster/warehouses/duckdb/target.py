@@ -58,6 +58,9 @@ class DuckDBTarget:
         self.connection.execute("BEGIN")
         return done
 
+    def ensure_schema(self, table: str) -> None:
+        ensure_schema(self.connection, table)
+
     def create_view(self, asset: Asset, query: str) -> LoadResult:
         ensure_schema(self.connection, asset.name)
         name = relation(asset.name)

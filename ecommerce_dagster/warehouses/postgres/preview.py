@@ -156,6 +156,9 @@ class _Preview:
     def run_script(self, text: str) -> list[str]:
         return [each.text for each in runnable(text, DIALECT)]
 
+    def ensure_schema(self, table: str) -> None:
+        """Nothing: what makes the table says it."""
+
     def create_view(self, asset: Asset, query: str) -> LoadResult:
         table = self._table(asset)
         gives_way = table.kind not in {None, "view"}

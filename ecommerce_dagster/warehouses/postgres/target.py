@@ -50,6 +50,9 @@ class PostgresTarget:
     def run_script(self, text: str) -> list[str]:
         return script.run(self.catalog.session, text)
 
+    def ensure_schema(self, table: str) -> None:
+        self.catalog.ensure_schema(self.catalog.find(table))
+
     def create_view(self, asset: Asset, query: str) -> LoadResult:
         """Who reads a view has to wait while it is replaced, so the same view again is left
         alone."""
