@@ -8,7 +8,7 @@ from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.warehouses.schema_contract import lint_contract
 
 # What Bruin and ingestr take, in one set: a pipeline's `default` gives them to all assets alike.
-_KNOWN = frozenset({
+KNOWN = frozenset({
     "bucket_key", "bucket_name", "cdc", "cdc_dest_schema", "cdc_grpc_host", "cdc_grpc_port",
     "cdc_grpc_tls", "cdc_mode", "cdc_publication", "cdc_server_id", "cdc_slot", "cdc_state_id",
     "cdc_stream_flush_interval", "cdc_stream_flush_records", "cdc_stream_metrics_addr", "cdc_tls",
@@ -28,9 +28,9 @@ _ALIKE = 0.7  # `masking` is meant to be `mask`
 def lint_parameters(asset: Asset, log: ProblemLog) -> None:
     """Report unknown parameters: one that is like a known one is an error."""
     for key in asset.parameters:
-        if key in _KNOWN:
+        if key in KNOWN:
             continue
-        match, at = nearest(key, _KNOWN, _ALIKE), asset.at("parameters", key)
+        match, at = nearest(key, KNOWN, _ALIKE), asset.at("parameters", key)
         if match is not None:
             message = f"unknown parameter '{key}'; did you mean '{match}'?"
             log.error(*at, "unknown-parameters", message)
