@@ -16,9 +16,9 @@ from urllib.parse import quote
 import duckdb
 import psycopg
 import pytest
-from ecommerce_dagster.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny
 
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources import ingestr
 from ingestion_files.mysql_server import PASSWORD, MySQLServer
 

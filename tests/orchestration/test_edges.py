@@ -11,9 +11,9 @@ import dagster as dg
 import duckdb
 import psycopg
 import pytest
-from ecommerce_dagster.embedded_postgres import PostgresServer
 
 from ecommerce_dagster import build_defs
+from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from orchestration.helpers import Tiny, checks_recorded, config_with_source, failures, materialized
 
 RATES = """
