@@ -43,7 +43,7 @@ from ecommerce_dagster.python_assets.asset import (
     lint_python,
     run_python,
 )
-from ecommerce_dagster.python_assets.environments import find_uv
+from ecommerce_dagster.python_assets.environments import Wanted, find_uv, interpreter_of
 from ecommerce_dagster.python_assets.requirements import requirements_of, version_of_image
 from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
@@ -985,6 +985,21 @@ class TestEnvironments:
         project.output.clear()
         project.run(asset)
         assert project.output == ["hello 1.0"]
+
+    def test_for_rows_gets_a_pyarrow_that_works_with_its_packages(
+        self, project: Project, wheels: Path, cache: Path
+    ) -> None:
+        works = "import sys, types\n__path__ = []\nsys.modules['pyarrow.parquet'] = types.ModuleType('p')"
+        write_wheel(wheels, "pyarrow", "99.0.0", "raise ImportError('made for another numpy')")
+        write_wheel(wheels, "pyarrow", "18.0.0", works)
+        (project.root / "requirements.txt").write_text("greet")
+        requirements = requirements_of(project.file, project.root)
+        wanted = Wanted(sys.executable, requirements, with_rows=True)
+        uv = find_uv()
+        assert uv is not None
+        python = interpreter_of(wanted, uv, on_output=project.output.append, timeout=None)
+        [found] = python.parent.parent.rglob("pyarrow-*.dist-info")
+        assert found.name == "pyarrow-18.0.0.dist-info"
 
     def test_is_another_for_other_content_and_the_same_elsewhere(
         self, project: Project, wheels: Path, cache: Path
