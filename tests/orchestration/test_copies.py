@@ -429,23 +429,46 @@ def test_checks_of_an_asset_of_other_code_are_of_each_copy(
     assert set(materialized(result)) == {"finance/rates", "a/mart/t", "b/mart/t"}
 
 
-def test_a_component_has_a_prefix(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny.sql("mart.t", "SELECT 1 AS n")
+def load_components(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, package: str, **attributes: str
+) -> dg.Definitions:
+    """A dg project with a component on the pipeline for each of these."""
     tiny.write(
         "pyproject.toml",
-        '[project]\nname = "far"\nversion = "0"\n'
-        '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "far"\n',
+        f'[project]\nname = "{package}"\nversion = "0"\n'
+        '[tool.dg]\ndirectory_type = "project"\n'
+        f'[tool.dg.project]\nroot_module = "{package}"\n',
     )
-    for path in ("far/__init__.py", "far/defs/__init__.py"):
+    for path in (f"{package}/__init__.py", f"{package}/defs/__init__.py"):
         tiny.write(path, "")
-    for name in ("dev", "prod"):
+    for name, own in attributes.items():
         tiny.write(
-            f"far/defs/{name}/defs.yaml",
+            f"{package}/defs/{name}/defs.yaml",
             "type: ecommerce_dagster.BruinPipelineComponent\n"
-            f"attributes: {{pipeline_dir: pipeline, key_prefix: {name}}}\n",
+            f"attributes: {{pipeline_dir: pipeline, {own}}}\n",
         )
     monkeypatch.syspath_prepend(str(tiny.folder))
-    found = dg.load_from_defs_folder(path_within_project=Path(tiny.folder, "far", "defs"))
-    keys = {spec.key.to_user_string() for spec in found.resolve_all_asset_specs()}
-    assert keys == {"dev/mart/t", "prod/mart/t"}
-    assert {job.name for job in found.jobs or ()} == {"dev_tiny", "prod_tiny"}
+    return dg.load_from_defs_folder(path_within_project=Path(tiny.folder, package, "defs"))
+
+
+class TestTheComponent:
+    @pytest.fixture
+    def chain(self, tiny: Tiny) -> Tiny:
+        tiny.sql("raw.t", "SELECT 1 AS n")
+        tiny.sql("mart.t", "FROM raw.t", "depends: [raw.t]")
+        return tiny
+
+    def test_has_a_prefix(self, chain: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+        copies = {name: f"key_prefix: {name}" for name in ("dev", "prod")}
+        found = load_components(chain, monkeypatch, "with_copies", **copies)
+        keys = {spec.key.to_user_string() for spec in found.resolve_all_asset_specs()}
+        assert keys == {f"{name}/{key}/t" for name in copies for key in ("raw", "mart")}
+        assert {job.name for job in found.jobs or ()} == {"dev_tiny", "prod_tiny"}
+
+    def test_may_give_keys_by_its_translation(
+        self, chain: Tiny, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    ) -> None:
+        own = "translation: {key_prefix: team}"
+        found = load_components(chain, monkeypatch, "translated", sales=own)
+        result = found.resolve_job_def("tiny").execute_in_process(instance=instance)
+        assert materialized(result) == ["team/raw/t", "team/mart/t"]
