@@ -282,8 +282,8 @@ MUTATIONS = [
     Mutation(
         "days that only another history has are not loaded again",
         "orchestration/source_changes.py",
-        "keys = {*every}\n",
-        "keys |= set()\n",
+        "            return {*every}\n",
+        "            return set()\n",
         "orchestration/test_source_history.py",
     ),
     Mutation(

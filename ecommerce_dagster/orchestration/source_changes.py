@@ -124,7 +124,7 @@ class Look:
             return True
         if table.counters is not None and self._unlike(name, seen):
             return True
-        begins_earlier = seen.outside and self._range[0] < seen.first
+        begins_earlier = self._range[0] < seen.first
         is_due = begins_earlier or (seen.due is not None and now >= seen.due)
         if is_due or table.counters != cursor.counters.get(name):
             return True
@@ -177,9 +177,7 @@ class Look:
     def _note_changes(self, each: Watched, before: Seen | None, now: Seen) -> None:
         """Add to the work what of an asset is out of date.
 
-        Of a source that was not seen before these are all periods that have rows in it; when some
-        were filled from it, here or downstream, all there are, since they may have been others
-        then; without any rows the current one, so that the table exists for what reads it.
+        Of a source that was not seen before these are all periods that have rows in it.
         """
         old = before.fingerprints if before else {}
         loads = self.loads[each.name].rows if each.name in self.loads else {}
@@ -197,18 +195,33 @@ class Look:
         # Partitions may begin later than they did.
         inside = [at for at in changed if self._has(each, at)]
         keys = {partitions.get_partition_key_for_timestamp(at) for at in inside}
-        if before is None:
-            every = partitions.get_partition_keys()
-            if self._was_filled(each):
-                keys = {*every}
-            elif not keys:
-                keys = {*every[-1:]}
+        keys |= self._unseen(each, before, found=bool(keys))
         for partition in keys:
             self.work.by_partition[partition].add(each.name)
         # What a load saw beside rows that stayed as they are came and went between two looks.
         for partition, rows in self._unlike(each.name, now).items():
             self.work.by_partition[partition].add(each.name)
             now.unlike[partition] = rows
+
+    def _unseen(self, each: Watched, before: Seen | None, *, found: bool) -> set[str]:
+        """The partitions in which the table may have rows that no look has seen in the source.
+
+        When some were filled before the first look, here or downstream, these are all; when the
+        first partition begins earlier than at the last look, those that came, which a run without
+        dates may have filled. At a first look that has `found` no partition it is the current one,
+        so that the table exists for what reads it.
+        """
+        partitions, (first, end) = self.windows, self._range
+        assert partitions is not None
+        if before is not None and first >= min(before.first, end):
+            return set()
+        every = partitions.get_partition_keys()
+        if before is not None:
+            last = partitions.get_partition_key_for_timestamp(min(before.first, end) - 1)
+            return {*every[: every.index(last) + 1]}
+        if self._was_filled(each):
+            return {*every}
+        return set() if found else {*every[-1:]}
 
     def _was_filled(self, each: Watched) -> bool:
         """Whether partitions of an asset, or of one downstream, were filled: it may have had

@@ -100,6 +100,20 @@ def test_another_start_date(watcher: Watcher, days: int) -> None:
     assert rows(watcher, "raw.t") == rows(watcher, "stg.t") == expected
 
 
+def test_an_earlier_start_date_takes_what_a_run_without_dates_left_before_the_old_one(
+    watcher: Watcher,
+) -> None:
+    watcher.execute(f"INSERT INTO t VALUES (8, '{day(-1)}'), (9, '{day(-2)}')")
+    watcher.build()
+    assert rows(watcher, "raw.t") == [(1,), (2,), (3,), (8,), (9,)]
+    watcher.execute("DELETE FROM t WHERE n = 9")
+    watcher.pipeline(DAILY.replace(str(FIRST.date()), day(-3)[:10]))
+    settle(watcher)
+
+    assert rows(watcher, "raw.t") == rows(watcher, "stg.t") == [(1,), (2,), (3,), (8,)]
+    assert settle(watcher) == ("nothing changed in 1 table", set())
+
+
 def rename_raw(watcher: Watcher) -> None:
     """Call the asset raw.t raw.other, and let stg.t read it by this name."""
     asset = watcher.tiny.directory / "assets" / "t.asset.yml"
