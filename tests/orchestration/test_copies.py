@@ -266,7 +266,7 @@ class TestKeysOfATranslator:
             self.tenant = tenant
 
         def get_asset_key(self, asset: Any, project: Any) -> dg.AssetKey:
-            return dg.AssetKey(["tenants", f"{self.tenant}.x", *asset.name.split(".")])
+            return dg.AssetKey(["tenants", f"{self.tenant}-x", *asset.name.split(".")])
 
     @pytest.fixture
     def chain(self, tiny: Tiny) -> Tiny:
@@ -278,14 +278,14 @@ class TestKeysOfATranslator:
     def test_are_used_everywhere(self, chain: Tiny, instance: dg.DagsterInstance) -> None:
         definitions = chain.definitions(translator=self.Tenant("acme"))
         result = definitions.resolve_job_def("tiny").execute_in_process(instance=instance)
-        assert materialized(result) == ["tenants/acme.x/raw/t", "tenants/acme.x/mart/t"]
+        assert materialized(result) == ["tenants/acme-x/raw/t", "tenants/acme-x/mart/t"]
         assert set(checks_recorded(result)) == {
-            "tenants/acme.x/raw/t:n__positive",
-            "tenants/acme.x/mart/t:n__positive",
+            "tenants/acme-x/raw/t:n__positive",
+            "tenants/acme-x/mart/t:n__positive",
         }
         [event] = result.asset_materializations_for_node("tenants__acme_x__mart__t")
         [dep] = event.metadata["dagster/column_lineage"].value.deps_by_column["n"]
-        assert dep.asset_key.to_user_string() == "tenants/acme.x/raw/t"
+        assert dep.asset_key.to_user_string() == "tenants/acme-x/raw/t"
 
     def test_join_pipelines_of_one_folder(self, chain: Tiny, instance: dg.DagsterInstance) -> None:
         chain.write("other/pipeline.yml", "name: other\n")
@@ -297,7 +297,7 @@ class TestKeysOfATranslator:
         definitions = build_defs(chain.folder, translator=self.Tenant("acme"))
         job = definitions.resolve_implicit_global_asset_job_def()
         assert materialized(job.execute_in_process(instance=instance)) == [
-            "tenants/acme.x/raw/t", "tenants/acme.x/mart/t", "tenants/acme.x/last/t"
+            "tenants/acme-x/raw/t", "tenants/acme-x/mart/t", "tenants/acme-x/last/t"
         ]  # fmt: skip
 
     def test_may_tell_equal_names_of_two_pipelines_apart(
