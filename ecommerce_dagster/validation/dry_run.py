@@ -20,6 +20,7 @@ from ecommerce_dagster.validation.bind_errors import BindError, bind_error_of
 from ecommerce_dagster.validation.schema_only import OTHERS, Schema, SchemaOnlyWarehouse
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
+from ecommerce_dagster.warehouses.query import text_of
 
 _BOUND = "_bound"
 _READS_OR_WRITES = {
@@ -118,7 +119,7 @@ class DryRun:
             yield bind_error_of(error), text
             self.opaque = self._warehouse.has_hidden_makers = True
             return
-        if any(not statement.query for statement in statements):
+        if any(not text_of(statement) for statement in statements):
             # DuckDB cuts a PIVOT into statements without a text.
             self.opaque = self._warehouse.has_hidden_makers = True
             return
@@ -201,7 +202,7 @@ class DryRun:
 
     def _tried(self, statement: duckdb.Statement) -> BindError | None:
         """Why DuckDB refuses a statement of a script; None when it does not."""
-        kind, sql = statement.type, statement.query
+        kind, sql = statement.type, text_of(statement)
         if kind in _WITHOUT_EFFECT or _HARMLESS.match(sql):
             return None
         if kind == StatementType.SELECT:

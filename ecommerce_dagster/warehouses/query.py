@@ -54,6 +54,15 @@ def answer_of(duck: duckdb.DuckDBPyConnection, sql: str, limit: int | None) -> A
     return [str(column[0]) for column in cursor.description or []], rows
 
 
+def text_of(statement: duckdb.Statement) -> str:
+    """The text of a statement. A PIVOT is cut into several statements, and some have none: empty,
+    which older versions of DuckDB say by an error."""
+    try:
+        return statement.query
+    except IndexError:
+        return ""
+
+
 def explained(sql: str) -> str:
     """The statement that an EXPLAIN is about, which ANALYZE executes; any other as it is."""
     found = _EXPLAIN.match(sql)
@@ -64,8 +73,8 @@ def _require_reading(duck: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise QueryError for what can write although the database is read-only: into other files,
     or into those of a DuckLake."""
     for statement in duck.extract_statements(sql):
-        kind, text = statement.type, statement.query
-        # A PIVOT is cut into several statements, one of which makes a type. They have no text.
+        kind, text = statement.type, text_of(statement)
+        # One of those that a PIVOT is cut into makes a type.
         pivots = kind == StatementType.CREATE and not text
         if kind == StatementType.EXPLAIN and text:
             _require_reading(duck, explained(text))

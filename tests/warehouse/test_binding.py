@@ -11,6 +11,10 @@ import pytest
 
 from warehouse.trials import BODY_LINE, SOURCES, Files
 
+SAYS_MORE = pytest.mark.skipif(
+    duckdb.__version__ < "1.5", reason="DuckDB 1.4 has no VARIANT and says no line of a cast"
+)
+
 WARNED, REFUSED = "warning", "error"
 
 
@@ -44,7 +48,7 @@ class TestTheQuery:
             ("SELECT\n  sum(status) AS s FROM raw.orders", 1, "sum(VARCHAR)"),
             ("SELECT 1 AS a,\n  id + placed_at FROM raw.orders", 1, "+(BIGINT, TIMESTAMP WITH TIME ZONE)"),
             ("SELECT\n  uper(status) FROM raw.orders", 1, "uper"),
-            ("SELECT 1 AS a,\n  id::INTT FROM raw.orders", 1, "INTT"),
+            pytest.param("SELECT 1 AS a,\n  id::INTT FROM raw.orders", 1, "INTT", marks=SAYS_MORE),
             ("SELECT address.town FROM raw.orders", 0, "town"),
             ("WITH a AS (SELECT id FROM raw.orders)\nSELECT nope FROM a", 1, "nope"),
             ("SELECT * EXCLUDE (nope) FROM raw.orders", 0, "nope"),
@@ -546,7 +550,11 @@ class TestADuckLake:
             ("'101'::BIT", "n is BIT: a DuckLake has no BIT; cast it to VARCHAR"),
             ("TIME_NS '12:00:00'", "n is TIME_NS: a DuckLake has no TIME_NS; cast it to TIME"),
             ("1::BIGNUM", "n is BIGNUM: a DuckLake has no BIGNUM"),
-            ("1::VARIANT", "n is VARIANT: a DuckLake has no VARIANT; cast it to JSON"),
+            pytest.param(
+                "1::VARIANT",
+                "n is VARIANT: a DuckLake has no VARIANT; cast it to JSON",
+                marks=SAYS_MORE,
+            ),
             ("union_value(a := 1)", "n is UNION(a INTEGER): a DuckLake has no UNION"),
             ("[{'a': '1'::BIT}]", 'n is STRUCT(a BIT)[]: a DuckLake has no BIT'),
         ],

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
-from ecommerce_dagster.warehouses.duckdb.extensions import extension_directories
+from ecommerce_dagster.warehouses.duckdb.extensions import extension_settings
 
 # What every session is set to, cursors too, unless the caller's settings say otherwise.
 _SESSION = {
@@ -110,9 +110,7 @@ def connected(
 
 def _config() -> dict[str, Any]:
     """No network, not even to find out what kind of file it is: extensions come from wheels."""
-    directories = extension_directories()
-    found = {"extension_directories": directories} if directories else {}
-    return {"autoinstall_known_extensions": False, **found}
+    return {"autoinstall_known_extensions": False, **extension_settings()}
 
 
 def _prepared(

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -48,6 +49,16 @@ def extension_directories() -> list[str]:
     except OSError:
         return []
     return [str(folder), str(own)]
+
+
+def extension_settings() -> dict[str, Any]:
+    """The settings that make DuckDB look there. Before 1.5 it knows one folder only."""
+    folders = extension_directories()
+    if not folders:
+        return {}
+    if tuple(map(int, duckdb.__version__.split(".")[:2])) < (1, 5):
+        return {"extension_directory": folders[0]}
+    return {"extension_directories": folders}
 
 
 def _link(link: Path, file: Path) -> None:

@@ -14,6 +14,7 @@ import duckdb
 
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.statements import DUCKDB_END, ScriptError, beginning
+from ecommerce_dagster.warehouses.query import text_of
 
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 # DuckDB names all functions that a call might mean, dozens for a +.
@@ -42,24 +43,25 @@ def run(
     found = _statements(connection, script)
     pivots = _has_pivot(found)
     for statement in found:
+        text = text_of(statement)
         is_left_out = statement.type in _LEFT_OUT and not outside
         try:
-            ends = None if outside else DUCKDB_END.match(beginning(statement.query))
+            ends = None if outside else DUCKDB_END.match(beginning(text))
             if ends:
                 word = ends.group()
                 raise duckdb.TransactionException(f"{word} in a transaction that is not its own")
             if not is_left_out:
                 defines = statement.type in _DEFINITIONS
-                with guarded(statement.query) if defines else nullcontext():
-                    connection.execute(statement if pivots else statement.query)
-                done.append(statement.query.strip())
+                with guarded(text) if defines else nullcontext():
+                    connection.execute(statement if pivots else text)
+                done.append(text.strip())
         except duckdb.Error as error:
             raise _located(error, skipped) from error
         except ScriptError as error:
-            before = _BEFORE.match(statement.query)
+            before = _BEFORE.match(text)
             line = skipped + 1 + (before[0].count("\n") if before else 0)
             raise ScriptError(str(error), line) from error
-        skipped += statement.query.count("\n")
+        skipped += text.count("\n")
     return [script.strip()] if pivots else done
 
 
@@ -117,12 +119,12 @@ def _statements(connection: duckdb.DuckDBPyConnection, script: str) -> list[duck
 def _has_pivot(statements: list[duckdb.Statement]) -> bool:
     """Whether there is a PIVOT whose columns depend on the data. DuckDB cuts one into several
     statements, some of which have no text and the others a wrong one."""
-    return any(not statement.query for statement in statements)
+    return any(not text_of(statement) for statement in statements)
 
 
 def _require_one_query(found: list[duckdb.Statement]) -> None:
     queries = [statement for statement in found if statement.type == duckdb.StatementType.SELECT]
-    others = [statement for statement in found if statement.query and statement not in queries]
+    others = [statement for statement in found if text_of(statement) and statement not in queries]
     if not found:
         raise ScriptError("there is no query; write a SELECT")
     if others and len(found) == 1:
