@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from orchestration.helpers import Tiny, clean_environment, invoke
 
 from ecommerce_dagster.warehouses.duckdb import extensions
 from ecommerce_dagster.warehouses.duckdb.extensions import (
@@ -69,6 +70,30 @@ def test_without_a_wheel_the_extra_is_named(
 
 def test_one_that_is_in_a_wheel_is_not_missing() -> None:
     assert why_missing("postgres_scanner") is None
+
+
+def test_validate_warns_once_of_an_extension_that_a_run_would_fetch(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(
+        ".bruin.yml",
+        "default_environment: default\nenvironments: {default: {connections: {\n"
+        "  duckdb: [{name: duckdb-default, path: warehouse.duckdb}],\n"
+        "  sqlite: [{name: old, path: old.sqlite}]}}}\n",
+    )
+    for table in ("one", "two"):
+        tiny.write(
+            f"pipeline/assets/raw.{table}.asset.yml",
+            f"name: raw.{table}\ntype: ingestr\n"
+            f"parameters: {{source_connection: old, source_table: {table}, destination: duckdb}}\n",
+        )
+    monkeypatch.setattr(extensions, "find_spec", _no_spec)
+    _in_an_empty_home(tiny.folder, monkeypatch)
+    outcome = invoke(clean_environment(HOME=str(tiny.folder)), "validate", str(tiny.directory))
+    [said] = [line for line in outcome.text.splitlines() if "extension" in line]
+    assert outcome.succeeded
+    assert "raw.one.asset.yml:2: " in said
+    assert "DuckDB's sqlite extension is not installed here" in said
 
 
 def _no_spec(name: str) -> ModuleSpec | None:
