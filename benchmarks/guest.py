@@ -328,7 +328,10 @@ def in_one_location(guest: Guest) -> None:
 
 def backfill(guest: Guest) -> str:
     """What the dialog of the UI sends for all assets and three days."""
-    guest.write({"mart/mart.days.sql": DAYS}, guest.folder / "src/her/defs/sales/assets")
+    sales = guest.folder / "src/her/defs/sales"
+    guest.write({"mart/mart.days.sql": DAYS}, sales / "assets")
+    with (sales / "pipeline.yml").open("a", encoding="utf-8") as pipeline:
+        pipeline.write("start_date: 2026-01-01\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -343,7 +346,7 @@ def backfill(guest: Guest) -> str:
         start_new_session=True,
     )
     try:
-        keys = awaited(lambda: assets_of(port), 120)
+        keys = awaited(lambda: assets_of(port), 300)
         days = {"ranges": [{"start": "2026-01-01", "end": "2026-01-03"}]}
         chosen = [
             {"assetKey": key, "partitions": days if key["path"] == ["mart", "days"] else None}
