@@ -266,8 +266,7 @@ def test_words_of_another_faker_release_change_no_number_and_no_key(
 ) -> None:
     generate(dsn, DAY)
     before = content(dsn)
-    for words in ("_FIRST_NAMES", "_LAST_NAMES", "_COUNTRIES", "_WORDS"):
-        monkeypatch.setattr(words_module, words, ("Other", "Words", "Here"))
+    monkeypatch.setattr(words_module, "_lists", lambda: (("Other", "Words", "Here"),) * 4)
     generate(dsn, DAY)
     after = content(dsn)
 
