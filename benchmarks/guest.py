@@ -385,7 +385,7 @@ def graphql(port: int, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         {"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - a server of this script, on this machine
             said = json.load(answer)
     except urllib.error.HTTPError as error:
         raise Failed(error.read().decode()) from None

@@ -20,14 +20,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from ecommerce_dagster.bruin.counted import counted  # noqa: E402 - the line above finds it
-from ecommerce_dagster.bruin.discovery import is_pipeline, pipeline_folders  # noqa: E402
-from ecommerce_dagster.bruin.problems import Problem, ProblemLog, printable  # noqa: E402
-from ecommerce_dagster.bruin.project import Project  # noqa: E402
-from ecommerce_dagster.runtime.asset_types import unsupported  # noqa: E402
-from ecommerce_dagster.runtime.validate import validated  # noqa: E402
+from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.discovery import is_pipeline, pipeline_folders
+from ecommerce_dagster.bruin.problems import Problem, ProblemLog, printable
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.validate import validated
 
 LONGEST = 160  # characters of a reason
 

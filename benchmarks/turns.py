@@ -1,5 +1,5 @@
-"""Does anybody starve who waits for the warehouse? Eight processes take turns of 50 ms, with pauses
-of 20 ms, as fast as no run does.
+"""Does a process that waits for the warehouse starve? Eight processes take turns of 50 ms, with
+pauses of 20 ms, as fast as no run does.
 
     python benchmarks/turns.py
 """

@@ -43,5 +43,5 @@ def defs() -> dg.Definitions:
 
 
 def _with_executor(definitions: dg.Definitions) -> dg.Definitions:
-    """The same executor for what somebody materializes by clicks as for the pipeline's own jobs."""
+    """The same executor for what is materialized by clicks as for the pipeline's own jobs."""
     return dg.Definitions.merge(definitions, dg.Definitions(executor=executor_for(os.environ)))

@@ -21,7 +21,7 @@ _SAMPLE_SECONDS = 0.03
 @dataclass(frozen=True)
 class Case:
     """One way of doing something, as a command. `before` is not timed. It is killed when it takes
-    more seconds than anybody has `patience`."""
+    more seconds than its `patience`."""
 
     name: str
     command: Sequence[str]

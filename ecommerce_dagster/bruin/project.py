@@ -175,6 +175,11 @@ def find_upwards(
     return None
 
 
+def connections_file_of(folder: Path) -> Path | None:
+    """The nearest `.bruin.yml`, from a folder upwards."""
+    return find_upwards(folder, (".bruin.yml", ".bruin.yaml"))
+
+
 def read_project(
     directory: Path,
     log: ProblemLog,
@@ -297,7 +302,7 @@ def _glossary_paths(directory: Path, given: Path | None) -> list[Path]:
 def _config_path(directory: Path) -> Path | None:
     """Where the connections stand: in a variable or the file that another one names, as for Bruin,
     else in the nearest `.bruin.yml`. Paths in the variable count from where that would be."""
-    found = find_upwards(directory, (".bruin.yml", ".bruin.yaml"))
+    found = connections_file_of(directory)
     if os.environ.get(CONFIG_CONTENT):
         checkout = find_upwards(directory, (".git",), Path.exists)
         return (found or checkout or directory / "pipeline.yml").parent / CONFIG_CONTENT

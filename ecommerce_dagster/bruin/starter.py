@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ecommerce_dagster.bruin.project import find_upwards
+from ecommerce_dagster.bruin.project import connections_file_of
 from ecommerce_dagster.errors import FolderError
 
 _PIPELINE = """\
@@ -115,7 +115,7 @@ def write_pipeline(folder: Path, root: Path) -> list[Path]:
     Raises:
         FolderError: One of the files exists.
     """
-    config = find_upwards(folder, (".bruin.yml", ".bruin.yaml"))
+    config = connections_file_of(folder)
     base = config.parent if config else root
     name = re.sub(r"\W+", "_", folder.name).strip("_").lower() or "pipeline"
     files = {

@@ -38,11 +38,11 @@ def _instance() -> dg.DagsterInstance:
 
 
 class DagsterTask(Task):  # type: ignore[misc]  # Celery has no types
-    """A run, or a step of one, as long as anybody waits for it.
+    """A run, or a step of one, as long as Dagster waits for it.
 
-    The broker delivers a task again when the worker that had it was lost. Nobody knows how far that
-    one came, so the run fails; Dagster's retries start what is left of it as a new run, as often as
-    dagster.yaml says. A run that kills its workers does not do so for ever.
+    The broker delivers a task again when the worker that had it was lost. How far that one came
+    is not known, so the run fails; Dagster's retries start what is left of it as a new run, as
+    often as dagster.yaml says. A run that kills its workers does not do so for ever.
     """
 
     # The argument that says which run, and its type.

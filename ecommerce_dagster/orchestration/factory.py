@@ -223,8 +223,8 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
 
 @contextmanager
 def _repeated(context: Context, retries: dg.RetryPolicy | None) -> Iterator[None]:
-    """Have the step repeated after a failure, as often as `retries` says; not when somebody
-    terminates the run.
+    """Have the step repeated after a failure, as often as `retries` says; not when the run is
+    terminated.
 
     Dagster repeats a terminated step too when its op has a policy, so the ops have none. What
     DuckDB raises when it is interrupted, and what fails while a transaction is undone then, stands

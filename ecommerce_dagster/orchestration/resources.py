@@ -64,8 +64,8 @@ class WarehouseResource(DuckDBResource):
                     self._publish(context.log or dg.get_dagster_logger())
 
     def _publish(self, log: logging.Logger) -> None:
-        """Publish a copy. The tables are built whether or not that works, so the run is not failed;
-        who looks at its log, or ran it by `ecommerce run`, is told."""
+        """Publish a copy. The tables are built whether or not that works, so the run does not fail:
+        its log, and `ecommerce run`, say so."""
         try:
             publish_copy(self.database, log.info)
         except (OSError, WarehouseError, duckdb.Error) as error:
@@ -195,15 +195,15 @@ def resources_of(project: Project) -> dict[str, Any]:
             "environment": connections.environment,
         }
         key = resource_key(connection.name)
-        if connection.platform == "duckdb" and connection.is_lakehouse:
-            found[key] = _resource(DuckLakeResource, **_database(connection, variables), **declared)
-        elif connection.is_motherduck:
-            known = _database(connection, variables)
-            found[key] = _resource(RemoteWarehouseResource, **known, **declared)
-        elif connection.platform == "duckdb":
-            copies = publishes_copy(variables)
+        if connection.platform == "duckdb":
             database = _database(connection, variables)
-            found[key] = _resource(WarehouseResource, **database, published_copy=copies)
+            if connection.is_lakehouse:
+                found[key] = _resource(DuckLakeResource, **database, **declared)
+            elif connection.is_motherduck:
+                found[key] = _resource(RemoteWarehouseResource, **database, **declared)
+            else:
+                copies = publishes_copy(variables)
+                found[key] = _resource(WarehouseResource, **database, published_copy=copies)
         elif connection.platform == "postgres":
             found[key] = _resource(PostgresResource, **declared)
         else:

@@ -260,7 +260,7 @@ def upstream_of(asset: Asset, project: Project) -> list[dg.AssetKey]:
 
 
 def _key_of(dependency: Dependency, project: Project) -> dg.AssetKey | None:
-    """The key of an asset here, in another pipeline or of other code; None for a uri of nobody."""
+    """The key of an asset here, in another pipeline or of other code; None if none has the uri."""
     if dependency.external_key:
         return dg.AssetKey(dependency.external_key)
     name = dependency.asset or dependency.owner

@@ -80,8 +80,8 @@ def interpreter_for(
 
 def unavailable(asset: Asset, file: Path, root: Path) -> str | None:
     """Why there will be no interpreter for the `file` of an asset of the checkout `root`, as far as
-    that is known before a run: uv, which would build its environment, is not here, or nobody has
-    the version that is asked for. None when there will be one. Raises RequirementsError."""
+    that is known before a run: uv, which would build its environment, is not here, or there is
+    no such version. None when there will be one. Raises RequirementsError."""
     asked = _Asked.of(asset, requirements_of(file, root))
     if asked.is_here:
         return None

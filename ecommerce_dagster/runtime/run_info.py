@@ -26,8 +26,8 @@ class RunInfo:
 
     `database` gives an open-able database by the key of its connection (`resource_key`);
     `is_selected` tells whether the run builds the asset of a name; `last_known` gives what was
-    recorded of assets in earlier runs, by their names. The defaults are those of a run that nobody
-    executes, as when its statements are only shown.
+    recorded of assets in earlier runs, by their names. The defaults are those of a run that is
+    not executed, as when its statements are only shown.
     """
 
     run_id: str

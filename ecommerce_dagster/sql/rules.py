@@ -61,7 +61,7 @@ def _compare(words: str, operator: str, bound: int) -> Rule:
 
 def _outside(column: Column, kind: ColumnKind, operator: str, bound: Scalar) -> str:
     """The condition of a value on the wrong side of a bound. NaN is on no side: it is above all
-    others for the database, and not what anybody means by large."""
+    others for the database, and not what is meant by large."""
     condition = f"{compared(column.name, kind)} {operator} {kind.constant(_bound(bound, kind))}"
     return f"{condition} OR {_is_nan(column)}" if kind.has_nan and "<" in operator else condition
 

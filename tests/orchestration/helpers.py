@@ -261,6 +261,15 @@ class Tiny:
             f"{query.strip()}\n",
         )
 
+    def rates(self) -> None:
+        """A checked source that other code makes, and a table that reads it."""
+        self.write(
+            "pipeline/assets/rates.asset.yml",
+            "name: ext.rates\ntype: duckdb.source\nmeta: {dagster_asset_key: finance/rates}\n"
+            "columns: [{name: rate, type: double, checks: [{name: positive}]}]\n",
+        )
+        self.sql("mart.t", "SELECT rate FROM ext.rates", "depends: [ext.rates]")
+
     def definitions(self, **options: Any) -> dg.Definitions:
         return build_defs(self.directory, **options)
 

@@ -403,12 +403,7 @@ def write_source(tiny: Tiny) -> None:
 def test_checks_of_an_asset_of_other_code_are_of_each_copy(
     tiny: Tiny, instance: dg.DagsterInstance
 ) -> None:
-    tiny.write(
-        "pipeline/assets/rates.asset.yml",
-        "name: ext.rates\ntype: duckdb.source\nmeta: {dagster_asset_key: finance/rates}\n"
-        "columns: [{name: rate, type: double, checks: [{name: positive}]}]\n",
-    )
-    tiny.sql("mart.t", "SELECT rate FROM ext.rates", "depends: [ext.rates]")
+    tiny.rates()
 
     @dg.asset(key=["finance", "rates"], required_resource_keys={"a_duckdb_default"})
     def rates(context) -> None:  # type: ignore[no-untyped-def]

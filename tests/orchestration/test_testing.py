@@ -157,12 +157,7 @@ class TestRunAsset:
 def test_checks_of_sources_that_other_code_makes_are_asked_in_a_test(
     tiny: Tiny, instance: dg.DagsterInstance
 ) -> None:
-    tiny.write(
-        "pipeline/assets/rates.asset.yml",
-        "name: ext.rates\ntype: duckdb.source\nmeta: {dagster_asset_key: finance/rates}\n"
-        "columns: [{name: rate, type: double, checks: [{name: positive}]}]\n",
-    )
-    tiny.sql("mart.t", "SELECT rate FROM ext.rates", "depends: [ext.rates]")
+    tiny.rates()
     with duckdb.connect(str(tiny.warehouse)) as warehouse:
         warehouse.execute("CREATE SCHEMA ext; CREATE TABLE ext.rates AS SELECT 1.0 AS rate")
     defs = tiny.definitions()

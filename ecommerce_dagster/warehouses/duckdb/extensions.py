@@ -34,10 +34,10 @@ def extension_directories() -> list[str]:
     if found is None or found.origin is None:
         return []
     packages = Path(found.origin).parent.parent
-    own = Path("~/.duckdb/extensions").expanduser()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     folder = home / "ecommerce-dagster" / "extensions"
-    row = duckdb.connect().execute("PRAGMA platform").fetchone()
+    with duckdb.connect() as connection:
+        row = connection.execute("PRAGMA platform").fetchone()
     links = folder / f"v{duckdb.__version__}" / str(row[0] if row else "")
     try:
         links.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def extension_directories() -> list[str]:
                 _link(links / file.name, file)
     except OSError:
         return []
-    return [str(folder), str(own)]
+    return [str(folder), _own()]
 
 
 def extension_settings() -> dict[str, Any]:
@@ -59,6 +59,11 @@ def extension_settings() -> dict[str, Any]:
     if tuple(map(int, duckdb.__version__.split(".")[:2])) < (1, 5):
         return {"extension_directory": folders[0]}
     return {"extension_directories": folders}
+
+
+def _own() -> str:
+    """Where DuckDB itself keeps extensions."""
+    return str(Path("~/.duckdb/extensions").expanduser())
 
 
 def _link(link: Path, file: Path) -> None:
@@ -90,7 +95,7 @@ def why_missing(name: str) -> str | None:
     """What to install so that an extension need not be fetched from the network; None when it is
     on this machine."""
     installed = f"v{duckdb.__version__}/*/{name}.duckdb_extension"
-    folders = [*extension_directories(), str(Path("~/.duckdb/extensions").expanduser())]
+    folders = extension_directories() or [_own()]
     if _path_of(name) or any(any(Path(folder).glob(installed)) for folder in folders):
         return None
     return f"DuckDB's {_called(name)} extension is not installed here; {_remedy(name)}"

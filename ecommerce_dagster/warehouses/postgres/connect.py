@@ -34,8 +34,8 @@ _END = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = %s AND application_name = current_setting('application_name')
 """
-# How often PostgreSQL looks, while it works, whether anybody still waits for the answer: it would
-# go on for a process that was killed.
+# How often PostgreSQL looks, while it works, whether its client still waits: it would go on
+# for a process that was killed.
 _LOOK = "2s"
 _LOOKS_SINCE = 140_000
 

@@ -21,8 +21,8 @@ Ask = Callable[[str], Database | None]
 
 
 class Databases:
-    """The databases behind connections, as a context. `note` gets once for each database why nobody
-    answers."""
+    """The databases behind connections, as a context. `note` gets once for each database why it
+    does not answer."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
