@@ -16,10 +16,12 @@ class Companion:
     Attributes:
         resources: Resources in place of connections that are not configured, by resource key.
         running: What has to run while Dagster's UI does.
+        asked: What has to run while a command reads the connection of a name.
     """
 
     resources: Callable[[], Mapping[str, Any]] = dict
     running: Callable[[], AbstractContextManager[None]] = nullcontext
+    asked: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
 
 
 # By the folders of their pipelines.

@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.model.connections import (
 )
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
@@ -45,7 +46,11 @@ def check_connections(project: Project, name: str | None, output: str) -> int:
     """Try to use one connection, or all. The exit code: 1 when one does not work."""
     connections = project.connections
     chosen = [connections.get(name)] if name else list(connections.by_name.values())
-    problems = {connection.name: _problem(connection) for connection in chosen}
+    companion = companion_of(project.directory)
+    problems = {}
+    for connection in chosen:
+        with companion.asked(connection.name):
+            problems[connection.name] = _problem(connection)
     if output == "json":
         found = [
             {"name": key, "works": not problem, "error": problem}

@@ -12,10 +12,14 @@ import click
 from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example, output_option, pipeline_options
+from ecommerce_dagster.cli.sections import WIDEST, Commands, under
+
+_NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     epilog=example(
         'ecommerce demo\necommerce run --tag mart\necommerce query "SELECT * FROM mart.sales_daily"'
     ),
@@ -25,16 +29,21 @@ def main() -> None:
     """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
 
 
+@under("Run")
 @main.command(epilog=example("ecommerce dev\necommerce dev --port 3001"))
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def dev(port: int) -> None:
-    """Start Dagster's web UI for the pipeline here; Ctrl-C stops all of it."""
+    """Start Dagster's web UI for the pipeline here.
+
+    Ctrl-C stops all of it.
+    """
     with user_errors():
         from ecommerce_dagster.cli.dev import run_dev
 
         sys.exit(run_dev(port))
 
 
+@under("Run")
 @main.command(
     epilog=example(
         "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
@@ -77,11 +86,12 @@ def dev(port: int) -> None:
 @output_option("text", "json")
 @pipeline_options
 def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
-    """Build and check ASSETS, or all assets, in one Dagster run.
+    """Build and check ASSETS, or all assets.
 
-    ASSETS are names or files. Without dates everything is brought up to what the source holds now.
-    Exit code 0: everything succeeded; 1: something failed, also a check that does not block; 2: the
-    files or the options are wrong, or the check of --single-check has no answer.
+    ASSETS are names or files; all of it is one Dagster run. Without dates everything is brought up
+    to what the source holds now. Exit code 0: everything succeeded; 1: something failed, also a
+    check that does not block; 2: the files or the options are wrong, or the check of --single-check
+    has no answer.
     """
     with user_errors():
         from ecommerce_dagster.cli.run import run_from_options
@@ -89,6 +99,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
         sys.exit(run_from_options(assets, pipeline, options))
 
 
+@under("Look")
 @main.command(
     epilog=example(
         'ecommerce query "SELECT * FROM mart.sales_daily"\n'
@@ -114,7 +125,10 @@ def query(
     output: str,
     **options: Any,
 ) -> None:
-    """Run a read-only query on the warehouse or another connection."""
+    """Query the warehouse, or another connection.
+
+    The query is read-only.
+    """
     if sum(bool(given) for given in (sql, sql_option, table, asset)) != 1:
         raise click.UsageError("give one SQL text, or one --table, or one --asset")
     with user_errors():
@@ -129,6 +143,7 @@ def query(
         asked.show_rows(project, text, connection, limit, output)
 
 
+@under("Look")
 @main.command(epilog=example("ecommerce docs --open\necommerce docs --output public/data"))
 @click.option(
     "--output",
@@ -139,7 +154,10 @@ def query(
 @click.option("--open", "show", is_flag=True, help="Show the first page in the browser.")
 @pipeline_options
 def docs(output: Path | None, show: bool, **options: Any) -> None:
-    """Write the data catalogue: assets, columns, checks, lineage and glossary, to be searched."""
+    """Write the data catalogue.
+
+    Its pages show assets, columns, checks, lineage and glossary, and can be searched.
+    """
     with user_errors():
         from ecommerce_dagster.cli.docs import write_docs
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -148,6 +166,7 @@ def docs(output: Path | None, show: bool, **options: Any) -> None:
         write_docs(project, output, show=show)
 
 
+@under("Look")
 @main.command(epilog=example("ecommerce report --open\necommerce report --output sales.html"))
 @click.argument("asset", required=False)
 @click.option(
@@ -159,7 +178,10 @@ def docs(output: Path | None, show: bool, **options: Any) -> None:
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
 @pipeline_options
 def report(asset: str | None, output: Path | None, show: bool, **options: Any) -> None:
-    """Rebuild the report page (of ASSET, when there are several) from the current tables."""
+    """Rebuild the report page from the current tables.
+
+    ASSET says which page, when there are several.
+    """
     with user_errors():
         from ecommerce_dagster.cli.report import make_report
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -168,6 +190,7 @@ def report(asset: str | None, output: Path | None, show: bool, **options: Any) -
         sys.exit(make_report(project, asset, output, show=show))
 
 
+@under("Write")
 @main.command(
     epilog=example(
         "ecommerce validate\necommerce validate path/to/pipeline --output json\n"
@@ -183,7 +206,7 @@ def report(asset: str | None, output: Path | None, show: bool, **options: Any) -
 def validate(
     path: Path | None, pipeline: Path | None, fast: bool, output: str, **options: Any
 ) -> None:
-    """Report every mistake in a pipeline, or in one file of it. Nothing is run.
+    """Report every mistake in the files. Nothing is run.
 
     PATH is a pipeline's folder, one that holds several, or a file. Every query is bound against the
     tables that it will meet, without data. Exit code 0: nothing is wrong, but for warnings; 1:
@@ -198,12 +221,16 @@ def validate(
         sys.exit(report_problems(path, options, fast=fast, output=output))
 
 
+@under("Look")
 @main.command(epilog=example("ecommerce show mart.top_skus\necommerce show --output json"))
 @click.argument("asset", required=False)
 @output_option("text", "json")
 @pipeline_options
 def show(asset: str | None, output: str, **options: Any) -> None:
-    """Print the definition of ASSET, or of all assets, with everything resolved."""
+    """Print the definition of ASSET, or of all assets.
+
+    Glossary, defaults and templates are resolved.
+    """
     with user_errors():
         from ecommerce_dagster.cli import show as shown
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -212,10 +239,11 @@ def show(asset: str | None, output: str, **options: Any) -> None:
         shown.show(project, name, output)
 
 
+@under("Look")
 @main.command(
     epilog=example(
         "ecommerce render mart.sales_daily --start-date 2026-01-31\n"
-        "ecommerce render asset_specs/assets/stg/stg.orders.sql --full-refresh --output json"
+        "ecommerce render asset_specs/assets/stg/stg.orders.sql --full-refresh"
     )
 )
 @click.argument("asset")
@@ -234,7 +262,10 @@ def render(
     output: str,
     **options: Any,
 ) -> None:
-    """Print the SQL that a run would execute for ASSET, a name or a file. Nothing is executed."""
+    """Print the SQL that a run would execute for ASSET.
+
+    ASSET is a name or a file. Nothing is executed.
+    """
     with user_errors():
         from ecommerce_dagster.cli.render import render_asset
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -251,6 +282,7 @@ def render(
         )
 
 
+@under("Look")
 @main.command(epilog=example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
 @click.argument("asset")
 @click.option(
@@ -268,6 +300,7 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
         shown.lineage(project, name or asset, output, full=full)
 
 
+@under("Write")
 @main.command(
     "unit-test",
     epilog=example(
@@ -279,9 +312,10 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
 @output_option("text", "json")
 @pipeline_options
 def unit_test(asset: str | None, output: str, **options: Any) -> None:
-    """Run the unit tests of ASSET, or of all assets, in memory.
+    """Run the unit tests of ASSET, or of all assets.
 
-    ASSET is a name, a file, or the folder of a pipeline. Exit code 0: all passed; 1: one failed.
+    They run in memory. ASSET is a name, a file, or the folder of a pipeline. Exit code 0: all
+    passed; 1: one failed.
     """
     with user_errors():
         from ecommerce_dagster.cli.unit_test import report_unit_tests
@@ -291,6 +325,7 @@ def unit_test(asset: str | None, output: str, **options: Any) -> None:
         sys.exit(report_unit_tests(project, name, output))
 
 
+@under("Write")
 @main.command(
     "format",
     epilog=example("ecommerce format\necommerce format path/to/pipeline --check"),
@@ -298,10 +333,11 @@ def unit_test(asset: str | None, output: str, **options: Any) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 and name what would change.")
 def format_(paths: tuple[Path, ...], check: bool) -> None:
-    """Rewrite asset files (in PATHS, or all of them) in canonical form.
+    """Rewrite asset files in canonical form.
 
-    Keys get the order of the format; comments stay with them; the code below a header is never
-    touched, nor what a definition says. Exit code 1: a file cannot be read, and was left alone.
+    PATHS are files or folders; without them all files of the pipeline are meant. Keys get the order
+    of the format; comments stay with them; the code below a header is never touched, nor what a
+    definition says. Exit code 1: a file cannot be read, and was left alone.
     """
     with user_errors():
         from ecommerce_dagster.cli.format import format_files
@@ -310,11 +346,12 @@ def format_(paths: tuple[Path, ...], check: bool) -> None:
         sys.exit(format_files(paths or (pipelines_here(),), check=check))
 
 
+@under("Write")
 @main.group(
     epilog=example("ecommerce new asset mart.returns\necommerce new pipeline pipelines/sales")
 )
 def new() -> None:
-    """Write new files."""
+    """Write the file of an asset, or a new pipeline."""
 
 
 @new.command(
@@ -328,13 +365,18 @@ def new() -> None:
 @click.option(
     "--type",
     "kind",
-    type=click.Choice([*TYPES, "ingestr", "python", "empty"]),
+    metavar="TYPE",
+    type=click.Choice(_NEW_TYPES),
     default="duckdb.sql",
     show_default=True,
+    help=f"One of {', '.join(_NEW_TYPES)}.",
 )
 @pipeline_options
 def new_asset(name: str, kind: str, **options: Any) -> None:
-    """Write the file of the asset NAME (schema.table), valid as it stands."""
+    """Write the file of the asset NAME (schema.table).
+
+    It is valid as it stands.
+    """
     if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name):
         raise click.UsageError(f"'{name}' is not an asset name; write schema.table")
     with user_errors():
@@ -347,16 +389,20 @@ def new_asset(name: str, kind: str, **options: Any) -> None:
 @new.command("pipeline", epilog=example("ecommerce new pipeline pipelines/sales"))
 @click.argument("folder", type=click.Path(path_type=Path))
 def new_pipeline(folder: Path) -> None:
-    """Write a pipeline that runs into FOLDER: a file that is loaded, a table with checks."""
+    """Write a pipeline that runs into FOLDER.
+
+    It has a file that is loaded and a table with checks.
+    """
     with user_errors():
         from ecommerce_dagster.cli.new import create_pipeline
 
         create_pipeline(folder)
 
 
+@under("Set up")
 @main.group(epilog=example("ecommerce connections list\necommerce connections test pg-default"))
 def connections() -> None:
-    """The connections of .bruin.yml."""
+    """List and test the connections of .bruin.yml."""
 
 
 @connections.command(
@@ -388,6 +434,7 @@ def test(name: str | None, output: str, **options: Any) -> None:
         sys.exit(check_connections(project_from_options(options)[0], name, output))
 
 
+@under("Set up")
 @main.group(
     epilog=example(
         "ecommerce warehouse snapshots --table mart.sales_daily\n"
@@ -395,7 +442,7 @@ def test(name: str | None, output: str, **options: Any) -> None:
     )
 )
 def warehouse() -> None:
-    """The history and maintenance of a DuckLake."""
+    """Show and maintain the history of a DuckLake."""
 
 
 _connection_option = click.option(
@@ -416,7 +463,10 @@ _connection_option = click.option(
 def snapshots(
     table: str | None, limit: int, connection: str | None, output: str, **options: Any
 ) -> None:
-    """List the latest snapshots: what each changed, when, and in which run."""
+    """List the latest snapshots.
+
+    Each with what it changed, when, and in which run.
+    """
     with user_errors():
         from ecommerce_dagster.cli.warehouse import list_snapshots
         from ecommerce_dagster.cli.workspace import project_from_options
@@ -466,7 +516,10 @@ def rollback(
 @_connection_option
 @pipeline_options
 def maintain(keep_days: int, connection: str | None, **options: Any) -> None:
-    """Expire old snapshots, merge small files, delete files that are no longer used."""
+    """Expire old snapshots and tidy the files.
+
+    Small files are merged, files that are no longer used are deleted.
+    """
     with user_errors():
         from ecommerce_dagster.cli.warehouse import maintain_lake
         from ecommerce_dagster.cli.workspace import project_from_options

@@ -19,6 +19,7 @@ from rich.table import Table
 from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
+from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
@@ -80,7 +81,8 @@ def fetch(
     def tell(message: str) -> None:
         print(message, file=sys.stderr)
 
-    names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
+    with companion_of(project.directory).asked(name):
+        names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
     return names, rows[:limit], limit is not None and len(rows) > limit
 
 

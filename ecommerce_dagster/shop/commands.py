@@ -11,21 +11,24 @@ from ecommerce_dagster.cli import main
 from ecommerce_dagster.cli.companions import Companion, companions
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example
-from ecommerce_dagster.shop.source import filled_postgres, resources
+from ecommerce_dagster.cli.sections import under
+from ecommerce_dagster.shop.source import asked, filled_postgres, resources
 
-companions[local.PIPELINE] = Companion(resources, filled_postgres)
+companions[local.PIPELINE] = Companion(resources, filled_postgres, asked)
 
 
+@under("Run")
 @main.command(epilog=example("ecommerce demo\necommerce demo --days 7"))
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
 def demo(days: int) -> None:
-    """Generate days of data up to today, run everything on them, show the marts."""
+    """Generate data up to today, run everything, show marts."""
     with user_errors():
         from ecommerce_dagster.shop.demo import run_demo
 
         sys.exit(run_demo(days))
 
 
+@under("Set up")
 @main.command(
     "with-postgres",
     context_settings={"ignore_unknown_options": True},
@@ -33,7 +36,10 @@ def demo(days: int) -> None:
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def with_postgres(command: tuple[str, ...]) -> None:
-    """Run COMMAND while the local PostgreSQL is up, with POSTGRES_* and DUCKDB_PATH set."""
+    """Run COMMAND while the local PostgreSQL is up.
+
+    POSTGRES_* and DUCKDB_PATH are set for it.
+    """
     with user_errors():
         from ecommerce_dagster.shop.with_postgres import run_with_postgres
 

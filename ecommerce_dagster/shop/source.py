@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ecommerce_dagster import local
+
+_CONNECTION = "pg-default"
 
 
 def brings_own_postgres() -> bool:
@@ -51,6 +53,15 @@ def postgres() -> Iterator[str]:
         finally:
             for name in variables:
                 os.environ.pop(name, None)
+
+
+@contextmanager
+def asked(connection: str) -> Iterator[None]:
+    """Run the embedded PostgreSQL, where a command reads it by the name of its connection. What
+    was never made is not made for that."""
+    is_here = not brings_own_postgres() and postgres_data().exists()
+    with postgres() if connection == _CONNECTION and is_here else nullcontext():
+        yield
 
 
 @contextmanager

@@ -84,6 +84,20 @@ class TestTheDemo:
         made = [path for path in demo.user_home.rglob("*") if not path.is_dir()]
         assert all(path.is_symlink() and path.suffix == ".duckdb_extension" for path in made)
 
+    def test_its_database_can_be_asked_while_nothing_runs(self, demo: Shop) -> None:
+        asked = demo.invoke("query", "-c", "pg-default", "SELECT count(*) FROM orders", "-o", "csv")
+        assert (asked.stdout.split(), asked.stderr) == (["count", "500"], "")
+        tested = demo.invoke("connections", "test")
+        assert tested.stdout == "pg-default: works\nduckdb-default: works\n"
+        assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
+
+    def test_where_there_was_no_demo_no_database_is_made_to_be_asked(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, {})
+        asked = shop.invoke("query", "-c", "pg-default", "SELECT 1")
+        assert asked.code == 2
+        assert "the connection 'pg-default' needs POSTGRES_" in asked.stderr
+        assert not (tmp_path / "postgres").exists()
+
     def test_it_can_be_run_again(self, demo: Shop) -> None:
         before = demo.query("FROM mart.repeat_purchase_rate")
         outcome = demo.ecommerce("demo", "--days", "3")

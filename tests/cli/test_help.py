@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from orchestration.helpers import ROOT, script
 
+from ecommerce_dagster.cli.sections import LONGEST_SENTENCE
 from ecommerce_dagster.shop.commands import main
 
 
@@ -31,6 +33,15 @@ class TestEveryCommand:
         assert f"  {' '.join(('ecommerce', *path))}" in examples
         assert usage.startswith("Usage: ecommerce")
 
+    @pytest.mark.parametrize("columns", [80, 120])
+    def test_no_line_of_its_help_is_cut_or_too_long(
+        self, path: tuple[str, ...], columns: int
+    ) -> None:
+        result = CliRunner(env={"COLUMNS": str(columns)}).invoke(main, [*path, "--help"])
+        usage, *lines = result.output.splitlines()
+        assert max(map(len, [usage, *lines])) <= columns
+        assert "..." not in "".join(lines)
+
     def test_its_help_has_a_sentence_for_every_option(self, path: tuple[str, ...]) -> None:
         command: click.Command = main
         for name in path:
@@ -40,6 +51,23 @@ class TestEveryCommand:
             if isinstance(option, click.Option) and option.name not in {"days", "port"}:
                 says = option.help or isinstance(option.type, click.Choice | click.IntRange)
                 assert says, f"{' '.join(path)} {option.opts}"
+
+
+def test_commands_are_listed_in_sections_each_with_its_whole_first_sentence() -> None:
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["--help"]).output
+    listed = re.split(r"(?m)^(\w[\w ]*):\n", text.partition("Examples:")[0])[1:]
+    sections = {
+        title: re.findall(r"(?m)^  (\S+) +(\S.*)$", lines)
+        for title, lines in zip(listed[::2], listed[1::2], strict=True)
+    }
+    del sections["Options"]
+    assert list(sections) == ["Run", "Look", "Write", "Set up"]
+    found = {name: sentence for rows in sections.values() for name, sentence in rows}
+    assert found.keys() == main.commands.keys()
+    for name, sentence in found.items():
+        assert sentence[-1] == "."
+        assert len(sentence) <= LONGEST_SENTENCE
+        assert sentence in " ".join((main.commands[name].help or "").split())
 
 
 def test_the_commands_of_the_makefile_and_the_readme_exist() -> None:
