@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -11,8 +11,9 @@ from typing import Protocol
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.checks import Check, CheckResult, or_unanswered
+from ecommerce_dagster.sql.comments import Comments, missing_comments
 from ecommerce_dagster.sql.load_result import LoadError
-from ecommerce_dagster.warehouses.base import BuildResult, Render, Target, Writer
+from ecommerce_dagster.warehouses.base import BuildResult, Render, Target, Writer, nothing
 from ecommerce_dagster.warehouses.table_facts import TableFacts, with_changes
 from ecommerce_dagster.warehouses.transaction_rules import require_same_transaction
 
@@ -37,6 +38,15 @@ class Transaction(Protocol):
         """How many rows the table has (None for a view), and the types of the columns of either by
         their names; none when there is no such thing. Raises LoadError for a name that cannot
         be."""
+        ...
+
+    def comments(self) -> Comments:
+        """The comments of the table, or the view, as it is here, by names in lower case."""
+        ...
+
+    def comment(self, comments: Comments) -> None:
+        """Write comments on the table, or the view, and its columns. Raises LoadError when they
+        cannot be written; the rest of the transaction can be."""
         ...
 
     def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
@@ -71,12 +81,14 @@ def publish(
     Raises AssetError when a hook or the script ended the transaction.
     """
     rows_before, before = None, dict[str, str]()
+    commented: Comments = {}
     # The writer reports an impossible name, with its line.
     with suppress(LoadError):
         rows_before, before = transaction.shape()
+        commented = transaction.comments() if before else commented
     while True:
         try:
-            built = _build(transaction, asset, fill, checks, render)
+            built = _build(transaction, asset, fill, checks, render, commented)
         except BaseException as error:
             if not transaction.recovers(error):
                 raise
@@ -86,7 +98,12 @@ def publish(
 
 
 def _build(
-    transaction: Transaction, asset: Asset, fill: Writer, checks: Sequence[Check], render: Render
+    transaction: Transaction,
+    asset: Asset,
+    fill: Writer,
+    checks: Sequence[Check],
+    render: Render,
+    commented: Comments,
 ) -> BuildResult:
     transaction.begin()
     begun = transaction.number()
@@ -94,6 +111,9 @@ def _build(
     loaded = fill(transaction.target)
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
     rows, columns = transaction.shape()
+    if columns and fill is not nothing:
+        problems = _comment(transaction, asset, columns, commented)
+        loaded = replace(loaded, warnings=(*loaded.warnings, *problems))
     # The rows of a view may take long.
     is_table = rows is not None
     started, facts = time.perf_counter(), TableFacts()
@@ -119,3 +139,16 @@ def _build(
         time.perf_counter() - started,
         facts=facts,
     )
+
+
+def _comment(
+    transaction: Transaction, asset: Asset, columns: Iterable[str], before: Comments
+) -> list[str]:
+    """Write the comments that are missing; what to tell of those that cannot be written."""
+    missing = missing_comments(asset, columns, before, transaction.comments())
+    try:
+        if missing:
+            transaction.comment(missing)
+    except LoadError as error:
+        return [f"the descriptions of {asset.name} are not written as its comments: {error}"]
+    return []

@@ -194,15 +194,6 @@ class TestTheNextRuns:
         )
         assert w.columns()["id"] == "integer"
 
-    def test_descriptions_are_its_comments(self, w: Warehouse) -> None:
-        for text in ("first", "first", "it's second"):
-            quoted = text.replace("'", "''")
-            header = ORDERS.replace("name: v", f"name: v, description: '{quoted} column'")
-            built = w.run(f"{header}\ndescription: '{quoted} table'")
-            assert w.comments() == {"": f"{text} table", "v": f"{text} column"}
-        assert len(built.loaded.statements) == 2
-        assert w.run(f"{header}\ndescription: '{quoted} table'").loaded.statements == ()
-
 
 @every_lint
 class TestLint:

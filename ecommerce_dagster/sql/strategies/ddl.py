@@ -46,13 +46,11 @@ def declaration(
     table: str,
     asset: Asset,
     existing: Mapping[str, str] | None,
-    comments: Mapping[str, str],
     types: TypeRules,
 ) -> Declaration:
     """How `table` (SQL), with these columns and types, becomes what `asset` declares.
 
-    `existing` is None when there is no table. `comments` are those that it has: by column, in lower
-    case, and that of the table itself by an empty name. Raises LoadError.
+    `existing` is None when there is no table. Raises LoadError.
     """
     current = existing or {}
     # A table of another strategy has this type, which is as good.
@@ -83,7 +81,7 @@ def declaration(
         if current.get(actual(name, current), kind) not in {kind, meant.get(name)}
     ]
     return Declaration(
-        (*statements, *_comments(table, asset, current, comments)),
+        tuple(statements),
         tuple(told),
         {
             column.name: f"SELECT CAST({_default(column)} AS {kinds[column.name]})"
@@ -176,18 +174,3 @@ def _additions(table: str, column: Column, kind: str, types: TypeRules) -> list[
     if column.nullable is False and types.added_not_null == "afterwards":
         steps.append(f"{alter} ALTER COLUMN {quoted(column.name)} SET NOT NULL")
     return steps
-
-
-def _comments(
-    table: str, asset: Asset, columns: Mapping[str, str], known: Mapping[str, str]
-) -> list[str]:
-    """The descriptions that are not yet comments."""
-    comments = []
-    if asset.description and known.get("") != asset.description:
-        comments.append(f"COMMENT ON TABLE {table} IS {literal(asset.description)}")
-    for column in asset.columns:
-        if column.description and known.get(column.name.lower()) != column.description:
-            name = quoted(actual(column.name, columns))
-            text = literal(column.description)
-            comments.append(f"COMMENT ON COLUMN {table}.{name} IS {text}")
-    return comments

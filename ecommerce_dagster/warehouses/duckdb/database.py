@@ -219,13 +219,17 @@ def about_table(name: str, database: str, schema: str) -> str:
 
 
 def comments_of(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
-    """The comments on the columns of a table, and on the table itself by an empty name."""
+    """The comments on the columns of a table or a view, in lower case, and on itself by an empty
+    name."""
     about = about_table(name, "database_name", "schema_name")
     rows = connection.execute(
-        f"SELECT '', comment FROM duckdb_tables() WHERE {about}"
-        f" UNION ALL SELECT lower(column_name), comment FROM duckdb_columns() WHERE {about}"
+        f"SELECT '', comment FROM duckdb_tables() WHERE comment IS NOT NULL AND {about}"
+        " UNION ALL SELECT '', comment FROM duckdb_views() WHERE comment IS NOT NULL"
+        f" AND {about.replace('table_name', 'view_name')}"
+        " UNION ALL SELECT lower(column_name), comment FROM duckdb_columns()"
+        f" WHERE comment IS NOT NULL AND {about}"
     ).fetchall()
-    return {name: comment for name, comment in rows if comment}
+    return dict(rows)
 
 
 def roll_back(connection: duckdb.DuckDBPyConnection) -> None:

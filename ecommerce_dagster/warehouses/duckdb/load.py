@@ -15,7 +15,7 @@ from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.plan import Job, WriteOptions
 from ecommerce_dagster.sql.strategies import ddl
 from ecommerce_dagster.sql.strategies.common import in_window, rows_outside
-from ecommerce_dagster.warehouses.duckdb.database import comments_of, described, kind_of
+from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 from ecommerce_dagster.warehouses.duckdb.stored_types import rules_of
 
 _WRITING = ("INSERT", "UPDATE", "MERGE")
@@ -50,8 +50,7 @@ def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> LoadRe
     ensure_schema(connection, asset.name)
     kind, table = kind_of(connection, asset.name), relation(asset.name)
     existing = described(connection, table) if kind == "table" else None
-    comments = comments_of(connection, asset.name)
-    plan = ddl.declaration(table, asset, existing, comments, rules_of(connection))
+    plan = ddl.declaration(table, asset, existing, rules_of(connection))
     for name, query in plan.defaults.items():
         try:
             connection.execute(query)

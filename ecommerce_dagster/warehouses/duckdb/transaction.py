@@ -16,10 +16,17 @@ from ecommerce_dagster.sql.checks import (
     failed_to_run,
     without_table,
 )
+from ecommerce_dagster.sql.comments import Comments, comment_statements
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.base import Render
 from ecommerce_dagster.warehouses.duckdb.checks import DuckDBTable
-from ecommerce_dagster.warehouses.duckdb.database import described, kind_of, roll_back
+from ecommerce_dagster.warehouses.duckdb.database import (
+    comments_of,
+    described,
+    is_lake,
+    kind_of,
+    roll_back,
+)
 from ecommerce_dagster.warehouses.duckdb.locking import WriteLock
 from ecommerce_dagster.warehouses.duckdb.script import outgrows_transaction
 from ecommerce_dagster.warehouses.duckdb.table_facts import facts_of
@@ -67,6 +74,18 @@ class DuckDBTransaction:
         columns = described(self.connection, relation(name))
         row = self.connection.execute(f"SELECT count(*) FROM {relation(name)}").fetchone()
         return (int(row[0]) if row else None), columns
+
+    def comments(self) -> Comments:
+        return comments_of(self.connection, self.asset.name)
+
+    def comment(self, comments: Comments) -> None:
+        name = self.asset.name
+        kind = (kind_of(self.connection, name) or "table").upper()
+        if kind == "VIEW" and is_lake(self.connection):
+            # The columns of its views have none.
+            comments = {own: text for own, text in comments.items() if not own}
+        for statement in comment_statements(kind, relation(name), comments):
+            self.connection.execute(statement)
 
     def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
         if not self.is_committed:

@@ -103,6 +103,19 @@ class Catalog:
         )
         return {str(name): str(kind) for name, kind in rows}
 
+    def comments(self, relation: str) -> dict[str, str]:
+        """The comments on the columns of a relation, in lower case, and on itself by an empty
+        name."""
+        return dict(
+            ask(
+                self.session,
+                "SELECT coalesce(lower(attname), ''), description FROM pg_description"
+                " LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND attnum > 0"
+                " WHERE objoid = to_regclass(%s) AND classoid = 'pg_class'::regclass",
+                relation,
+            )
+        )
+
     def types(self, written: Iterable[str]) -> PostgresTypes:
         """The types of the database, with those that a file has `written` so."""
 

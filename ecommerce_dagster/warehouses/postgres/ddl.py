@@ -9,15 +9,15 @@ import psycopg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.load_result import LoadError, LoadResult
 from ecommerce_dagster.sql.strategies import ddl
-from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
-from ecommerce_dagster.warehouses.postgres.session import ask, error_message, run
+from ecommerce_dagster.warehouses.postgres.catalog import Catalog
+from ecommerce_dagster.warehouses.postgres.session import error_message, run
 
 
 def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | None) -> LoadResult:
     """Bring the table of `asset`, which has these columns, to what is declared, inside the caller's
     transaction. Raises LoadError."""
     table, types = catalog.find(asset.name), catalog.types(ddl.declared_types(asset))
-    plan = ddl.declaration(table.sql, asset, existing, _comments_of(catalog, table), types)
+    plan = ddl.declaration(table.sql, asset, existing, types)
     for name, query in plan.defaults.items():
         try:
             run(catalog.session, query)
@@ -26,16 +26,3 @@ def declare_table(catalog: Catalog, asset: Asset, existing: Mapping[str, str] | 
     for statement in plan.statements:
         run(catalog.session, statement)
     return LoadResult(statements=plan.statements, schema_changes=plan.changes)
-
-
-def _comments_of(catalog: Catalog, table: Table) -> dict[str, str]:
-    """The comments of a table by column, in lower case; its own is that of no name."""
-    return dict(
-        ask(
-            catalog.session,
-            "SELECT coalesce(lower(attname), ''), description FROM pg_description"
-            " LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0"
-            " WHERE objoid = to_regclass(%s) AND classoid = 'pg_class'::regclass",
-            table.sql,
-        )
-    )

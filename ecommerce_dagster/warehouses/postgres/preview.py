@@ -172,9 +172,8 @@ class _Preview:
         existing = None if self.is_first else self._existing(table)
         if not self.is_first and existing is None:
             return LoadResult()
-        plan = ddl.declaration(table.sql, asset, existing, {}, types)
-        shown = [step for step in plan.statements if self.is_first or step[:7] != "COMMENT"]
-        return LoadResult(statements=(*self._schema_for(table), *shown))
+        plan = ddl.declaration(table.sql, asset, existing, types)
+        return LoadResult(statements=(*self._schema_for(table), *plan.statements))
 
     def fill_from_query(self, asset: Asset, query: str, how: WriteOptions) -> LoadResult:
         text = only_query(query, DIALECT).text

@@ -75,6 +75,15 @@ def lock_table(session: Session, name: str, on_wait: Callable[[str], None]) -> N
     configure(session, "lock_timeout", _LOCK_TIMEOUT)
 
 
+@contextmanager
+def briefly_waiting(session: Session) -> Iterator[None]:
+    """Inside, no lock is waited for longer than a second. An error of PostgreSQL leaves this to who
+    rolls back."""
+    configure(session, "lock_timeout", "1s")
+    yield
+    configure(session, "lock_timeout", _LOCK_TIMEOUT)
+
+
 def run(session: Session, statement: str) -> int:
     """Run one statement, never more, and return the number of rows that it wrote. Raises
     CutNameError."""

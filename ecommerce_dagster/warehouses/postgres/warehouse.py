@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
 from ecommerce_dagster.sql.column_names import meant
+from ecommerce_dagster.sql.comments import Comments, comment_statements
 from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError
@@ -31,9 +32,11 @@ from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
 from ecommerce_dagster.warehouses.postgres.session import (
     ask,
+    briefly_waiting,
     error_message,
     lock_table,
     opened,
+    run,
     was_committed,
 )
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
@@ -178,6 +181,22 @@ class _Transaction:
             return None, columns
         ((rows,),) = ask(session, f"SELECT count(*) FROM {table.sql}")
         return int(rows), columns
+
+    def comments(self) -> Comments:
+        return self.catalog.comments(self._table.sql)
+
+    def comment(self, comments: Comments) -> None:
+        """Only the owner of a table may. Others, a VACUUM for one, are not waited for."""
+        table, session = self._table, self.catalog.session
+        statements = comment_statements((table.kind or "table").upper(), table.sql, comments)
+        try:
+            with session.transaction(), briefly_waiting(session):
+                for statement in statements:
+                    run(session, statement)
+        except psycopg.Error as error:
+            if session.closed:
+                raise
+            raise LoadError(error_message(error)) from error
 
     def results(self, checks: Sequence[Check], render: Render) -> tuple[CheckResult, ...]:
         # All rows are looked at.
