@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -25,8 +26,12 @@ _NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
     ),
 )
 @click.version_option(package_name="ecommerce-dagster")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
+    # Else colours are for terminals.
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 @under("Run")

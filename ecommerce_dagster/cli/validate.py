@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ecommerce_dagster.bruin.project import Project, find_upwards
 from ecommerce_dagster.runtime.lint.together import lint_together
 from ecommerce_dagster.runtime.validate import validated
 from ecommerce_dagster.sql.checks import checks_of
+
+_COLOURS = {"error": "red", "warning": "yellow"}
 
 
 def report_problems(path: Path, options: Mapping[str, Any], *, fast: bool, output: str) -> int:
@@ -78,17 +81,32 @@ def _print_json(problems: Sequence[Problem]) -> None:
 
 
 def _print(problems: Sequence[Problem], projects: Sequence[Project] | None, path: Path) -> None:
-    """Warnings, then errors, each in the order of the files, then the sum of it."""
-    counts = {"error": 0, "warning": 0}
-    for problem in sorted(problems, key=lambda p: (p.severity != "warning", p)):
-        counts[problem.severity] += 1
-        click.echo(f"{problem.severity}: {problem}", err=True)
+    """The findings of each file, files with errors first, then the sum of it."""
+    by_file: dict[Path, list[Problem]] = {}
+    for problem in sorted(problems, key=lambda p: (p.severity, p)):
+        by_file.setdefault(problem.path, []).append(problem)
+    for file, found in by_file.items():
+        _print_file(file, found)
+    counts = Counter(problem.severity for problem in problems)
+    if problems:
+        numbers = f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}"
+        click.secho(f"{numbers} in {counted(len(by_file), 'file')}", bold=True)
     if counts["error"]:
-        click.echo(", ".join(counted(n, word) for word, n in counts.items()), err=True)
-    elif projects is None:
+        return
+    if projects is None:
         click.echo(f"{path} is valid")
-    else:
-        for project in projects:
-            checks = sum(len(checks_of(asset)) for asset in project.assets)
-            found = f"{counted(len(project.assets), 'asset')} and {counted(checks, 'check')}"
-            click.echo(f"{project.pipeline.name}: {found} are valid")
+    for project in projects or ():
+        checks = sum(len(checks_of(asset)) for asset in project.assets)
+        found_in = f"{counted(len(project.assets), 'asset')} and {counted(checks, 'check')}"
+        click.echo(f"{project.pipeline.name}: {found_in} are valid")
+
+
+def _print_file(file: Path, problems: Sequence[Problem]) -> None:
+    """The findings in a file, each on a line: where, how bad, what, by which rule."""
+    click.secho(printable(str(from_here(file))), bold=True)
+    width = max(len(str(problem.line)) for problem in problems)
+    for problem in problems:
+        word = click.style(f"{problem.severity:7}", fg=_COLOURS[problem.severity])
+        rule = click.style(f"[{problem.rule}]", dim=True)
+        click.echo(f"  {problem.line:>{width}}  {word}  {printable(problem.message)}  {rule}")
+    click.echo()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from orchestration.helpers import (
     clean_environment,
     config_with_source,
     free_port,
+    script,
 )
 
 from ecommerce_dagster.shop.embedded_postgres import PostgresServer
@@ -83,6 +88,80 @@ class TestJson:
         found = places(tiny.ecommerce("validate", "-o", "json"))
         assert ("pipeline/pipeline.yml", 1, "valid-yaml") in found
         assert ("pipeline/assets/main.t.sql", 2, "valid-yaml") in found
+
+
+class TestTheText:
+    @pytest.fixture
+    def said(self, tiny: Tiny) -> Outcome:
+        tiny.sql("main.a", "SELECT 1 AS n", "depends: [main.people]")
+        tiny.sql("main.b", "SELECT 1 AS n", "depends: [main.people]\ntags: [a, a]\nowne: x")
+        tiny.sql("main.c", "SELECT nope")
+        return tiny.ecommerce("validate")
+
+    def test_findings_are_grouped_by_file_errors_first_each_with_its_rule(
+        self, said: Outcome
+    ) -> None:
+        assert (said.code, said.stderr) == (1, "")
+        lines = [
+            re.sub(r"  (the query|nothing in|unknown key) .*  ", "  ... ", line)
+            for line in said.stdout.splitlines()
+        ]
+        assert lines == [
+            "pipeline/assets/main.b.sql",
+            "  8  error    ... [unknown-asset-fields]",
+            "  6  warning  ... [unused-depends]",
+            "  7  warning  the tag 'a' stands twice; remove one  [duplicate-tags]",
+            "",
+            "pipeline/assets/main.c.sql",
+            "  8  error    ... [query-binds]",
+            "",
+            "pipeline/assets/main.a.sql",
+            "  6  warning  ... [unused-depends]",
+            "",
+            "2 errors, 3 warnings in 3 files",
+        ]  # fmt: skip
+
+    def test_with_warnings_alone_it_is_valid(self, tiny: Tiny) -> None:
+        tiny.sql("main.a", "SELECT 1 AS n", "depends: [main.people]")
+        outcome = tiny.ecommerce("validate")
+        assert (outcome.code, outcome.stderr) == (0, "")
+        assert outcome.stdout.splitlines()[-2:] == [
+            "0 errors, 1 warning in 1 file",
+            "tiny: 2 assets and 0 checks are valid",
+        ]
+
+    def test_only_a_terminal_gets_colours_and_none_with_no_color(
+        self, tiny: Tiny, said: Outcome
+    ) -> None:
+        assert "\x1b" not in said.stdout
+        coloured = on_a_terminal(tiny, "validate", "--fast")
+        assert "\x1b[31merror" in coloured
+        assert "\x1b[33mwarning" in coloured
+        plain = on_a_terminal(tiny, "validate", "--fast", NO_COLOR="1")
+        assert "  8  error    " in plain
+        assert "\x1b" not in plain
+
+
+def on_a_terminal(tiny: Tiny, *arguments: str, **variables: str) -> str:
+    """What a command prints on a terminal."""
+    own, its = pty.openpty()
+    with subprocess.Popen(
+        [script("ecommerce"), *arguments],
+        env=clean_environment(**variables),
+        cwd=tiny.folder,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    ) as process:
+        os.close(its)
+        text = b""
+        # At its end Linux answers with an error in place of no bytes.
+        with suppress(OSError):
+            while more := os.read(own, 10_000):
+                text += more
+    os.close(own)
+    assert process.returncode is not None
+    return text.decode()
 
 
 class TestWhatIsValidated:

@@ -77,6 +77,17 @@ def invoke(environment: Mapping[str, str], *arguments: str) -> Outcome:
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
+def findings(validated: Outcome) -> list[str]:
+    """What `ecommerce validate` printed for people, each as file:line: severity: message [rule]."""
+    file, found = "", []
+    for line in validated.stdout.splitlines():
+        if match := re.fullmatch(r" +(\d+)  (error|warning) +(\S.*?)  (\[[a-z-]+\])", line):
+            found.append(f"{file}:{match[1]}: {match[2]}: {match[3]} {match[4]}")
+        else:
+            file = line
+    return found
+
+
 class Shop:
     """A source database and a folder of local state, with the commands that work on them."""
 

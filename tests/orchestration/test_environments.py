@@ -10,7 +10,7 @@ import pytest
 from ecommerce_dagster import build_defs
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.orchestration.resources import WarehouseResource
-from orchestration.helpers import Tiny, clean_environment, invoke, query, run_all
+from orchestration.helpers import Tiny, clean_environment, findings, invoke, query, run_all
 
 CONFIG = """
 environments:
@@ -66,7 +66,8 @@ class TestPipelinesWithAConfigurationOfTheirOwn:
     def test_validate_says_the_same(self, root: Path) -> None:
         told = invoke(clean_environment(ECOMMERCE_HOME=str(root / "state")), "validate", str(root))
         assert told.code == 1
-        assert "two/.bruin.yml:5: the connection 'duckdb-default' is another database" in told.text
+        [found] = findings(told)
+        assert "two/.bruin.yml:5: error: the connection 'duckdb-default' is another" in found
 
     def test_two_names_for_one_resource_are_too(self, root: Path) -> None:
         other = root / "two/.bruin.yml"

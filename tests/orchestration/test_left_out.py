@@ -114,7 +114,7 @@ def test_a_seed_whose_file_is_written_in_the_run(
     tiny.sql("main.below", "SELECT n + 1 AS m FROM main.seed", "depends: [main.seed]")
     validated = tiny.ecommerce("validate")
     assert validated.succeeded
-    assert "the file 'rows.csv' does not exist yet; 'x.writer' must write it" in validated.stderr
+    assert "the file 'rows.csv' does not exist yet; 'x.writer' must write it" in validated.stdout
     run_all(tiny.definitions(), instance)
     assert run_all(tiny.definitions(), instance).success
     assert tiny.query("FROM main.below") == [(8,)]
@@ -126,7 +126,7 @@ def test_a_seed_whose_file_nobody_writes_is_an_error(tiny: Tiny) -> None:
     tiny.write("pipeline/assets/a.py", '"""@bruin\nname: x.other\n@bruin"""\nprint("rows")\n')
     outcome = tiny.ecommerce("validate")
     assert outcome.code == 1
-    assert "the file 'rows.csv' does not exist" in outcome.stderr
+    assert "the file 'rows.csv' does not exist" in outcome.stdout
 
 
 @pytest.mark.parametrize(

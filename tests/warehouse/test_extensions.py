@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from orchestration.helpers import Tiny, clean_environment, invoke
+from orchestration.helpers import Tiny, clean_environment, findings, invoke
 
 from ecommerce_dagster.warehouses.duckdb import extensions
 from ecommerce_dagster.warehouses.duckdb.extensions import (
@@ -90,7 +90,7 @@ def test_validate_warns_once_of_an_extension_that_a_run_would_fetch(
     monkeypatch.setattr(extensions, "find_spec", _no_spec)
     _in_an_empty_home(tiny.folder, monkeypatch)
     outcome = invoke(clean_environment(HOME=str(tiny.folder)), "validate", str(tiny.directory))
-    [said] = [line for line in outcome.text.splitlines() if "extension" in line]
+    [said] = [line for line in findings(outcome) if "extension" in line]
     assert outcome.succeeded
     assert "raw.one.asset.yml:2: " in said
     assert "DuckDB's sqlite extension is not installed here" in said
