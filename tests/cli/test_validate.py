@@ -113,7 +113,7 @@ class TestTheText:
             "  7  warning  the tag 'a' stands twice; remove one  [duplicate-tags]",
             "",
             "pipeline/assets/main.c.sql",
-            "  8  error    ... [query-binds]",
+            "  9  error    ... [query-binds]",
             "",
             "pipeline/assets/main.a.sql",
             "  6  warning  ... [unused-depends]",
