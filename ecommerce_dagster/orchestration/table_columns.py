@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.column_lineage import origins
-from ecommerce_dagster.runtime.names import key_parts
+from ecommerce_dagster.runtime.names import key_parts, tag_of
 from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
 from ecommerce_dagster.sql.lineage.query import Lineage
@@ -89,8 +89,15 @@ def _table_column(column: Column, kind: str | None, name: str | None = None) -> 
             unique="unique" in rules,
             other=[words for words in other if words],
         ),
-        tags={_ENTITY: column.extends} if column.extends else None,
+        tags=_tags(column),
     )
+
+
+def _tags(column: Column) -> dict[str, str]:
+    """The tags and domains of a column, as those of its asset, and the attribute it extends."""
+    domains = [f"domain/{tag_of(name)}" for name in column.domains]
+    found = dict.fromkeys([*map(tag_of, column.tags), *domains], "")
+    return found | ({_ENTITY: tag_of(column.extends)} if column.extends else {})
 
 
 def _words(column: Column, check: ColumnCheck) -> str:

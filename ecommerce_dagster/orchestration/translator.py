@@ -24,13 +24,12 @@ from ecommerce_dagster.orchestration.partitions import Partitions, partitions_of
 from ecommerce_dagster.orchestration.places import code_references, place
 from ecommerce_dagster.orchestration.table_columns import table_schema
 from ecommerce_dagster.runtime.asset_types import has_table, kinds_of
-from ecommerce_dagster.runtime.names import default_key_parts, slug
+from ecommerce_dagster.runtime.names import default_key_parts, slug, tag_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check
 
 # What Dagster takes for an address, or for a team.
 _OWNER = re.compile(r"\w[\w.%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:.+", re.ASCII)
-_TAG = re.compile(r"^[A-Za-z0-9_.-]{1,63}$")
 
 
 class BruinTranslator:
@@ -298,8 +297,8 @@ def owners_of(asset: Asset, project: Project) -> list[str]:
 
 def tags_of(asset: Asset, project: Project) -> dict[str, str]:
     """Each tag, and each domain as `domain/sales`, as a key without value: `tag:mart` selects."""
-    domains = [f"domain/{_tag(key)}" for key, _ in domains_of(asset, project)]
-    return dict.fromkeys([*map(_tag, asset.tags), *domains], "")
+    domains = [f"domain/{tag_of(key)}" for key, _ in domains_of(asset, project)]
+    return dict.fromkeys([*map(tag_of, asset.tags), *domains], "")
 
 
 def domains_of(asset: Asset, project: Project) -> list[tuple[str, Domain]]:
@@ -319,10 +318,6 @@ def domains_of(asset: Asset, project: Project) -> list[tuple[str, Domain]]:
 def severity_of(check: Check) -> dg.AssetCheckSeverity:
     """A check that does not block only warns."""
     return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-
-
-def _tag(word: str) -> str:
-    return word if _TAG.match(word) else slug(word)[:63]
 
 
 def _table(asset: Asset, project: Project) -> dict[str, Any]:

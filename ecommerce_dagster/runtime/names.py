@@ -8,11 +8,18 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.sql.checks import Check
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]+")
+# What Dagster takes for a part of a tag.
+_TAG = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
 def slug(text: str) -> str:
     """`Validate sizes!` is validate_sizes."""
     return _OTHER.sub("_", text.strip()).strip("_").lower() or "_"
+
+
+def tag_of(word: str) -> str:
+    """A word as the key or the value of a tag: of `two words` two_words."""
+    return word if _TAG.fullmatch(word) else slug(word)[:63]
 
 
 def key_parts(name: str) -> tuple[str, ...]:

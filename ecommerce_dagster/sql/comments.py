@@ -15,6 +15,11 @@ from ecommerce_dagster.sql.identifiers import literal, quoted
 Comments = Mapping[str, str]
 
 
+def describes_all(asset: Asset, columns: Iterable[str]) -> bool:
+    """Whether the file describes a table and each of its columns: no comment is another's then."""
+    return {"", *(name.lower() for name in columns)} <= _descriptions(asset).keys()
+
+
 def missing_comments(
     asset: Asset, columns: Iterable[str], before: Comments, now: Comments
 ) -> dict[str, str]:

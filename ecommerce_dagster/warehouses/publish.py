@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.checks import Check, CheckResult, or_unanswered
-from ecommerce_dagster.sql.comments import Comments, missing_comments
+from ecommerce_dagster.sql.comments import Comments, describes_all, missing_comments
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.base import BuildResult, Render, Target, Writer, nothing
 from ecommerce_dagster.warehouses.table_facts import TableFacts, with_changes
@@ -85,7 +85,8 @@ def publish(
     # The writer reports an impossible name, with its line.
     with suppress(LoadError):
         rows_before, before = transaction.shape()
-        commented = transaction.comments() if before else commented
+        if before and not describes_all(asset, before):
+            commented = transaction.comments()
     while True:
         try:
             built = _build(transaction, asset, fill, checks, render, commented)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ class TestWhatDagsterShows:
     def test_ingested_tables_show_both_ends(self) -> None:
         spec = spec_of(build_defs(local.PIPELINE), "raw.customers")
         assert {"postgres", "duckdb"} <= spec.kinds
+
+    def test_columns_have_the_tags_and_domains_of_the_file(self, orders: Tiny) -> None:
+        odd = ["pii", "two words!", "ü", "x" * 70, "a.b-c", "tail\n", "glossary"]
+        orders.sql(
+            "mart.tagged",
+            "SELECT 1 AS order_id",
+            f"columns: [{{extends: Order.ID, tags: {json.dumps(odd)}, domains: [my sales]}}]",
+        )
+        spec = spec_of(orders.definitions(), "mart.tagged")
+        [column] = spec.metadata["dagster/column_schema"].columns
+        assert column.tags == {
+            "pii": "", "two_words": "", "_": "", "x" * 63: "", "a.b-c": "", "tail": "",
+            "glossary": "Order.ID", "domain/my_sales": "",
+        }  # fmt: skip
+        # Dagster takes each of them for a tag.
+        assert dg.AssetSpec("t", tags=column.tags).tags == column.tags
 
     def test_columns_and_table_name_are_known_before_the_first_run(self, orders: Tiny) -> None:
         metadata = spec_of(orders.definitions(), "mart.orders").metadata
