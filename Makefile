@@ -8,6 +8,9 @@ export UV_COMPILE_BYTECODE := 1
 # Two for each core: tests of runs wait for the processes that they start. On two cores all tests take
 # 22 minutes so, and 31 with one for each.
 TEST_PROCESSES := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# Files in the order of tests/conftest.py, the slow groups first. pytest-xdist's own order has the files with
+# the fewest tests last; those are the slowest, and other processes would wait for them.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show this list.
@@ -23,11 +26,11 @@ dev: install ## Start Dagster's web UI at http://127.0.0.1:3000.
 
 .PHONY: test
 test: install ## Set up and run the tests.
-	pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	pytest --numprocesses $(TEST_PROCESSES) $(BY_FILE)
 
 .PHONY: test-fast
 test-fast: install ## Run the tests that take less than a minute together: no PostgreSQL, no processes.
-	pytest -m "not slow" --numprocesses auto --dist loadfile
+	pytest -m "not slow" --numprocesses auto $(BY_FILE)
 
 .PHONY: test-deploy
 test-deploy: install ## Test the deployment: the processes of docker-compose.yml, without Docker.
@@ -138,7 +141,7 @@ define test-versions
 	scripts/uv venv --quiet --allow-existing --python $(PYTHON) .ecommerce/$(1)
 	scripts/uv pip sync --quiet --python .ecommerce/$(1)/bin/python .ecommerce/$(1).txt
 	scripts/uv pip install --quiet --no-deps --python .ecommerce/$(1)/bin/python --editable .
-	.ecommerce/$(1)/bin/python -m pytest --numprocesses auto --dist loadfile $(TESTS_OF_VERSIONS)
+	.ecommerce/$(1)/bin/python -m pytest --numprocesses auto $(BY_FILE) $(TESTS_OF_VERSIONS)
 endef
 
 .PHONY: test-lowest
