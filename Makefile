@@ -17,7 +17,7 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: install ## Set up, generate a month of data, run everything, show the marts.
+demo: install ## Set up, generate three months of data, run everything, show the marts.
 	ecommerce demo
 
 .PHONY: dev
@@ -49,15 +49,15 @@ lint: install ## Style, types and the direction of imports.
 	lint-imports
 
 .PHONY: generate-data
-generate-data: install ## Fill the local database with today's orders.
+generate-data: install ## Fill the local database, if it is empty, with today's orders; else repair its sizes.
 	generate-data
 
 .PHONY: generate-data-scale
-generate-data-scale: install ## The same, SCALE times as much (SCALE=10).
+generate-data-scale: install ## Write today's orders, SCALE times as many (SCALE=10).
 	generate-data --scale $(or $(SCALE),10)
 
 .PHONY: generate-chaos
-generate-chaos: install ## The same, with CHAOS percent wrong sizes (CHAOS=5).
+generate-chaos: install ## Make CHAOS percent of the sizes wrong (CHAOS=5).
 	generate-data --chaos-percent $(or $(CHAOS),5)
 
 .PHONY: db-migrate

@@ -2,7 +2,7 @@
 
 from data_generator.connect import InvalidDsnError, UnavailableError
 from data_generator.job import Progress
-from data_generator.load import Summary, generate
+from data_generator.load import Summary, generate, set_sizes
 from data_generator.options import GeneratorError, InvalidOptionsError, Options, Window
 from data_generator.schema import migrate, reset
 
@@ -18,4 +18,5 @@ __all__ = [
     "generate",
     "migrate",
     "reset",
+    "set_sizes",
 ]

@@ -27,18 +27,18 @@ def sizes(category: str) -> tuple[str, ...]:
     return SHOE_SIZES if category == "shoes" else APPAREL_SIZES
 
 
-def other_sizes(category: str) -> tuple[str, ...]:
-    """Return the sizes that are of the wrong kind for the category."""
-    return APPAREL_SIZES if category == "shoes" else SHOE_SIZES
+def suits(size: str | None, category: str) -> bool:
+    """Tell whether a size is of the right kind for the category."""
+    return size is not None and (size.isdigit() if category == "shoes" else size in APPAREL_SIZES)
 
 
-def customer_lines(rng: Random, count: int, seed: int) -> Iterator[str]:
-    """Draw customers; yields position, full_name, email, country, age."""
+def customer_lines(rng: Random, count: int, seed: int, created_at: str) -> Iterator[str]:
+    """Draw customers; yields position, full_name, email, country, age, created_at."""
     words = Words(f"customers {seed}")
     for position in range(count):
         email = f"customer.{position + 1:06d}@example.com"
         age = rng.randint(18, 70)
-        yield f"{position}\t{words.full_name()}\t{email}\t{words.country()}\t{age}\n"
+        yield f"{position}\t{words.full_name()}\t{email}\t{words.country()}\t{age}\t{created_at}\n"
 
 
 def product_lines(rng: Random, count: int, seed: int, categories: list[str]) -> Iterator[str]:
@@ -48,7 +48,7 @@ def product_lines(rng: Random, count: int, seed: int, categories: list[str]) -> 
         category = rng.choice(CATEGORIES)
         categories.append(category)
         sku = _sku(position, category)
-        yield f"{position}\t{words.word()} {words.word()}\t{category}\t{sku}\n"
+        yield f"{position}\t{words.product(category)}\t{category}\t{sku}\n"
 
 
 def variant_lines(rng: Random, products: list[str], categories: list[str]) -> Iterator[str]:

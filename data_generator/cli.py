@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 import psycopg
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from data_generator import job
 from data_generator.connect import InvalidDsnError, connect, dsn_from_environment
-from data_generator.load import Summary, generate
+from data_generator.load import Summary, generate, set_sizes
 from data_generator.options import GeneratorError, InvalidOptionsError, Options
 from data_generator.schema import migrate, reset
 from ecommerce_dagster import local
@@ -23,9 +24,18 @@ from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgresError
 from ecommerce_dagster.shop.source import postgres
 
 _ORDERS_WORTH_A_BAR = 20_000
+_SAID_ALONE = {"dsn", "chaos_percent", "migrate_only", "reset_tables"}
+_ONLY_SIZES = """
+Orders, customers and products are as they were; only sizes were set. For other orders say which:
+--days 1, --orders 500, --starting-at 2025-03-01."""
 _EXAMPLE = """
 \b
-Example, three thousand orders of one day, 5 % of the sizes wrong:
+Examples:
+  generate-data --days 90 --orders 9000 --customers 4000   # a shop with a past
+  generate-data --chaos-percent 5                          # make sizes wrong ...
+  generate-data                                            # ... and right again
+\b
+Three thousand orders of one day, 5 % of the sizes wrong:
   generate-data --dsn postgresql://shop:secret@localhost:5432/shop \\
     --orders 3000 --chaos-percent 5 \\
     --starting-at 2025-03-01 --ending-at 2025-03-01T23:59:59.999999
@@ -59,20 +69,29 @@ Example, three thousand orders of one day, 5 % of the sizes wrong:
     "--seed", type=int, default=Options.seed, help="The same seed gives the same numbers."
 )
 @click.option(
+    "--days",
+    type=int,
+    help="So many days up to now, as a shop with a past has them: seasons, weekdays, growth, "
+    "customers who come back. --orders and --customers are those of all days.",
+)
+@click.option(
     "--starting-at",
     metavar="ISO",
-    help="First moment of the orders; UTC unless it has an offset.  [default: start of today, UTC]",
+    help="First moment of the orders; UTC unless it has an offset.  [default: today, 00:00 UTC]",
 )
 @click.option(
     "--ending-at",
     metavar="ISO",
-    help="Last moment of the orders; UTC unless it has an offset.  [default: end of today, UTC]",
+    help="Last moment of the orders, none of which is in the future.  [default: end of today, UTC]",
 )
 @click.option("--migrate-only", is_flag=True, help="Create missing tables and stop.")
 @click.option(
     "--reset", "reset_tables", is_flag=True, help="Drop the tables, create them anew, and stop."
 )
+@click.pass_context
 def main(
+    context: click.Context,
+    /,
     dsn: str | None,
     starting_at: str | None,
     ending_at: str | None,
@@ -83,8 +102,9 @@ def main(
     """Fill a Postgres database with the shop's customers, products, variants, orders and items.
 
     Missing tables are created. Customers, products and variants of earlier runs are brought up to
-    date, the orders of the window are replaced, other orders stay. It is all one transaction: a run
-    that fails or is interrupted changes nothing.
+    date, the orders of the window are replaced, other orders stay. Without options, or with
+    --chaos-percent alone, a database that holds orders keeps them: only sizes are set, wrong or
+    right. It is all one transaction: a run that fails or is interrupted changes nothing.
     """
     problems: list[str] = []
     moments = _moments({"starting_at": starting_at, "ending_at": ending_at}, problems)
@@ -104,8 +124,16 @@ def main(
             with connect(address) as connection:
                 migrate(connection)
             click.echo("The tables are there.")
+        elif _is_said_alone(context) and (found := set_sizes(address, options.chaos_percent)):
+            click.echo(_text(found) + _ONLY_SIZES)
         else:
             click.echo(_text(_generate(address, options)))
+
+
+def _is_said_alone(context: click.Context) -> bool:
+    """Whether nothing was said of which rows are wanted."""
+    default = ParameterSource.DEFAULT
+    return all(context.get_parameter_source(n) == default for n in {*context.params} - _SAID_ALONE)
 
 
 @contextmanager

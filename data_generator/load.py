@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC
 from random import Random
 from typing import Any
 
 import psycopg
 
-from data_generator import bulk
+from data_generator import bulk, chaos
 from data_generator.catalogue import APPAREL_SIZES, CATEGORIES
 from data_generator.connect import connect
+from data_generator.history import draw_history
 from data_generator.job import Job, Progress, one_value
 from data_generator.options import Options, Window
 from data_generator.replace import replace_orders
@@ -29,9 +31,18 @@ GROUP BY p.category
 """
 
 
+_COUNTS = b"""
+SELECT (SELECT count(*) FROM public.customers), (SELECT count(*) FROM public.products),
+    (SELECT count(*) FROM public.product_variants), (SELECT count(*) FROM public.orders),
+    (SELECT count(*) FROM public.order_items)
+"""
+_ORDERED = b"SELECT min(order_date), max(order_date) FROM public.orders"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a load wrote. `invalid_sizes` counts all variants of the database, by category."""
+    """What a load wrote, or of one that only set sizes what there is. `invalid_sizes` counts all
+    variants of the database, by category."""
 
     window: Window
     customers: int
@@ -50,30 +61,50 @@ def generate(dsn: str, options: Options, *, progress: Progress | None = None) ->
     Raises InvalidOptionsError; InvalidDsnError or UnavailableError when there is no connection to
     be had; psycopg.Error when Postgres refuses a statement.
     """
-    window = options.window()
+    options, window = options.scaled(), options.window()
     with connect(dsn) as connection:
         migrate(connection)
         # No other load is running now, so that later loads get later times.
         now = one_value(connection, b"SELECT clock_timestamp()")
         job = Job(connection, options, window, Random(options.seed), now, progress)
         large = _is_large(job)
+        history = draw_history(options, window, now) if options.days else None
         with bulk.without_constraints(connection, progress) if large else nullcontext():
-            catalogue = upsert_catalogue(job)
-            items = replace_orders(job, catalogue, items_first=large)
+            catalogue = upsert_catalogue(job, history)
+            orders, items = replace_orders(job, catalogue, history, items_first=large)
         return Summary(
             window=window,
             customers=len(catalogue.customer_ids),
-            products=options.products * options.scale,
+            products=options.products,
             variants=len(catalogue.variant_ids),
-            orders=options.orders * options.scale,
+            orders=orders,
             items=items,
             invalid_sizes=_invalid_sizes(connection),
         )
 
 
+def set_sizes(dsn: str, percent: float, seed: int = Options.seed) -> Summary | None:
+    """Give `percent` of the variants that are there a size of the wrong kind, all others one of the
+    right kind, and change nothing else. None, and nothing done, where there are no orders.
+
+    Raises as `generate` does.
+    """
+    Options(chaos_percent=percent, seed=seed).window()
+    with connect(dsn) as connection:
+        migrate(connection)
+        ((first, last),) = connection.execute(_ORDERED).fetchall()
+        if first is None:
+            return None
+        chaos.set_sizes(connection, percent, seed)
+        ((customers, products, variants, orders, items),) = connection.execute(_COUNTS).fetchall()
+        window = Window(first.astimezone(UTC), last.astimezone(UTC))
+        invalid = _invalid_sizes(connection)
+        return Summary(window, customers, products, variants, orders, items, invalid)
+
+
 def _is_large(job: Job) -> bool:
     """Tell whether checking all rows at once is cheaper than checking each new one."""
-    count = job.options.orders * job.options.scale
+    count = job.options.orders
     if count < _BULK_ORDERS or not bulk.may_alter(job.connection):
         return False
     window = job.window

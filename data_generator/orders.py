@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 from random import Random
 
@@ -31,7 +31,13 @@ class Orders:
 
     def date(self, position: int) -> str:
         """Return the date of the order as Postgres reads it."""
-        return (self.window.starting_at + timedelta(seconds=self.seconds[position])).isoformat()
+        return self.window.moment(self.seconds[position])
+
+    def end_by(self, now: datetime) -> None:
+        """Move the orders closer together where the window is not over yet: none is later."""
+        last, end = self.window.seconds_until(now), self.window.seconds
+        if last < end:
+            self.seconds[:] = array("q", (second * last // end for second in self.seconds))
 
 
 def draw_orders(rng: Random, count: int, customer_ids: Sequence[int], window: Window) -> Orders:

@@ -2,17 +2,18 @@
 
 from array import array
 from dataclasses import dataclass
-from typing import Any
-
-import psycopg
+from random import Random
 
 from data_generator.catalogue import customer_lines, product_lines, variant_lines
-from data_generator.chaos import wrong_sizes
+from data_generator.chaos import OTHER_SIZES, chosen
+from data_generator.history import History
 from data_generator.job import Job
+from data_generator.options import Options
 
 _INCOMING = b"""
 CREATE TEMP TABLE incoming_customers
-    (position INTEGER, full_name TEXT, email TEXT, country TEXT, age INTEGER) ON COMMIT DROP;
+    (position INTEGER, full_name TEXT, email TEXT, country TEXT, age INTEGER,
+    created_at TIMESTAMPTZ) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_products
     (position INTEGER, name TEXT, category TEXT, sku TEXT) ON COMMIT DROP;
 CREATE TEMP TABLE incoming_variants (
@@ -22,10 +23,11 @@ CREATE TEMP TABLE incoming_variants (
 """
 _CUSTOMERS = b"""
 INSERT INTO public.customers (full_name, email, country, age, created_at, updated_at)
-SELECT full_name, email, country, age, %(now)s, %(now)s
+SELECT full_name, email, country, age, created_at, %(now)s
 FROM pg_temp.incoming_customers ORDER BY position
 ON CONFLICT (email) DO UPDATE SET full_name = excluded.full_name, country = excluded.country,
-    age = excluded.age, updated_at = excluded.updated_at
+    age = excluded.age, created_at = least(customers.created_at, excluded.created_at),
+    updated_at = excluded.updated_at
 """
 _PRODUCTS = b"""
 INSERT INTO public.products (name, category, sku, created_at, updated_at)
@@ -48,15 +50,16 @@ ON CONFLICT (variant_sku) DO UPDATE SET product_id = excluded.product_id, color 
     is_active = excluded.is_active, updated_at = excluded.updated_at
 """
 _WRONG_SIZES = b"""
-UPDATE pg_temp.incoming_variants AS v SET size = wrong.size
-FROM unnest(%s::int[], %s::text[]) AS wrong (position, size) WHERE wrong.position = v.position
+UPDATE pg_temp.incoming_variants AS v SET size = wrong.other
+FROM unnest(%s::text[], %s::text[]) AS wrong (size, other)
+WHERE wrong.size = v.size AND v.position = ANY(%s)
 """
 _CUSTOMER_IDS = b"""
 SELECT c.id FROM pg_temp.incoming_customers AS i JOIN public.customers AS c USING (email)
 ORDER BY i.position
 """
-_VARIANT_IDS = b"""
-SELECT v.id
+_VARIANTS_WRITTEN = b"""
+SELECT v.id, (100 * v.selling_price)::bigint
 FROM pg_temp.incoming_variants AS i JOIN public.product_variants AS v USING (variant_sku)
 ORDER BY i.position
 """
@@ -67,38 +70,56 @@ class Catalogue:
     """Ids of the customers and variants of a load, in the order in which they were drawn.
 
     In a fresh database that is the order of the ids. Rows of other loads are not in it, so that the
-    orders drawn from it depend on the options alone.
+    orders drawn from it depend on the options alone. Prices are the variants' selling prices in
+    cents.
     """
 
     customer_ids: "array[int]"
     variant_ids: "array[int]"
+    prices: "array[int]"
+    categories: list[str]
+    """Of the variants."""
 
 
-def upsert_catalogue(job: Job) -> Catalogue:
-    """Draw and write the catalogue; every row of it gets the job's time as its updated_at."""
-    options, connection = job.options, job.connection
+def upsert_catalogue(job: Job, history: History | None) -> Catalogue:
+    """Draw and write the catalogue; every row of it gets the job's time as its updated_at.
+
+    The customers are those of the history, where there is one.
+    """
+    options, connection, rng = job.options, job.connection, job.rng
     now = {"now": job.now}
     connection.execute(_INCOMING)
 
-    count = options.customers * options.scale
-    customers = customer_lines(job.rng, count, options.seed)
+    if history is None:
+        count = options.customers
+        customers = customer_lines(rng, count, options.seed, job.now.isoformat())
+    else:
+        count = len(history.first_orders)
+        customers = history.customer_lines(options.seed)
+        _skip_customers(rng)
     job.copy("pg_temp.incoming_customers", customers, "customers", count)
     connection.execute(_CUSTOMERS, now)
 
-    count = options.products * options.scale
+    count = options.products
     product_categories: list[str] = []
-    products = product_lines(job.rng, count, options.seed, product_categories)
+    products = product_lines(rng, count, options.seed, product_categories)
     job.copy("pg_temp.incoming_products", products, "products", count)
     connection.execute(_PRODUCTS, now)
 
     categories: list[str] = []
-    variants = variant_lines(job.rng, product_categories, categories)
+    variants = variant_lines(rng, product_categories, categories)
     job.copy("pg_temp.incoming_variants", variants, "variants", count)
-    wrong = wrong_sizes(categories, options.chaos_percent, options.seed)
-    connection.execute(_WRONG_SIZES, [list(wrong), list(wrong.values())])
+    if hit := chosen(len(categories), options.chaos_percent, options.seed):
+        wrong = [list(OTHER_SIZES), list(OTHER_SIZES.values()), list(hit)]
+        connection.execute(_WRONG_SIZES, wrong)
     connection.execute(_VARIANTS, now)
-    return Catalogue(_ids(connection, _CUSTOMER_IDS), _ids(connection, _VARIANT_IDS))
+    customer_ids = array("q", (row[0] for row in connection.execute(_CUSTOMER_IDS)))
+    written = connection.execute(_VARIANTS_WRITTEN).fetchall()
+    ids, prices = (array("q", column) for column in zip(*written, strict=True))
+    return Catalogue(customer_ids, ids, prices, categories)
 
 
-def _ids(connection: psycopg.Connection[Any], query: bytes) -> "array[int]":
-    return array("q", (row[0] for row in connection.execute(query)))
+def _skip_customers(rng: Random) -> None:
+    """Draw what the customers of default options draw: the products are then the same."""
+    for _ in range(Options.customers):
+        rng.randint(18, 70)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,9 +25,11 @@ from psycopg.conninfo import make_conninfo
 from data_generator import InvalidOptionsError, Options, UnavailableError, generate, migrate, reset
 from data_generator import load as load_module
 from data_generator import words as words_module
-from data_generator.chaos import wrong_sizes
+from data_generator.catalogue import suits
+from data_generator.chaos import OTHER_SIZES, chosen
 from data_generator.cli import main
 from data_generator.connect import InvalidDsnError, connect
+from data_generator.history import draw_history
 from data_generator.orders import draw_orders, item_lines, order_lines
 from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres, PostgresServer
 
@@ -266,7 +268,7 @@ def test_words_of_another_faker_release_change_no_number_and_no_key(
 ) -> None:
     generate(dsn, DAY)
     before = content(dsn)
-    monkeypatch.setattr(words_module, "_lists", lambda: (("Other", "Words", "Here"),) * 4)
+    monkeypatch.setattr(words_module, "_lists", lambda: (("Other", "Words", "Here"),) * 2)
     generate(dsn, DAY)
     after = content(dsn)
 
@@ -411,16 +413,67 @@ def test_all_sizes_can_be_wrong(dsn: str) -> None:
         SELECT DISTINCT size FROM product_variants AS v JOIN products AS p ON p.id = v.product_id
         WHERE category = 'shoes'
     """
-    assert {size for (size,) in rows(dsn, shoes)} <= {"S", "M", "L", "XL"}
+    assert {size for (size,) in rows(dsn, shoes)} <= {"S", "M", "L", "XL", "XXL"}
 
 
-@given(st.lists(st.sampled_from(["shoes", "jackets"]), min_size=1), st.floats(0, 100))
-def test_chaos_hits_the_share_asked_for(categories: list[str], percent: float) -> None:
-    wrong = wrong_sizes(categories, percent, seed=42)
+@given(st.integers(1, 500), st.floats(0, 100))
+def test_chaos_hits_the_share_asked_for(count: int, percent: float) -> None:
+    hit = chosen(count, percent, seed=42)
 
-    assert (len(wrong) == 0) == (percent == 0)
-    assert abs(len(wrong) - len(categories) * percent / 100) <= 1
-    assert all(size.isdigit() == (categories[at] != "shoes") for at, size in wrong.items())
+    assert (len(hit) == 0) == (percent == 0)
+    assert abs(len(hit) - count * percent / 100) <= 1
+    assert hit <= set(range(count))
+
+
+def test_each_size_has_one_of_the_other_kind_and_comes_back_from_it() -> None:
+    for size, other in OTHER_SIZES.items():
+        assert OTHER_SIZES[other] == size
+        assert size.isdigit() != other.isdigit()
+
+
+def everything(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows but the variants, with their ids and times."""
+    tables = ("customers", "products", "orders", "order_items")
+    return {table: rows(dsn, f"SELECT * FROM {table}") for table in tables}
+
+
+@pytest.mark.parametrize(
+    "past", [("--days", "30", "--orders", "600"), ("--scale", "3", "--seed", "7")]
+)
+def test_chaos_and_its_repair_leave_all_but_the_sizes_as_they_are(
+    dsn: str, past: tuple[str, ...]
+) -> None:
+    """Of a shop with a past they would else make today one with 500 orders more."""
+    assert run("--dsn", dsn, *past).exit_code == 0
+    clean, before = content(dsn), everything(dsn)
+    chaos = run("--dsn", dsn, "--chaos-percent", "5")
+    assert "Orders, customers and products are as they were" in chaos.output
+    assert f"orders         {len(before['orders'])}\n" in chaos.output
+    hurt = content(dsn)["variants"]
+    wrong = [old[0] for old, new in zip(clean["variants"], hurt, strict=True) if old != new]
+    assert len(wrong) == round(0.05 * len(hurt))
+    assert f"invalid sizes  {len(wrong)} in the database" in chaos.output
+    written = "SELECT id FROM product_variants WHERE updated_at > created_at"
+    assert rows(dsn, written) == [(id,) for id in wrong]
+
+    assert "invalid sizes  0 in" in run("--dsn", dsn).output
+    assert content(dsn) == clean
+    assert everything(dsn) == before
+
+
+def test_sizes_that_were_written_by_hand_are_set_right_too(dsn: str) -> None:
+    generate(dsn, DAY)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("UPDATE product_variants SET size = CASE id % 2 WHEN 0 THEN 'huge' END")
+        connection.execute("UPDATE product_variants SET size = '39' WHERE id = 1")
+    sizes = (
+        "SELECT v.id, size, category FROM product_variants v JOIN products p ON p.id = product_id"
+    )
+
+    run("--dsn", dsn, "--chaos-percent", "100")
+    assert not any(suits(size, category) for _, size, category in rows(dsn, sizes))
+    assert "invalid sizes  0 in" in run("--dsn", dsn).output
+    assert all(suits(size, category) for _, size, category in rows(dsn, sizes))
 
 
 # --- Options ---
@@ -492,6 +545,37 @@ def test_the_default_window_is_today_in_utc() -> None:
     assert datetime.now(UTC) - window.starting_at < window.ending_at - window.starting_at
 
 
+def test_no_order_is_later_than_the_load(dsn: str) -> None:
+    """Of a window that is not over the orders are closer together; the numbers are the same."""
+    summary = generate(dsn, Options())
+
+    assert (summary.orders, summary.items) == (500, 1506)
+    assert value(dsn, REVENUE) == Decimal("232856.13")
+    late = "SELECT count(*) FROM orders WHERE order_date > updated_at"
+    assert value(dsn, late) == 0
+    assert value(dsn, "SELECT count(DISTINCT order_date::date) FROM orders") == 1
+    generate(dsn, Options(days=2))
+    assert value(dsn, late) == 0
+
+
+def test_a_window_in_the_future_is_refused() -> None:
+    for options in (["--starting-at", "2999-01-01"], ["--days", "2", "--ending-at", "2999-01-01"]):
+        result = run(*options)
+        assert result.exit_code == 2
+    result = run("--starting-at", "2999-01-01", "--ending-at", "2999-01-02")
+    assert result.exit_code == 2
+    assert "in the future: nothing has been ordered then" in result.output
+
+
+def test_days_are_one_or_more_and_begin_where_they_say() -> None:
+    result = run("--days", "0", "--starting-at", "2025-03-01")
+    assert result.exit_code == 2
+    assert "days must be 1 or more, not 0" in result.output
+    assert "days and starting-at exclude each other" in result.output
+    window = Options(days=3, ending_at=datetime(2025, 3, 1, 12)).window()
+    assert window.starting_at == datetime(2025, 2, 27, tzinfo=UTC)
+
+
 def test_an_order_never_holds_more_items_than_there_are_variants(dsn: str) -> None:
     generate(dsn, replace(DAY, products=1, max_items_per_order=50))
 
@@ -500,6 +584,155 @@ def test_an_order_never_holds_more_items_than_there_are_variants(dsn: str) -> No
     variants = value(dsn, "SELECT count(*) FROM product_variants")
     most = "SELECT max(n) FROM (SELECT count(*) AS n FROM order_items GROUP BY order_id) AS t"
     assert value(dsn, most) == variants
+
+
+# --- A shop with a past ---
+
+PAST = Options(days=365, orders=20_000, customers=9_000, ending_at=datetime(2025, 12, 31, 12))
+
+
+@pytest.fixture(scope="module")
+def past(server: PostgresServer) -> str:
+    """A database of its own with a year of orders; only to be read."""
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE past")
+    dsn = replace(server, database="past").dsn
+    generate(dsn, PAST)
+    return dsn
+
+
+def test_days_of_a_past_have_seasons_weekdays_and_growth(past: str) -> None:
+    days = dict(rows(past, "SELECT order_date::date, count(*) FROM orders GROUP BY 1"))
+    assert [min(days), max(days), len(days)] == [date(2025, 1, 1), date(2025, 12, 31), 365]
+
+    def mean(wanted: Callable[[date], bool]) -> float:
+        found = [number for day, number in days.items() if wanted(day)]
+        return float(sum(found) / len(found))
+
+    weekdays = [mean(lambda day, n=n: day.weekday() == n) for n in range(7)]  # type: ignore[misc]
+    assert weekdays.index(max(weekdays)) == 6
+    assert max(weekdays) > 1.2 * min(weekdays)
+    months = [mean(lambda day, n=n: day.month == n) for n in range(1, 13)]  # type: ignore[misc]
+    assert months.index(max(months)) >= 10
+    assert months[11] > 2 * months[0]  # growth and Christmas
+    assert months[7] < 1.1 * months[5]  # summer, in spite of growth
+    assert days[date(2025, 11, 28)] > 1.3 * days[date(2025, 11, 21)]  # Black Friday
+    hours = dict(
+        rows(past, "SELECT extract(hour FROM order_date)::int, count(*) FROM orders GROUP BY 1")
+    )
+    assert hours[20] > 5 * hours[3]
+
+
+def test_customers_of_a_past_come_back_and_are_plausible(past: str) -> None:
+    assert value(past, "SELECT count(*) FROM orders") > 19_900
+    orders = "SELECT customer_id, count(*) AS n FROM orders GROUP BY 1"
+    [(customers, returning, most, tenth)] = rows(
+        past,
+        f"""
+        SELECT count(*), count(*) FILTER (WHERE n > 1), max(n),
+            (SELECT sum(n) FROM (SELECT n FROM ({orders}) AS o ORDER BY n DESC LIMIT 900) AS t)
+        FROM ({orders}) AS o
+    """,
+    )
+    assert customers == value(past, "SELECT count(*) FROM customers") > 8_900
+    assert 0.3 < returning / customers < 0.55
+    assert 10 < most < 100
+    assert 0.25 < tenth / 20_000 < 0.5  # of all orders, by a tenth of the customers
+    late = "SELECT count(*) FROM customers c WHERE created_at <> (SELECT min(order_date) FROM orders WHERE customer_id = c.id)"
+    assert value(past, late) == 0
+    countries = dict(rows(past, "SELECT country, count(*) FROM customers GROUP BY 1"))
+    assert len(countries) < 30
+    assert 0.18 < countries["United States"] / customers < 0.28
+    ages = "SELECT width_bucket(age, ARRAY[18, 25, 35, 50]), count(*) FROM customers GROUP BY 1"
+    shares = [number / customers for _, number in rows(past, ages)]
+    bands = [(0.1, 0.2), (0.3, 0.45), (0.25, 0.4), (0.08, 0.2)]
+    assert all(low < share < high for share, (low, high) in zip(shares, bands, strict=True))
+
+
+def test_orders_of_a_past_are_settled_and_cost_what_the_catalogue_says(past: str) -> None:
+    wrong = """
+        SELECT count(*) FROM orders AS o WHERE total_amount IS DISTINCT FROM
+            (SELECT sum(total_price) FROM order_items AS i WHERE i.order_id = o.id)
+    """
+    assert value(past, wrong) == 0
+    pending = "SELECT min(order_date)::date FROM orders WHERE status = 'pending'"
+    assert value(past, pending) > date(2025, 12, 25)
+    prices = """
+        SELECT order_date::date, min(unit_price / selling_price)
+        FROM order_items i JOIN product_variants v ON v.id = variant_id JOIN orders o ON o.id = order_id
+        GROUP BY 1 HAVING round(min(unit_price / selling_price), 2) < 1
+    """
+    assert [day for day, _ in rows(past, prices)] == [
+        date(2025, 11, day) for day in (28, 29, 30)
+    ] + [date(2025, 12, 1)]
+    jackets = """
+        SELECT extract(quarter FROM order_date)::int, avg((category = 'jackets')::int)::float
+        FROM order_items i JOIN product_variants v ON v.id = variant_id
+        JOIN products p ON p.id = product_id JOIN orders o ON o.id = order_id GROUP BY 1
+    """
+    shares = dict(rows(past, jackets))
+    assert shares[4] > 1.5 * shares[3]
+
+
+def test_the_same_seed_gives_the_same_past_and_a_later_load_the_same_morning(dsn: str) -> None:
+    evening = replace(PAST, days=20, orders=400, customers=150, ending_at=datetime(2025, 3, 1, 20))
+    generate(dsn, evening)
+    first = content(dsn)
+    generate(dsn, evening)
+    assert content(dsn) == first
+    noon = replace(evening, ending_at=datetime(2025, 3, 1, 12))
+    with psycopg.connect(dsn) as connection:
+        reset(connection)
+    generate(dsn, noon)
+    assert 0 < len(content(dsn)["orders"]) < len(first["orders"])
+    for table in ("orders", "items", "customers"):
+        assert set(content(dsn)[table]) <= set(first[table])
+    generate(dsn, replace(evening, seed=7))
+    assert content(dsn) != first
+
+
+def test_a_past_has_the_products_of_an_agreed_load(dsn: str) -> None:
+    generate(dsn, DAY)
+    agreed = content(dsn)
+    summary = generate(dsn, replace(PAST, days=3, orders=30, customers=500))
+    assert summary.orders <= 30
+    assert {name: content(dsn)[name] for name in ("products", "variants")} == {
+        name: agreed[name] for name in ("products", "variants")
+    }
+
+
+@given(
+    days=st.integers(1, 60),
+    orders=st.integers(1, 300),
+    customers=st.integers(1, 400),
+    seed=st.integers(0, 2**40),
+    part=st.integers(0, 86_399),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_past_has_no_order_too_late_and_nobody_who_did_not_order(
+    days: int, orders: int, customers: int, seed: int, part: int
+) -> None:
+    options = replace(
+        PAST,
+        days=days,
+        orders=orders,
+        customers=customers,
+        seed=seed,
+        ending_at=datetime(2025, 3, 1),
+    )
+    window = replace(options, ending_at=datetime(2025, 3, 1, 23, 59, 59)).window()
+    now = datetime(2025, 3, 1, tzinfo=UTC) + timedelta(seconds=part)
+    history = draw_history(options, window, now)
+    found, whole = history.orders, draw_history(options, window, window.ending_at)
+
+    assert list(found.seconds) == sorted(found.seconds)
+    assert all(second <= window.seconds_until(now) for second in found.seconds)
+    assert len(whole.orders) == orders
+    assert len(whole.first_orders) == len(set(whole.orders.customer_ids)) <= customers
+    first: dict[int, int] = {}
+    for customer, second in zip(found.customer_ids, found.seconds, strict=True):
+        first.setdefault(customer, second)
+    assert first == dict(enumerate(history.first_orders))
 
 
 # --- The tables ---

@@ -19,7 +19,7 @@ companions[local.PIPELINE] = Companion(resources, filled_postgres, asked)
 
 @under("Run")
 @main.command(epilog=example("ecommerce demo\necommerce demo --days 7"))
-@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True)
+@click.option("--days", type=click.IntRange(1, 365), default=90, show_default=True)
 def demo(days: int) -> None:
     """Generate data up to today, run everything, show marts."""
     with user_errors():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 
 import click
 from rich.console import Console
@@ -17,6 +17,8 @@ from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 from ecommerce_dagster.shop.source import postgres
 
+# A day on average, and new ones a day.
+_ORDERS, _CUSTOMERS = 100, 45
 _SHOWN_ROWS = 5
 _WIDTH = 120  # columns, where the terminal does not say
 _NEXT = """
@@ -26,7 +28,7 @@ Next, after `source .venv/bin/activate`:
   ecommerce docs --open                    every table, column and check, to be searched
   ecommerce query "FROM mart.top_skus"     ask the warehouse
   generate-data --chaos-percent 5          break some sizes, then:
-  ecommerce run                            watch the check stop them
+  ecommerce run                            watch the check stop them (generate-data repairs them)
 """
 
 
@@ -44,10 +46,10 @@ def run_demo(days: int) -> int:
     if not console.is_terminal:
         console.width = _WIDTH
     local.load_environment()
-    today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
-    window = Interval(today - timedelta(days=days - 1), today + timedelta(days=1))
-    options = Options(starting_at=window.start, ending_at=window.last)
-    console.print(f"Generating {options.orders:,} orders for {window} ...", highlight=False)
+    options = Options(days=days, orders=_ORDERS * days, customers=_CUSTOMERS * days)
+    start = options.window().starting_at
+    interval = Interval(start, start + timedelta(days=days))
+    console.print(f"Generating the orders of {interval} ...", highlight=False)
     with postgres() as dsn:
         summary = generate(dsn, options)
         console.print(
@@ -56,7 +58,7 @@ def run_demo(days: int) -> int:
             highlight=False,
         )
         project = open_project(None, None, None)
-        code = run_and_report(project, RunRequest(interval=window))
+        code = run_and_report(project, RunRequest(interval=interval))
     for asset in project.assets:
         if "mart" in asset.tags:
             order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""

@@ -36,8 +36,7 @@ def told(demo: Shop) -> str:
 
 class TestTheDemo:
     def test_it_tells_what_it_generates(self, told: str) -> None:
-        assert "500 orders" in told
-        assert "100 customers, 50 products, 127 variants" in told
+        assert "50 products, 127 variants" in told
 
     def test_every_asset_and_every_check_passes(self, told: str) -> None:
         assert sum(line.startswith("PASS") for line in told.splitlines()) == 24
@@ -53,7 +52,9 @@ class TestTheDemo:
         title = rows.index(["mart.customers_by_age"])
         shown = [row for row in rows[title + 1 : title + 9] if row]
         assert shown[0] == ["age_group", "total_customers"]
-        assert shown[2:6] == [["50+", "39"], ["35-49", "24"], ["25-34", "19"], ["18-24", "18"]]
+        numbers = {group: int(number) for group, number in shown[2:6]}
+        assert [*numbers][:2] == ["25-34", "35-49"]
+        assert {*numbers} == {"50+", "35-49", "25-34", "18-24"}
 
     def test_it_says_what_to_do_next(self, told: str) -> None:
         for command in (
@@ -69,10 +70,14 @@ class TestTheDemo:
         assert demo.first_run.stderr == ""
 
     def test_the_orders_fall_on_the_last_three_days(self, demo: Shop) -> None:
-        [(days, orders)] = demo.query(
-            "SELECT count(DISTINCT order_date::DATE), count(*) FROM stg.orders"
+        [(days, orders, late)] = demo.query(
+            "SELECT count(DISTINCT order_date::DATE), count(*), "
+            "count(*) FILTER (order_date > updated_at) FROM raw.orders"
         )
-        assert (days, orders) == (3, 500)
+        # None of today in its first minutes.
+        assert days in {2, 3}
+        assert 100 < orders <= 300
+        assert late == 0
         assert len(demo.partitions("stg.orders")) == 3
 
     def test_no_process_is_left(self, demo: Shop) -> None:
@@ -99,10 +104,11 @@ class TestTheDemo:
         assert not (tmp_path / "postgres").exists()
 
     def test_it_can_be_run_again(self, demo: Shop) -> None:
-        before = demo.query("FROM mart.repeat_purchase_rate")
+        past = "FROM mart.sales_daily WHERE sale_date < current_date ORDER BY sale_date"
+        before = demo.query(past)
         outcome = demo.ecommerce("demo", "--days", "3")
         assert outcome.succeeded, outcome.text
-        assert demo.query("FROM mart.repeat_purchase_rate") == before
+        assert demo.query(past)[-len(before) :] == before
         assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
 
     def test_ctrl_c_ends_it_with_one_line(self, new_shop: NewShop) -> None:
