@@ -114,7 +114,7 @@ def seconds(folder: Path, *options: str) -> float:
     start = time.perf_counter()
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
-        sys.exit(outcome.stderr)
+        sys.exit(outcome.stdout + outcome.stderr)
     return time.perf_counter() - start
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.instance import existing_instance
 from ecommerce_dagster.cli.report import open_page
 from ecommerce_dagster.pages.catalogue import catalogue_of
 from ecommerce_dagster.pages.entries import Catalogue
@@ -25,12 +25,6 @@ def write_docs(project: Project, output: Path | None, *, show: bool) -> None:
 
 
 def _catalogue(project: Project) -> Catalogue:
-    """With the state of the assets where Dagster has run; a catalogue starts no new instance."""
-    home = Path(os.environ.get("DAGSTER_HOME") or local.state_dir() / "dagster")
-    if not home.is_dir():
-        return catalogue_of(project)
-    import dagster as dg
-
-    local.dagster_home()
-    with dg.DagsterInstance.get() as instance:
+    """With the state of the assets where Dagster has run."""
+    with existing_instance() as instance:
         return catalogue_of(project, instance)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock
@@ -31,3 +33,15 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
         raise local.StateError(
             f"the records of runs in {home} cannot be kept: {error.orig}"
         ) from None
+
+
+@contextmanager
+def existing_instance() -> Iterator[dg.DagsterInstance | None]:
+    """The same for commands that only look: None where Dagster has not run yet, and nothing is
+    made. Raises StateError."""
+    home = Path(os.environ.get("DAGSTER_HOME") or local.state_dir() / "dagster")
+    if not home.is_dir():
+        yield None
+        return
+    with dagster_instance() as instance:
+        yield instance

@@ -149,6 +149,25 @@ def query(
 
 
 @under("Look")
+@main.command(epilog=example("ecommerce status\necommerce status --exit-code --output json"))
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when something failed or is stale.")
+@output_option("text", "json")
+@pipeline_options
+def status(exit_code: bool, output: str, **options: Any) -> None:
+    """Print what failed last, what is stale, what is running.
+
+    An asset is stale when it was never built, is older than something that it reads or than its
+    freshness allows, or when its definition has changed since.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.status import print_status
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        is_well = print_status(project_from_options(options)[0], output)
+        sys.exit(0 if is_well or not exit_code else 1)
+
+
+@under("Look")
 @main.command(epilog=example("ecommerce docs --open\necommerce docs --output public/data"))
 @click.option(
     "--output",

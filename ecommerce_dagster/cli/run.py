@@ -37,6 +37,8 @@ from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_
 from ecommerce_dagster.orchestration.build import definitions_of
 from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
 from ecommerce_dagster.orchestration.resources import resources_of
+from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
+from ecommerce_dagster.orchestration.status import reason_of
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.run_tags import (
     FULL_REFRESH_TAG,
@@ -210,13 +212,14 @@ def run(
         run_id, listener = str(uuid.uuid4()), _Listener(project, outcomes, reporter)
         instance.add_event_listener(run_id, listener)
         try:
-            job.execute_in_process(
-                run_config=_SILENT,
-                instance=instance,
-                run_id=run_id,
-                tags=tags,
-                raise_on_error=False,
-            )
+            with run_heartbeat(instance, run_id):
+                job.execute_in_process(
+                    run_config=_SILENT,
+                    instance=instance,
+                    run_id=run_id,
+                    tags=tags,
+                    raise_on_error=False,
+                )
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             listener.interrupted = True
     if listener.interrupted:
@@ -324,7 +327,7 @@ class _Listener:
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 _checked(outcome, event.asset_check_evaluation_data)
             case DagsterEventType.STEP_UP_FOR_RETRY:
-                self._reporter.retrying(outcome.name, _reason(event.step_retry_data.error))
+                self._reporter.retrying(outcome.name, reason_of(event.step_retry_data.error))
             case DagsterEventType.STEP_SUCCESS | DagsterEventType.STEP_FAILURE:
                 began = self._started.get(event.step_key, entry.timestamp)
                 outcome.seconds = entry.timestamp - began
@@ -335,7 +338,7 @@ class _Listener:
                     outcome.status = "not_run"
                     return
                 if failed:
-                    outcome.error = _reason(event.step_failure_data.error)
+                    outcome.error = reason_of(event.step_failure_data.error)
                 self._reporter.ended(outcome)
 
     def _logged(self, message: str) -> None:
@@ -363,13 +366,3 @@ def _checked(outcome: AssetOutcome, evaluation: Any) -> None:
         found.status = "passed"
     else:
         found.status = "error" if "error" in found.metadata else "failed"
-
-
-def _reason(error: Any) -> str:
-    """The message at the root of a chain of wrapped errors, without class names."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    if error is None:
-        return "unknown error"
-    text = str(error.message).strip()
-    return text.removeprefix(f"{dg.Failure.__module__}.{dg.Failure.__qualname__}: ").strip()

@@ -21,7 +21,13 @@ _TICKS = 12
 
 
 def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | None:
-    """When Dagster calls the asset stale: as its file says, else what people read by the schedule.
+    """When Dagster calls the asset stale."""
+    allowed = oldest_allowed(asset, project)
+    return dg.FreshnessPolicy.time_window(allowed) if allowed else None
+
+
+def oldest_allowed(asset: Asset, project: Project) -> timedelta | None:
+    """How old the asset may become: as its file says, else what people read by the schedule.
 
     That is each mart (by its tag), and each table that no other asset reads.
     """
@@ -32,7 +38,7 @@ def freshness_policy_of(asset: Asset, project: Project) -> dg.FreshnessPolicy | 
         seconds = _seconds_by_schedule(project)
     else:
         seconds = None
-    return dg.FreshnessPolicy.time_window(timedelta(seconds=seconds)) if seconds else None
+    return timedelta(seconds=seconds) if seconds else None
 
 
 def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -13,6 +12,7 @@ from ecommerce_dagster._compat import AssetCheckExecutionRecordStatus as Status
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
+from ecommerce_dagster.orchestration.living_runs import moment
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 from ecommerce_dagster.sql.checks import Check, checks_of
 
@@ -55,10 +55,16 @@ def _state(asset: Asset, built: Any, results: Mapping[str, Any]) -> AssetState:
     rows = built.asset_materialization.metadata.get("dagster/row_count") if built else None
     return AssetState(
         name=asset.name,
-        built_at=_moment(built.timestamp) if built else "",
+        built_at=moment(built.timestamp) if built else "",
         rows=None if rows is None else int(rows.value),
+        code_version=_code_version(built) if built else "",
         checks=tuple(_check_state(check, results.get(check.id)) for check in checks_of(asset)),
     )
+
+
+def _code_version(built: Any) -> str:
+    tags = built.asset_materialization.tags or {}
+    return str(tags.get("dagster/code_version", ""))
 
 
 def _check_state(check: Check, record: Any) -> CheckState:
@@ -69,11 +75,6 @@ def _check_state(check: Check, record: Any) -> CheckState:
     return replace(
         state,
         status="passed" if evaluation.passed else "failed",
-        at=_moment(record.event.timestamp),
+        at=moment(record.event.timestamp),
         message=str(evaluation.description or ""),
     )
-
-
-def _moment(seconds: float) -> str:
-    """The time of an event as text, exact to the second."""
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat()

@@ -29,6 +29,7 @@ from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.living_runs import naming_others
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.names import resource_key
@@ -51,11 +52,15 @@ class WarehouseResource(DuckDBResource):
     read_only: bool = Field(default=False, description="Whether nothing may be written to it.")
     unusable: str = Field(default="", description="Why it cannot be opened, where it cannot.")
     _is_written: bool = PrivateAttr(default=False)
+    _on_wait: Callable[[str], None] | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
         """The resource for the length of a run."""
         with _living(context):
+            if context.run is not None and context.instance is not None:
+                log = context.log or dg.get_dagster_logger()
+                self._on_wait = naming_others(log.info, context.instance, context.run.run_id)
             try:
                 yield self
             finally:
@@ -71,6 +76,9 @@ class WarehouseResource(DuckDBResource):
         except (OSError, WarehouseError, duckdb.Error) as error:
             log.error(outdated(self.database, error))
 
+    def _waits(self, message: str) -> None:
+        (self._on_wait or dg.get_dagster_logger().info)(message)
+
     def place(self) -> DuckDBConnection:
         """Where the database is. Raises UnusableConnection."""
         if self.unusable:
@@ -81,10 +89,9 @@ class WarehouseResource(DuckDBResource):
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
         path, read_only = self.place().path, self.read_only
-        log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
         with open_warehouse(
-            path, read_only=read_only, settings=settings, on_wait=log.info
+            path, read_only=read_only, settings=settings, on_wait=self._waits
         ) as connection:
             self._is_written = not read_only
             yield connection
@@ -110,10 +117,9 @@ class RemoteWarehouseResource(WarehouseResource):
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
-        log = dg.get_dagster_logger()
         settings: Mapping[str, Any] = self.connection_config or {}
         with open_place(
-            self.place(), read_only=self.read_only, settings=settings, on_wait=log.info
+            self.place(), read_only=self.read_only, settings=settings, on_wait=self._waits
         ) as connection:
             yield connection
 

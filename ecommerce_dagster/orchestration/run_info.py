@@ -9,6 +9,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import Context, asset_key
 from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.living_runs import naming_others
 from ecommerce_dagster.orchestration.partitions import (
     Partitions,
     interval_of,
@@ -50,6 +51,7 @@ def run_info(context: Context, project: Project) -> RunInfo:
         run_id=context.run.run_id,
         tags=context.run.tags,
         log=context.log,
+        on_wait=naming_others(context.log.info, context.instance, context.run.run_id),
         database=lambda key: getattr(context.resources, in_copy(key, project)),
         is_selected=lambda name: asset_key(name, project) in selected,
         last_known=lambda assets: last_known(context.instance, assets, project),

@@ -11,6 +11,7 @@ Where the daemon is on another machine than the runs, deploy/launcher.py knows.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ def run_heartbeat(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
             file = held.enter_context(path.open("w"))
             # Shared: a run may have several warehouses, or several processes.
             fcntl.flock(file, fcntl.LOCK_SH)
+            file.write(str(os.getpid()))
+            file.flush()
         try:
             yield
         finally:
@@ -50,11 +53,30 @@ def remove_if_dead(instance: dg.DagsterInstance, run_id: str) -> bool:
     return False
 
 
-def _remove_if_free(path: Path, file: IO[str]) -> bool:
-    """Remove a run's file unless another process holds it; whether it is removed."""
+def process_of(instance: dg.DagsterInstance, run_id: str) -> tuple[bool, int | None]:
+    """Whether a run is alive, and the id of its process (of one of them). A run without a file is
+    taken to be alive, in a process that is not known."""
+    path = _file_of(instance, run_id)
+    if not path.exists():
+        return True, None
+    with _alone(path.parent), suppress(FileNotFoundError), path.open() as file:
+        text = file.read()
+        return not _is_free(file), int(text) if text.isdigit() else None
+    return True, None
+
+
+def _is_free(file: IO[str]) -> bool:
+    """Whether no process holds a run's file; the file is locked then, until it is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_if_free(path: Path, file: IO[str]) -> bool:
+    """Remove a run's file unless another process holds it; whether it is removed."""
+    if not _is_free(file):
         return False
     path.unlink(missing_ok=True)
     return True

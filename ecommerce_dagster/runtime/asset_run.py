@@ -106,7 +106,7 @@ class AssetRun:
         if self.interval is not None and is_partitioned(self.asset):
             about["interval"] = str(self.interval)
         window = self.window if self.fills_partitions else None
-        return LakeLocking(lakehouse, about, window, self.info.log.info)
+        return LakeLocking(lakehouse, about, window, self.info.on_wait)
 
     @property
     def views(self) -> list[str]:

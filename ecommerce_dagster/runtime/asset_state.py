@@ -25,11 +25,13 @@ class CheckState:
 
 @dataclass(frozen=True)
 class AssetState:
-    """An asset, when its table was last published, with how many rows, and its checks."""
+    """An asset, when its table was last published, with how many rows, by which version of its
+    definition, and its checks."""
 
     name: str
     built_at: str = ""
     rows: int | None = None
+    code_version: str = ""
     checks: tuple[CheckState, ...] = ()
 
     @classmethod

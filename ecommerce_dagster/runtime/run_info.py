@@ -22,7 +22,7 @@ def _no_database(key: str) -> Any:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run: its id, its tags, and where it logs to.
+    """A run: its id, its tags, where it logs to, and (`on_wait`) what it waits for.
 
     `database` gives an open-able database by the key of its connection (`resource_key`);
     `is_selected` tells whether the run builds the asset of a name; `last_known` gives what was
@@ -33,6 +33,7 @@ class RunInfo:
     run_id: str
     tags: Mapping[str, str]
     log: logging.Logger = _LOG
+    on_wait: Callable[[str], None] = _LOG.info
     database: Callable[[str], Any] = _no_database
     is_selected: Callable[[str], bool] = lambda name: False
     last_known: States = lambda assets: {}

@@ -83,7 +83,7 @@ def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Log) 
 
 
 def _postgres(run: Opener, name: str) -> Warehouse:
-    return PostgresWarehouse(run.resource(name).settings(), run.info.log.info, run.views)
+    return PostgresWarehouse(run.resource(name).settings(), run.info.on_wait, run.views)
 
 
 def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:

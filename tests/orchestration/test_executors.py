@@ -19,7 +19,7 @@ from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.deploy import choice
 from ecommerce_dagster.deploy.launcher import ServedRunLauncher
 from ecommerce_dagster.orchestration.run_launcher import LocalRunLauncher, run_heartbeat
-from orchestration.helpers import NewShop, Shop, Tiny
+from orchestration.helpers import NewShop, Shop, Tiny, findings
 
 LAKE = """
 environments:
@@ -82,10 +82,10 @@ def test_workers_cannot_share_a_duckdb_file(tiny: Tiny, value: str) -> None:
     outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR=value, ECOMMERCE_CELERY_BROKER=BROKER)
     assert outcome.code == 1
     assert (
-        ".bruin.yml:7: the tables of the connection 'duckdb-default' are in a file, which workers "
+        ".bruin.yml:7: error: the tables of the connection 'duckdb-default' are in a file, which workers "
         "on other machines cannot share; make it a lakehouse whose catalogue is in postgres, or "
         "set ECOMMERCE_EXECUTOR to in_process"
-    ) in outcome.text
+    ) in findings(outcome)[0]
 
 
 def test_a_lake_whose_catalogue_is_a_file_cannot_be_shared_either(
