@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from ecommerce_dagster.alerts.receivers import CONNECTIONS
 from ecommerce_dagster.bruin.model.connections import (
     Connection,
     DuckDBConnection,
@@ -27,6 +28,8 @@ from ecommerce_dagster.warehouses.duckdb.database import (
 from ecommerce_dagster.warehouses.place import open_place
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.query import QueryError
+
+_NOT_TRIED = "delivers alerts; `ecommerce alerts test` sends one"
 
 
 def list_connections(project: Project, output: str) -> None:
@@ -58,8 +61,9 @@ def check_connections(project: Project, name: str | None, output: str) -> int:
         ]
         print(json.dumps(found, indent=2))
     else:
-        for key, problem in problems.items():
-            click.echo(f"{key}: {problem or 'works'}")
+        for connection in chosen:
+            fine = _NOT_TRIED if connection.kind in CONNECTIONS else "works"
+            click.echo(f"{connection.name}: {problems[connection.name] or fine}")
     return 1 if any(problems.values()) else 0
 
 
@@ -68,6 +72,8 @@ def _problem(connection: Connection) -> str | None:
     try:
         if connection.platform == "duckdb":
             _try_duckdb(connection.duckdb(variables_for(connection.path)))
+        elif connection.kind in CONNECTIONS:
+            connection.texts(variables_for(connection.path))
         elif connection.platform in WAREHOUSES:
             WAREHOUSES[connection.platform].ask(connection, "SELECT 1", 1, lambda message: None)
         else:

@@ -459,6 +459,30 @@ def test(name: str | None, output: str, **options: Any) -> None:
 
 
 @under("Set up")
+@main.group(epilog=example("ecommerce alerts test"))
+def alerts() -> None:
+    """Try the receivers of alerts.
+
+    They are those that `notifications` of the files name. A sensor tells them what fails.
+    """
+
+
+@alerts.command("test", epilog=example("ecommerce alerts test\necommerce alerts test -o json"))
+@output_option("text", "json")
+@pipeline_options
+def alerts_test(output: str, **options: Any) -> None:
+    """Send a message to each receiver.
+
+    Exit code 0: all were sent; 1: one could not be, or there is no receiver.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.alerts import send_trial
+        from ecommerce_dagster.cli.workspace import project_from_options
+
+        sys.exit(send_trial(project_from_options(options)[0], output))
+
+
+@under("Set up")
 @main.group(
     epilog=example(
         "ecommerce warehouse snapshots --table mart.sales_daily\n"

@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.policy.policy_file import lint_policy
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, read_project
 from ecommerce_dagster.bruin.templates.variables import require_variant
+from ecommerce_dagster.orchestration.alerts import alerts_of
 from ecommerce_dagster.orchestration.executors import backfill_policy, executor_for
 from ecommerce_dagster.orchestration.factory import build_asset, build_checks
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
@@ -243,7 +244,7 @@ def definitions_of(
         dg.Definitions(
             jobs=[job],
             schedules=schedules_of(project, shared, dg.DefaultScheduleStatus(status.value), job),
-            sensors=sensors_of(project, shared, status, job),
+            sensors=[*sensors_of(project, shared, status, job), *alerts_of(project, status)],
         ),
         reconciliation_of(project, executor),
         maintenance_of(project),

@@ -104,6 +104,11 @@ POSTGRES = {
     "assets/t.asset.yml": SOURCE,
     ".bruin.yml": config_with_source("127.0.0.1", 1, "p"),
 }
+TOLD = {
+    "assets/t.sql": TABLE,
+    "pipeline.yml": "name: sales\nnotifications: {webhook: [hook]}\n",
+    ".bruin.yml": f"{CONFIG}      webhook:\n        - {{name: hook, url: 'http://127.0.0.1:9/'}}\n",
+}
 # The extra, what is said before it, the files, the command, its exit code.
 MISSING = [
     (
@@ -150,6 +155,8 @@ MISSING = [
         "ecommerce run",
         1,
     ),
+    ("alerts", "alerts need apprise", TOLD, "ecommerce validate", 0),
+    ("alerts", "alerts need apprise", TOLD, "ecommerce alerts test", 2),
     ("embedded", "No initdb and postgres in /nowhere", {}, "ecommerce with-postgres -- true", 1),
 ]
 

@@ -29,7 +29,9 @@ def lint_asset(asset: Asset, log: ProblemLog) -> None:
         _lint_external_key,
     ):
         lint(asset, log)
-    lint_notifications(asset, "valid-asset-notifications", log)
+    rules = [check for column in asset.columns for check in column.checks]
+    for node in (asset, *rules, *asset.custom_checks):
+        lint_notifications(node, "valid-asset-notifications", log)
 
 
 def _lint_name(asset: Asset, log: ProblemLog) -> None:

@@ -21,6 +21,7 @@ from ecommerce_dagster.runtime.lint.executor import lint_executor
 from ecommerce_dagster.runtime.lint.extensions import lint_extensions
 from ecommerce_dagster.runtime.lint.freshness import lint_automation
 from ecommerce_dagster.runtime.lint.not_done import lint_not_done
+from ecommerce_dagster.runtime.lint.receivers import lint_receivers
 from ecommerce_dagster.runtime.lint.schedule import lint_schedule
 from ecommerce_dagster.runtime.lint.watched import lint_watched
 from ecommerce_dagster.runtime.names import asset_key_parts, check_name, resource_key
@@ -56,6 +57,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     lint_extensions(project, log)
     lint_watched(project, log)
     lint_not_done(project, log)
+    lint_receivers(project, log)
 
 
 def _lint_left_out(project: Project, log: ProblemLog) -> set[str]:
