@@ -11,10 +11,12 @@ from typing import Any
 import click
 
 from ecommerce_dagster.bruin.model.platforms import TYPES
+from ecommerce_dagster.cli.completion import SHELLS, Name, script_for
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example, output_option, pipeline_options
 from ecommerce_dagster.cli.sections import WIDEST, Commands, under
 
+_ASSET = Name("asset", or_file=True)
 _NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
 
 
@@ -57,9 +59,16 @@ def dev(port: int) -> None:
         'ecommerce run --selector "stg.orders+,tag:mart"'
     )
 )
-@click.argument("assets", nargs=-1)
-@click.option("--tag", "-t", metavar="TAG", help="Only assets with this tag.")
-@click.option("--exclude-tag", "-x", metavar="TAG", multiple=True, help="No assets with this tag.")
+@click.argument("assets", nargs=-1, type=_ASSET)
+@click.option("--tag", "-t", type=Name("tag"), metavar="TAG", help="Only assets with this tag.")
+@click.option(
+    "--exclude-tag",
+    "-x",
+    type=Name("tag"),
+    metavar="TAG",
+    multiple=True,
+    help="No assets with this tag.",
+)
 @click.option("--selector", metavar="TERMS", help="tag: path: file: fqn: n+name+n @name; , is and.")
 @click.option("--downstream", is_flag=True, help="Everything downstream of ASSETS, too.")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
@@ -114,9 +123,20 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
 )
 @click.argument("sql", required=False)
 @click.option("--sql", "-q", "sql_option", metavar="SQL", help="The same as the argument.")
-@click.option("--table", metavar="NAME", help="Show this table.")
-@click.option("--asset", metavar="NAME", help="Run the query of this asset's file.")
-@click.option("--connection", "-c", metavar="NAME", help="Another connection of .bruin.yml.")
+@click.option("--table", type=Name("asset"), metavar="NAME", help="Show this table.")
+@click.option(
+    "--asset",
+    type=Name("asset", or_file=True),
+    metavar="NAME",
+    help="Run the query of this asset's file.",
+)
+@click.option(
+    "--connection",
+    "-c",
+    type=Name("connection"),
+    metavar="NAME",
+    help="Another connection of .bruin.yml.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Rows at most.  [100 in a table, else all]")
 @output_option("table", "json", "csv")
 @pipeline_options
@@ -192,7 +212,7 @@ def docs(output: Path | None, show: bool, **options: Any) -> None:
 
 @under("Look")
 @main.command(epilog=example("ecommerce report --open\necommerce report --output sales.html"))
-@click.argument("asset", required=False)
+@click.argument("asset", required=False, type=_ASSET)
 @click.option(
     "--output",
     "-o",
@@ -247,7 +267,7 @@ def validate(
 
 @under("Look")
 @main.command(epilog=example("ecommerce show mart.top_skus\necommerce show --output json"))
-@click.argument("asset", required=False)
+@click.argument("asset", required=False, type=_ASSET)
 @output_option("text", "json")
 @pipeline_options
 def show(asset: str | None, output: str, **options: Any) -> None:
@@ -270,7 +290,7 @@ def show(asset: str | None, output: str, **options: Any) -> None:
         "ecommerce render asset_specs/assets/stg/stg.orders.sql --full-refresh"
     )
 )
-@click.argument("asset")
+@click.argument("asset", type=_ASSET)
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
 @click.option("--full-refresh", "-r", is_flag=True, help="Print the SQL of a full refresh.")
@@ -308,7 +328,7 @@ def render(
 
 @under("Look")
 @main.command(epilog=example("ecommerce lineage stg.orders\necommerce lineage stg.orders --full"))
-@click.argument("asset")
+@click.argument("asset", type=_ASSET)
 @click.option(
     "--full", is_flag=True, help="Show all upstream and downstream assets, not just direct ones."
 )
@@ -332,7 +352,7 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
         "ecommerce unit-test path/to/pipeline/assets/stg/stg.orders.sql --output json"
     ),
 )
-@click.argument("asset", required=False)
+@click.argument("asset", required=False, type=_ASSET)
 @output_option("text", "json")
 @pipeline_options
 def unit_test(asset: str | None, output: str, **options: Any) -> None:
@@ -446,7 +466,7 @@ def list_(output: str, **options: Any) -> None:
 @connections.command(
     epilog=example("ecommerce connections test\necommerce connections test pg-default")
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=Name("connection"))
 @output_option("text", "json")
 @pipeline_options
 def test(name: str | None, output: str, **options: Any) -> None:
@@ -494,7 +514,11 @@ def warehouse() -> None:
 
 
 _connection_option = click.option(
-    "--connection", "-c", metavar="NAME", help="The connection.  [that of the pipeline's tables]"
+    "--connection",
+    "-c",
+    type=Name("connection"),
+    metavar="NAME",
+    help="The connection.  [that of the pipeline's tables]",
 )
 
 
@@ -503,7 +527,9 @@ _connection_option = click.option(
         "ecommerce warehouse snapshots\necommerce warehouse snapshots --table mart.sales_daily"
     )
 )
-@click.option("--table", metavar="NAME", help="Only those that changed this table.")
+@click.option(
+    "--table", type=Name("asset"), metavar="NAME", help="Only those that changed this table."
+)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @_connection_option
 @output_option("text", "json")
@@ -529,7 +555,7 @@ def snapshots(
     )
 )
 @click.argument("snapshot", type=click.IntRange(0))
-@click.argument("tables", nargs=-1)
+@click.argument("tables", nargs=-1, type=Name("asset"))
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @_connection_option
 @pipeline_options
@@ -573,3 +599,20 @@ def maintain(keep_days: int, connection: str | None, **options: Any) -> None:
         from ecommerce_dagster.cli.workspace import project_from_options
 
         maintain_lake(project_from_options(options)[0], connection, keep_days)
+
+
+@under("Set up")
+@main.command(
+    epilog=example(
+        'eval "$(ecommerce completion bash)"\n'
+        "ecommerce completion zsh > ~/.zfunc/_ecommerce\n"
+        "ecommerce completion fish > ~/.config/fish/completions/ecommerce.fish"
+    )
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete these commands.
+
+    With it, Tab completes commands, options, assets, tags, connections and files.
+    """
+    click.echo(script_for(shell, main))

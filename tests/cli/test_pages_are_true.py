@@ -25,7 +25,11 @@ def commands(page: Path) -> list[list[str]]:
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
     lines += re.findall(r"`((?:ecommerce|generate-data|make) [^`\n]+)`", text)
     # A command may be one of several, or of another shell: `make x && ...` is its beginning.
-    return [shlex.split(line.split(" && ")[0], comments=True) for line in lines if _is_ours(line)]
+    return [
+        shlex.split(re.split(" (?:&&|>) ", line)[0], comments=True)
+        for line in lines
+        if _is_ours(line)
+    ]
 
 
 def _is_ours(line: str) -> bool:
