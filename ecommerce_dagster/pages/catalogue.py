@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +12,10 @@ from ecommerce_dagster.bruin.graph import Edges, reached
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.freshness import oldest_allowed
 from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.orchestration.partitions import partitions_of
+from ecommerce_dagster.orchestration.records import Records, records_of
 from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
 from ecommerce_dagster.pages.entries import (
     AssetEntry,
@@ -26,6 +30,8 @@ from ecommerce_dagster.pages.graph import Graph, layout
 from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.column_lineage import origins, project_lineage
+from ecommerce_dagster.runtime.lint.catalogue import synonyms_of
+from ecommerce_dagster.runtime.names import asset_key_parts
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.lineage.columns import ColumnRef
@@ -37,10 +43,45 @@ if TYPE_CHECKING:
 _WHOLE_GRAPH = 40  # assets up to which an asset's page shows everything upstream and downstream
 
 
-def catalogue_of(project: Project, instance: DagsterInstance | None = None) -> Catalogue:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where else there are pages: Dagster's, empty where it has none, and those of reports by the
+    names of their assets, from the folder of the catalogue. Is that `public`, rows of tables are
+    not for it unless their files say so."""
+
+    dagster: str = ""
+    reports: Mapping[str, str] = field(default_factory=dict)
+    public: bool = False
+
+    def of_asset(self, asset: Asset, project: Project) -> list[Link]:
+        """The pages about an asset."""
+        found = (
+            [Link("Open the dashboard", self.reports[asset.name])]
+            if asset.name in self.reports
+            else []
+        )
+        if self.dagster:
+            key = "/".join(asset_key_parts(asset.name, project))
+            found.append(Link("Open in Dagster", f"{self.dagster.rstrip('/')}/assets/{key}"))
+        return found
+
+    @property
+    def first(self) -> list[Link]:
+        """The pages about all of it."""
+        reports = [Link("Dashboard", page) for page in list(self.reports.values())[:1]]
+        return [*reports, *([Link("Dagster", self.dagster)] if self.dagster else [])]
+
+
+def catalogue_of(
+    project: Project,
+    instance: DagsterInstance | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> Catalogue:
     """The catalogue of a pipeline, with what an instance knows of the state of its assets."""
+    elsewhere = elsewhere or Elsewhere()
     states = last_known(instance, project.assets, project)
-    return _Writer(project, states, project_lineage(project)).catalogue()
+    records = records_of(instance, project, public=elsewhere.public)
+    return _Writer(project, states, records, project_lineage(project), elsewhere).catalogue()
 
 
 class _Writer:
@@ -48,10 +89,14 @@ class _Writer:
         self,
         project: Project,
         states: Mapping[str, AssetState],
+        records: Records,
         lineage: Mapping[str, Lineage],
+        elsewhere: Elsewhere,
     ) -> None:
         self._project, self._states, self._lineage = project, states, lineage
+        self._records, self._elsewhere = records, elsewhere
         self._pages = page_names(asset.name for asset in project.assets)
+        self._layers = {asset.name: _layer(asset, project) for asset in project.assets}
         self._near = project.neighbours
         self._anchors = {a.name: column_anchors(a) for a in project.assets}
         self._feeds: dict[ColumnRef, list[ColumnRef]] = {}
@@ -68,19 +113,29 @@ class _Writer:
         for group in layers.values():
             group.sort(key=lambda entry: entry.asset.name)
         return Catalogue(
-            self._project, entries, self._entities(), self._graph(self._near.above), layers
+            project=self._project,
+            assets=entries,
+            entities=self._entities(),
+            graph=self._graph(self._near.above),
+            layers=layers,
+            links=self._elsewhere.first,
+            written=datetime.now(UTC),
         )
 
     def _entry(self, asset: Asset) -> AssetEntry:
         state = self._states[asset.name]
         checks = [
-            CheckEntry(found, f"{check.rule.path.name}:{check.rule.line}")
+            CheckEntry(
+                found,
+                f"{check.rule.path.name}:{check.rule.line}",
+                self._records.results.get(check.id, ()),
+            )
             for check, found in zip(checks_of(asset), state.checks, strict=True)
         ]
         return AssetEntry(
             asset=asset,
             page=self._pages[asset.name],
-            layer=_layer(asset, self._project),
+            layer=self._layers[asset.name],
             file=_inside(asset.path, self._project.root),
             owners=_owners(asset, self._project),
             how=_how(asset, self._project),
@@ -91,6 +146,10 @@ class _Writer:
             graph=self._neighbourhood(asset.name),
             gaps=self._lineage[asset.name].gaps,
             state=state,
+            synonyms=synonyms_of(asset.meta),
+            rows=self._records.rows.get(asset.name, ()),
+            fresh_until=_fresh_until(asset, self._project, state),
+            links=self._elsewhere.of_asset(asset, self._project),
         )
 
     def _column(self, asset: Asset, column: Column) -> ColumnEntry:
@@ -102,6 +161,7 @@ class _Writer:
             anchor=self._anchors[asset.name][column.name],
             term=self._term_link(column.extends or ""),
             rules=[c.words for c in checks_of(asset) if c.column is column] + _constraints(column),
+            synonyms=self._synonyms(column),
             reads=[self._ref_link(ref) for ref in reads],
             begins=[self._ref_link(ref) for ref in begins if ref not in reads],
             feeds=[self._ref_link(ref) for ref in sorted(self._feeds.get(here, ()))],
@@ -125,12 +185,22 @@ class _Writer:
                         attribute,
                         _rules(attribute, key),
                         extending.get(f"{name}.{key}", ()),
+                        synonyms_of(attribute.meta),
                     )
                     for key, attribute in entity.attributes.items()
                 ],
             )
             for name, entity in self._project.glossary.entities.items()
         ]
+
+    def _synonyms(self, column: Column) -> list[str]:
+        """Those of the column, and of the term that it extends."""
+        entity, _, key = (column.extends or "").partition(".")
+        known = self._project.glossary.entities.get(entity)
+        term = known.attributes.get(key) if known else None
+        return list(
+            dict.fromkeys([*synonyms_of(column.meta), *synonyms_of(term.meta if term else {})])
+        )
 
     def _asset_link(self, name: str) -> Link:
         return Link(name, self._pages.get(name, ""))
@@ -149,7 +219,7 @@ class _Writer:
         )
 
     def _graph(self, parents: Edges) -> Graph:
-        return layout(parents, self._pages)
+        return layout(parents, self._pages, self._layers)
 
     def _neighbourhood(self, name: str) -> Graph:
         above, below = self._near.above, self._near.below
@@ -161,6 +231,12 @@ class _Writer:
 
 def _layer(asset: Asset, project: Project) -> str:
     return asset.name.rpartition(".")[0] or project.pipeline.name
+
+
+def _fresh_until(asset: Asset, project: Project, state: AssetState) -> datetime | None:
+    """When its table is too old; None where it was never built or has no limit."""
+    limit = oldest_allowed(asset, project)
+    return datetime.fromisoformat(state.built_at) + limit if state.built_at and limit else None
 
 
 def _inside(path: Path, root: Path) -> str:

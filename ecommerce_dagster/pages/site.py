@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -61,17 +61,27 @@ def highlighted(asset: Asset) -> Markup:
     return Markup(highlight(asset.body, lexer, formatter))  # noqa: S704 - pygments escapes it
 
 
-def _searchable(catalogue: Catalogue) -> list[Mapping[str, str]]:
-    """Everything that can be found: what it is, its name, words about it, its page."""
-    found: list[Mapping[str, str]] = []
+def _searchable(catalogue: Catalogue) -> list[dict[str, str]]:
+    """Everything that can be found: what it is, its name, other words for it, words about it, its
+    page."""
+    found: list[dict[str, str]] = []
     for entry in catalogue.assets:
         asset = entry.asset
         about = " ".join([asset.description, *asset.tags, *entry.owners])
-        found.append({"kind": "asset", "name": asset.name, "about": about, "page": entry.page})
+        found.append(
+            {
+                "kind": "asset",
+                "name": asset.name,
+                "also": ", ".join(entry.synonyms),
+                "about": about,
+                "page": entry.page,
+            }
+        )
         found += [
             {
                 "kind": "column",
                 "name": f"{asset.name}.{column.column.name}",
+                "also": ", ".join(column.synonyms),
                 "about": column.column.description,
                 "page": f"{entry.page}#{column.anchor}",
             }
@@ -82,12 +92,13 @@ def _searchable(catalogue: Catalogue) -> list[Mapping[str, str]]:
             {
                 "kind": "term",
                 "name": term.name,
+                "also": ", ".join(term.synonyms),
                 "about": term.attribute.description,
                 "page": f"glossary.html#{term.anchor}",
             }
             for term in entity.terms
         ]
-    return found
+    return [{key: text for key, text in entry.items() if text} for entry in found]
 
 
 def _script_json(value: object) -> str:

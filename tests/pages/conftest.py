@@ -33,9 +33,18 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     wrong: list[str] = []
     pages: list[Page] = []
 
-    def show(path: Path, *, width: int = 1280, dark: bool = False, fragment: str = "") -> Page:
+    def show(
+        path: Path,
+        *,
+        width: int = 1280,
+        dark: bool = False,
+        fragment: str = "",
+        scripts: bool = True,
+    ) -> Page:
         page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=scripts,
         )
         pages.append(page)
         page.on("request", lambda r: None if _is_local(r.url) else wrong.append(r.url))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
-from orchestration.helpers import Shop, Tiny
+from orchestration.helpers import Shop, Tiny, run_all
 from playwright.sync_api import Page, expect
 
 from ecommerce_dagster import local
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.pages.addresses import page_names
-from ecommerce_dagster.pages.catalogue import catalogue_of
+from ecommerce_dagster.pages.catalogue import Elsewhere, catalogue_of
 from ecommerce_dagster.pages.site import write_site
 
 from .conftest import OpenPage, apart, fits, luminance
 
+MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
 EVIL = "</script><img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}"
 
 
@@ -43,9 +48,11 @@ class TestTheOverview:
         page = open_page(site / "index.html")
         assert page.locator("h2").all_inner_texts() == ["raw", "stg", "mart", "report"]
         expect(page.locator("tbody tr")).to_have_count(24)
-        what, rows, checks = cells(page, "stg.customers")
+        what, rows, published, checks = cells(page, "stg.customers")
         assert what.startswith("One row per customer account")
         assert (rows, checks) == ("100", "✓ 6 passed")
+        assert re.fullmatch(MOMENT, published)
+        expect(page.locator("footer")).to_have_text(re.compile(rf"Written {MOMENT}, with the"))
 
     def test_a_name_leads_to_its_page(self, site: Path, open_page: OpenPage) -> None:
         page = open_page(site / "index.html")
@@ -103,7 +110,7 @@ class TestAnAsset:
             page, "Each status is one of pending, paid, cancelled, shipped."
         )
         assert fails == "the table is not published"
-        assert re.fullmatch(r"✓ passed \d{4}-\d\d-\d\d \d\d:\d\d UTC", result)
+        assert re.match(rf"✓ passed {MOMENT}", result)
         file, _, line = declared.partition(":")
         assert "accepted_values" in (local.ROOT / file).read_text().splitlines()[int(line) - 1]
 
@@ -111,10 +118,11 @@ class TestAnAsset:
         self, site: Path, open_page: OpenPage
     ) -> None:
         page = open_page(site / "assets" / "mart.sales_daily.html")
-        names = page.locator(".graph text").all_text_contents()
+        boxes = page.locator(".graph a[data-name]")
+        names = boxes.evaluate_all("all => all.map(e => e.dataset.name)")
         assert {"raw.orders", "stg.orders", "mart.sales_daily", "report.sales"} <= set(names)
         assert "mart.top_skus" not in names
-        page.locator(".graph a", has_text="stg.order_items").click()
+        page.locator(".graph a[data-name='stg.order_items']").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("stg.order_items")
 
 
@@ -133,7 +141,7 @@ class TestTheOtherPages:
         self, site: Path, open_page: OpenPage
     ) -> None:
         page = open_page(site / "lineage.html")
-        expect(page.locator(".graph rect")).to_have_count(24)
+        expect(page.locator(".graph a rect")).to_have_count(24)
         reads, read_by = cells(page, "mart.revenue_by_product_variant")
         assert set(reads.splitlines()) == {
             "stg.orders",
@@ -142,7 +150,7 @@ class TestTheOtherPages:
             "stg.products",
         }
         assert read_by == "mart.top_skus"
-        page.locator(".graph a", has_text="mart.top_skus").hover()
+        page.locator(".graph a[data-name='mart.top_skus']").hover()
         on = page.locator(".graph path.on").evaluate_all("all => all.map(e => e.dataset.above)")
         assert sorted(on) == ["mart.revenue_by_product_variant", "mart.top_skus", "stg.products"]
 
@@ -170,13 +178,115 @@ class TestSearch:
         results.last.click()
         expect(page.locator("tr:target")).to_contain_text("email")
 
+    def test_a_slip_of_the_keyboard_is_forgiven_and_the_keyboard_is_enough(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "index.html")
+        page.keyboard.press("/")
+        page.keyboard.type("custmer emial")
+        results = page.locator("#results")
+        expect(results.locator("a")).to_have_text(
+            ["Customer.Email", "raw.customers.email", "stg.customers.email"]
+        )
+        expect(results.locator("li").first).to_contain_text("this is for “customer email”")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(results.locator("a", has_text="raw.customers")).to_be_focused()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowUp")
+        expect(page.get_by_role("searchbox")).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Escape")
+        expect(results).to_be_hidden()
+        expect(page.get_by_role("searchbox")).to_be_focused()
+        for word, meant in (
+            ("ordres", "orders"),
+            ("repaet", "repeat"),
+            ("topp_skus", "top_skus"),
+            ("profitabilit", "profitab"),
+        ):
+            page.get_by_role("searchbox").fill(word)
+            expect(results.locator("a").first).to_contain_text(meant)
+        page.get_by_role("searchbox").fill("mart.top_skus")
+        expect(results.locator("a").first).to_have_text("mart.top_skus")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("mart.top_skus")
+
     def test_nothing_is_found_for_nonsense(self, site: Path, open_page: OpenPage) -> None:
         page = open_page(site / "glossary.html")
         page.get_by_role("searchbox").fill("xyzzy")
         expect(page.get_by_role("status")).to_have_text("0 found")
 
 
+class TestLineage:
+    def test_it_fits_its_width_in_bands_and_can_be_zoomed(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "lineage.html")
+        bands = page.locator(".band text")
+        assert bands.all_text_contents() == ["raw", "stg", "mart", "report"]
+        panel, picture = page.locator(".graph .panel"), page.locator(".graph svg")
+
+        def width() -> float:
+            return float(picture.evaluate("e => e.getBoundingClientRect().width"))
+
+        inner = panel.evaluate("e => e.clientWidth")
+        assert width() <= inner
+        before = width()
+        page.get_by_role("button", name="Larger").click()
+        assert width() == pytest.approx(before * 1.25, rel=0.01)
+        panel.focus()
+        page.keyboard.press("+")
+        page.keyboard.press("-")
+        page.keyboard.press("-")
+        assert width() == pytest.approx(before, rel=0.01)
+        panel.hover()
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        expect(picture).to_have_attribute("style", re.compile("width"))
+        page.keyboard.press("0")
+        assert width() == pytest.approx(inner, abs=2)
+
+    def test_arrow_keys_walk_along_the_lines_and_down_the_list(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "lineage.html")
+
+        def focused() -> str:
+            return str(page.evaluate("document.activeElement.dataset.name"))
+
+        page.locator(".graph a[data-name='mart.top_skus']").focus()
+        page.keyboard.press("ArrowLeft")
+        read = focused()
+        assert read in {"mart.revenue_by_product_variant", "stg.products"}
+        page.keyboard.press("ArrowRight")
+        assert focused() != read
+        page.locator(".graph a[data-name='raw.orders']").focus()
+        page.keyboard.press("ArrowDown")
+        below = focused()
+        assert below.startswith("raw.")
+        assert below != "raw.orders"
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text(below)
+        page.goto((site / "index.html").as_uri())
+        page.get_by_role("link", name="raw.orders").focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("link", name="raw.product_variants")).to_be_focused()
+
+
 class TestReading:
+    def test_everything_but_the_search_is_there_without_scripts(
+        self, site: Path, open_page: OpenPage
+    ) -> None:
+        page = open_page(site / "assets" / "stg.orders.html", scripts=False)
+        expect(page.get_by_role("searchbox")).to_be_hidden()
+        expect(page.locator(".graph svg")).to_be_visible()
+        expect(page.locator("[aria-labelledby=checks] tbody tr")).to_have_count(10)
+        page.get_by_role("link", name="Lineage").click()
+        expect(page.locator(".graph a rect")).to_have_count(24)
+        assert fits(page)
+
     @pytest.mark.parametrize(
         "file", ["index.html", "lineage.html", "glossary.html", "assets/stg.orders.html"]
     )
@@ -189,7 +299,7 @@ class TestReading:
         page = open_page(site / "assets" / "stg.orders.html", dark=True)
         assert luminance(page, "body", "backgroundColor") < 40
         assert luminance(page, "pre .h-k", "color") > 120
-        assert luminance(page, ".graph text", "fill") > 200
+        assert luminance(page, ".graph a text", "fill") > 200
 
 
 class TestAnyPipeline:
@@ -257,7 +367,7 @@ class TestAnyPipeline:
         assert len(sizes) == 200 + 6
         assert max(sizes.values()) < 400_000, sizes
         page = open_page(folder / "lineage.html")
-        expect(page.locator(".graph rect")).to_have_count(200)
+        expect(page.locator(".graph a rect")).to_have_count(200)
         page.get_by_role("searchbox").fill("table_199.column_9")
         expect(page.locator("#results a").first).to_have_text("layer_8.table_199.column_9")
 
@@ -304,3 +414,133 @@ def test_an_asset_of_another_platform_is_listed_with_checks_that_only_it_knows(
         "the type bq.sql is for another platform"
     )
     assert cells(page, "n")[1].split("\n") == ["Each n passes looks_good.", "Never NULL."]
+
+
+class TestWhatDagsterKnows:
+    """Results and rows of a pipeline that ran some times."""
+
+    NUMBERS = "columns:\n  - {name: n, checks: [{name: positive}]}\n"
+    PEOPLE = NUMBERS + "  - {name: email, mask: hash}\n"
+
+    @pytest.fixture
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield instance
+
+    def test_the_last_ten_results_of_a_check_are_dots_with_their_times(
+        self, tiny: Tiny, open_page: OpenPage, instance: dg.DagsterInstance
+    ) -> None:
+        for run in range(12):
+            tiny.sql("numbers", f"SELECT {-1 if run == 9 else run + 1} AS n", self.NUMBERS)
+            run_all(tiny.definitions(), instance)
+        folder = tiny.folder / "docs"
+        write_site(catalogue_of(load_project(tiny.directory), instance), folder)
+        page = open_page(folder / "assets" / "numbers.html")
+        dots = page.locator(".dots span")
+        titles = dots.evaluate_all("all => all.map(e => e.title)")
+        assert [title.split()[0] for title in titles] == [
+            *["passed"] * 7,
+            "failed",
+            *["passed"] * 2,
+        ]
+        assert all(re.fullmatch(rf"(passed|failed) {MOMENT}", title) for title in titles)
+        expect(page.locator(".dots")).to_have_attribute(
+            "aria-label", re.compile(rf"10 results since {MOMENT}: failed on {MOMENT}")
+        )
+
+    def test_first_rows_are_shown_without_what_is_private(
+        self, tiny: Tiny, open_page: OpenPage, instance: dg.DagsterInstance
+    ) -> None:
+        query = "SELECT 7 AS n, 'ada@example.com' AS email, '<b>' AS html"
+        tiny.sql("open", query, self.PEOPLE)
+        tiny.sql("closed", query, f"meta: {{preview: false}}\n{self.PEOPLE}")
+        tiny.sql("later", query, self.PEOPLE.replace(", mask: hash", ""))
+        tiny.sql("asked", query, f"meta: {{preview: true}}\n{self.PEOPLE}")
+        run_all(tiny.definitions(), instance)
+        # What was recorded before a mask was declared is not shown either.
+        tiny.sql("later", query, self.PEOPLE)
+
+        def rows(elsewhere: Elsewhere | None = None) -> dict[str, list[str]]:
+            folder = tiny.folder / "docs"
+            write_site(catalogue_of(load_project(tiny.directory), instance, elsewhere), folder)
+            texts = [file.read_text() for file in folder.rglob("*.*")]
+            assert not any("ada@example.com" in text.split("<pre")[0] for text in texts)
+            return {
+                name: open_page(folder / "assets" / f"{name}.html")
+                .locator("table.rows tbody td")
+                .all_text_contents()
+                for name in ("open", "closed", "later", "asked")
+            }
+
+        row = ["7", "***", "<b>"]
+        assert rows() == {"open": row, "closed": [], "later": row, "asked": row}
+        # Pages for others have the rows of tables that ask for it.
+        assert rows(Elsewhere(public=True)) == {"open": [], "closed": [], "later": [], "asked": row}
+
+    def test_a_table_that_is_too_old_is_called_so(
+        self, tiny: Tiny, open_page: OpenPage, instance: dg.DagsterInstance
+    ) -> None:
+        tiny.sql("old", "SELECT 1 AS n", "meta: {freshness: 1h}")
+        run_all(tiny.definitions(), instance)
+        catalogue = catalogue_of(load_project(tiny.directory), instance)
+        folder = tiny.folder / "docs"
+        write_site(catalogue, folder)
+        expect(open_page(folder / "assets" / "old.html").locator(".facts").first).to_contain_text(
+            "Fresh until"
+        )
+        write_site(replace(catalogue, written=catalogue.written + timedelta(hours=2)), folder)
+        expect(open_page(folder / "assets" / "old.html").locator(".facts").first).to_contain_text(
+            "Too old since"
+        )
+        expect(open_page(folder / "index.html").locator("tbody")).to_contain_text("too old")
+
+
+def test_other_words_find_assets_columns_and_terms(tiny: Tiny, open_page: OpenPage) -> None:
+    tiny.write(
+        "glossary.yml",
+        "entities: {Order: {attributes: {Total: {name: total, type: integer,"
+        " meta: {synonyms: [basket value]}}}}}\n",
+    )
+    tiny.sql(
+        "main.sales",
+        "SELECT 1 AS total, 2 AS n",
+        "meta: {synonyms: turnover}\ncolumns:\n  - {extends: Order.Total}\n"
+        "  - {name: n, meta: {synonyms: [headcount]}}",
+    )
+    tiny.sql("main.turnover_tax", "SELECT 1 AS n")
+    folder = tiny.folder / "docs"
+    write_site(catalogue_of(load_project(tiny.directory)), folder)
+    page = open_page(folder / "index.html")
+    for words, found in {
+        "turnover": ["main.sales", "main.turnover_tax"],
+        "turnovr": ["main.sales", "main.turnover_tax"],
+        "basket": ["Order.Total", "main.sales.total"],
+        "headcont": ["main.sales.n"],
+    }.items():
+        page.get_by_role("searchbox").fill(words)
+        expect(page.locator("#results a")).to_have_text(found)
+    page.goto((folder / "assets" / "main.sales.html").as_uri())
+    expect(page.locator(".facts").first).to_contain_text(
+        "Also called\nturnover", use_inner_text=True
+    )
+    assert "Also called basket value" in cells(page, "total")[1]
+    assert "Also called headcount" in cells(page, "n")[1]
+
+
+def test_pages_lead_to_the_dashboard_and_to_dagster(site: Path, day: Shop, tiny: Tiny) -> None:
+    # Pages for others lead to Dagster only where the pipeline says that it is.
+    assert "127.0.0.1" not in (site / "index.html").read_text()
+    assert apart(day, "docs").succeeded
+    folder = day.home / "docs"
+    text = (folder / "index.html").read_text()
+    assert 'href="http://127.0.0.1:3000"' in text
+    page = re.search(r'href="([^"]*sales\.html)">Dashboard', text)
+    assert page
+    assert (folder / page[1]).is_file()
+    orders = (folder / "assets" / "stg.orders.html").read_text()
+    assert 'href="http://127.0.0.1:3000/assets/stg/orders">Open in Dagster' in orders
+    tiny.sql("main.t", "SELECT 1 AS n")
+    tiny.write("pipeline/pipeline.yml", "name: tiny\nmeta: {dagster_url: 'https://d.example/'}\n")
+    assert tiny.ecommerce("docs", "--output", str(tiny.folder / "public")).succeeded
+    text = (tiny.folder / "public" / "assets" / "main.t.html").read_text()
+    assert 'href="https://d.example/assets/main/t">Open in Dagster' in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from ecommerce_dagster.pages.graph import Box, Graph, layout
 
@@ -64,3 +64,41 @@ def test_what_reads_itself_or_something_unknown_has_no_line_to_it() -> None:
     graph, boxes = drawn({"a": ["a", "elsewhere"]})
     assert (set(boxes), graph.lines) == ({"a"}, [])
     assert layout({}, {}).boxes == []
+
+
+class TestBands:
+    PARENTS = {
+        "raw.a": [],
+        "raw.b": ["raw.a"],
+        "raw.late": [],
+        "stg.x": ["raw.a"],
+        "mart.y": ["stg.x"],
+    }
+
+    def bands(self, parents: dict[str, list[str]]) -> tuple[Graph, dict[str, Box]]:
+        groups = {name: name.partition(".")[0] for name in parents}
+        graph = layout(parents, dict.fromkeys(parents, ""), groups)
+        return graph, {box.name: box for box in graph.boxes}
+
+    def test_a_group_has_a_part_of_the_picture_for_itself(self) -> None:
+        graph, boxes = self.bands(self.PARENTS)
+        assert [band.name for band in graph.bands] == ["raw", "stg", "mart"]
+        for name, box in boxes.items():
+            [band] = [band for band in graph.bands if band.name == name.partition(".")[0]]
+            assert band.x < box.x
+            assert box.x + box.width < band.x + band.width
+            assert box.label == name.partition(".")[2]
+        for one, other in pairwise(graph.bands):
+            assert one.x + one.width == other.x
+        assert boxes["raw.a"].x < boxes["raw.b"].x < boxes["stg.x"].x
+        assert graph.bands[-1].x + graph.bands[-1].width == graph.width
+
+    def test_groups_that_read_each_other_have_none(self) -> None:
+        graph, boxes = self.bands({**self.PARENTS, "raw.back": ["stg.x"]})
+        assert graph.bands == []
+        assert boxes["stg.x"].x < boxes["raw.back"].x
+        assert boxes["stg.x"].label == "stg.x"
+
+    def test_one_group_or_many_have_none(self) -> None:
+        assert self.bands({"raw.a": [], "raw.b": ["raw.a"]})[0].bands == []
+        assert self.bands({f"g{n}.a": [] for n in range(30)})[0].bands == []

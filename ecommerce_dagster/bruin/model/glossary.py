@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from ecommerce_dagster.bruin.model.asset import ColumnCheck, Text, Texts
+from ecommerce_dagster.bruin.model.asset import ColumnCheck, Settings, Text, Texts
 from ecommerce_dagster.bruin.yaml.node import Node, filled
 
 
@@ -21,6 +21,7 @@ class Attribute(Node):
     description: Text = ""
     primary_key: bool | None = None
     checks: tuple[ColumnCheck, ...] = ()
+    meta: Settings = {}
 
 
 class Entity(Node):

@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.runtime.lint.catalogue import lint_catalogue
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
 from ecommerce_dagster.runtime.lint.extensions import lint_extensions
@@ -36,6 +37,7 @@ def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
     lint_schedule(project.pipeline, log)
     _lint_preview(project.pipeline, log)
+    lint_catalogue(project, log)
     lint_executor(project, log)
     lint_keys([project], log)
     _lint_resource_keys(project.connections, log)

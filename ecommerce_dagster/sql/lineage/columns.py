@@ -54,8 +54,10 @@ class Tracer:
         from sqlglot.schema import MappingSchema
 
         self.gaps: dict[str, None] = {}
-        self._tables = tables
-        self._spelling = _spelling(query, tables.values())
+        named = {key_of_table(table) for table in query.find_all(exp.Table)}
+        # Of a large pipeline a query reads few tables.
+        self._tables = {key: table for key, table in tables.items() if key in named}
+        self._spelling = _spelling(query, self._tables.values())
         self._found: dict[tuple[int, int | str | None], Refs] = {}
         for scope in traverse_scope(query):
             for source in scope.sources.values():
@@ -66,7 +68,7 @@ class Tracer:
         qualified = qualify(
             query,
             dialect=dialect,
-            schema=MappingSchema(_schemas(tables), dialect=dialect, normalize=False),
+            schema=MappingSchema(_schemas(self._tables), dialect=dialect, normalize=False),
             validate_qualify_columns=False,
             quote_identifiers=False,
             identify=False,
