@@ -14,7 +14,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.deploy.choice import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.executors import executor_for
-from ecommerce_dagster.shop.source import resources
+from ecommerce_dagster.shop.source import resources, translator
 
 # Dagster's own commands set this parameter themselves at a selection by tag or group.
 warnings.filterwarnings("ignore", message=r"Parameter `include_sources`")
@@ -25,7 +25,8 @@ def defs() -> dg.Definitions:
     """The assets and checks, the job with its schedule, the sensor, and the connections."""
     folder = local.located_pipeline()
     local.load_environment(folder)
-    embedded = resources() if folder == local.PIPELINE else {}
+    is_shop = folder == local.PIPELINE
+    embedded = resources() if is_shop else {}
     if embedded and (executor := chosen(os.environ)) != "in_process":
         raise ValueError(
             f"{SETTING} is {executor}: the PostgreSQL that comes with this project would end with "
@@ -36,6 +37,7 @@ def defs() -> dg.Definitions:
             folder,
             environment=local.environment(),
             resources=embedded,
+            translator=translator() if is_shop else None,
             # The sensors cannot ask a server that runs only as long as a run.
             watch=local.watches() and not embedded,
         )

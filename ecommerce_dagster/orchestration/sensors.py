@@ -23,6 +23,7 @@ from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.handover import handed_over
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
 from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_work
 from ecommerce_dagster.orchestration.schedules import Job
@@ -83,7 +84,9 @@ def _sensor(
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settings = getattr(context.resources, resource).settings
-        return Tick(project, shared, watched, others, settings, context).result()
+        handed = handed_over(project, key, context.instance, context.last_tick_completion_time)
+        cursor = handed or context.cursor
+        return Tick(project, shared, watched, others, settings, context, cursor).result()
 
     return dg.SensorDefinition(
         name=f"{job_name(project)}_{key}_changes",
@@ -116,12 +119,13 @@ class Tick:
     others: Mapping[str, str]
     settings: Callable[[], PostgresConnection]
     context: dg.SensorEvaluationContext
+    cursor: str | None
 
     def result(self) -> dg.SensorResult:
         """What the tick requests, or why it requests nothing. Raises SourceError when something
         stays unreadable."""
         instance = self.context.instance
-        cursor = Cursor.read(self.context.cursor, instance)
+        cursor = Cursor.read(self.cursor, instance)
         forgotten = cursor.fit(self.project, self.shared, self.watched)
         requested = RequestedRuns.of(instance, cursor)
         try:
@@ -178,7 +182,7 @@ class Tick:
 
     def _unreachable(self, error: str) -> dg.SensorResult:
         """The database cannot be asked, or stopped answering: all stays as it was."""
-        cursor = Cursor.read(self.context.cursor, self.context.instance)
+        cursor = Cursor.read(self.cursor, self.context.instance)
         tries = cursor.troubles[CONNECTION] = cursor.troubles.get(CONNECTION, 0) + 1
         if tries > _PATIENCE:
             raise SourceError(error)

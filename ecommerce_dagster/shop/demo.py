@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 import click
 from rich.console import Console
@@ -11,11 +10,14 @@ from rich.console import Console
 from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.query import fetch, print_table
-from ecommerce_dagster.cli.run import RunRequest, run_and_report
+from ecommerce_dagster.cli.run import run_and_report
 from ecommerce_dagster.cli.workspace import open_project
-from ecommerce_dagster.shop.source import postgres
+from ecommerce_dagster.orchestration.handover import look_before_loading
+from ecommerce_dagster.shop.source import first_day, postgres
+from ecommerce_dagster.shop.translator import ShopTranslator
 
 # A day on average, and new ones a day.
 _ORDERS, _CUSTOMERS = 100, 45
@@ -47,9 +49,7 @@ def run_demo(days: int) -> int:
         console.width = _WIDTH
     local.load_environment()
     options = Options(days=days, orders=_ORDERS * days, customers=_CUSTOMERS * days)
-    start = options.window().starting_at
-    interval = Interval(start, start + timedelta(days=days))
-    console.print(f"Generating the orders of {interval} ...", highlight=False)
+    console.print(f"Generating the orders of {counted(days, 'day')} ...", highlight=False)
     with postgres() as dsn:
         summary = generate(dsn, options)
         console.print(
@@ -58,7 +58,14 @@ def run_demo(days: int) -> int:
             highlight=False,
         )
         project = open_project(None, None, None)
-        code = run_and_report(project, RunRequest(interval=interval))
+        # The first `ecommerce dev` then has nothing to load.
+        with dagster_instance() as instance:
+            shops = ShopTranslator(str(first_day(dsn)))
+            hand_over = look_before_loading(project, instance, shops)
+        code = run_and_report(project)
+        if code == 0:
+            with dagster_instance() as instance:
+                hand_over(instance)
     for asset in project.assets:
         if "mart" in asset.tags:
             order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_dagster import local
+
+if TYPE_CHECKING:
+    from ecommerce_dagster.orchestration.translator import BruinTranslator
+
+FIRST_DAY = "SHOP_FIRST_DAY"
+_FIRST_DAY = "SELECT min(order_date AT TIME ZONE 'UTC')::date FROM public.orders"
 
 _CONNECTION = "pg-default"
 
@@ -66,24 +73,40 @@ def asked(connection: str) -> Iterator[None]:
 
 @contextmanager
 def filled_postgres() -> Iterator[None]:
-    """The same with the orders of today in it, if it held none."""
+    """The same with the orders of today in it, if it held none. Sets FIRST_DAY as `postgres` sets
+    its variables."""
     import click
 
     from data_generator.load import generate
     from data_generator.options import Options
 
     with postgres() as dsn:
-        if not _has_orders(dsn):
+        if first_day(dsn) is None:
             summary = generate(dsn, Options())
             click.echo(f"Generated {summary.orders} orders for today.")
-        yield
+        os.environ[FIRST_DAY] = str(first_day(dsn))
+        try:
+            yield
+        finally:
+            os.environ.pop(FIRST_DAY, None)
 
 
-def _has_orders(dsn: str) -> bool:
+def first_day(dsn: str) -> date | None:
+    """The day of the first order, in UTC; None without orders."""
     import psycopg
 
     with psycopg.connect(dsn, connect_timeout=10) as connection:
         found = connection.execute("SELECT to_regclass('public.orders') IS NOT NULL").fetchone()
         if not found or not found[0]:
-            return False
-        return connection.execute("SELECT 1 FROM public.orders LIMIT 1").fetchone() is not None
+            return None
+        day: date | None
+        ((day,),) = connection.execute(_FIRST_DAY).fetchall()
+        return day
+
+
+def translator() -> BruinTranslator:
+    """Partitions from the first order on, where FIRST_DAY says when that was: days without any
+    would be shown as missing."""
+    from ecommerce_dagster.shop.translator import ShopTranslator
+
+    return ShopTranslator(os.environ.get(FIRST_DAY))

@@ -67,12 +67,26 @@ def test_a_second_one_on_its_port_is_told_so(served: Served) -> None:
     assert is_up(served.port)
 
 
+def test_what_the_demo_loaded_is_neither_missing_nor_loaded_once_more(served: Served) -> None:
+    def ticks() -> list[dict[str, str]]:
+        [sensor] = graphql(served.port, LOOKED)["sensorsOrError"]["results"]
+        return [tick for tick in sensor["sensorState"]["ticks"] if tick["status"] != "STARTED"]
+
+    assert eventually(ticks, 120)
+    assert [tick["status"] for tick in ticks()] == ["SKIPPED"] * len(ticks())
+    assert not [run for run in served.shop.runs() if "dagster/sensor_name" in run.tags]
+    days = graphql(served.port, PARTITIONS)["assetNodeOrError"]["partitionStats"]
+    assert days["numPartitions"] in {2, 3}  # of today none in its first minutes
+    assert days["numMaterialized"] >= days["numPartitions"] - 1
+
+
 def test_runs_that_were_killed_are_failed_and_the_next_one_proceeds(served: Served) -> None:
     with served.shop.instance() as instance:
         (command,) = instance.get_runs(
             dg.RunsFilter(tags={"bruin/pipeline": "orders_performance"}), limit=1
         )
-        clicked = launch(served, LAUNCH_EVERYTHING)
+        today = max(served.shop.partitions("stg.orders"))
+        clicked = launch(served, LAUNCH_EVERYTHING.replace("TODAY", today))
         assert eventually(lambda: process_of(instance, clicked), 120)
         os.kill(process_of(instance, clicked), signal.SIGKILL)
         following = launch(served, CHECK_ONLY_RUN)
@@ -91,8 +105,19 @@ LAUNCH_EVERYTHING = """
             repositoryName: "__repository__",
             jobName: "orders_performance",
         },
-        executionMetadata: {tags: [{key: "dagster/partition", value: "2026-01-01"}]}
+        executionMetadata: {tags: [{key: "dagster/partition", value: "TODAY"}]}
     }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+LOOKED = """
+    { sensorsOrError(repositorySelector: {
+        repositoryLocationName: "ecommerce_dagster.definitions",
+        repositoryName: "__repository__",
+    }) { ... on Sensors { results { sensorState { ticks(limit: 9) { status skipReason } } } } } }
+"""
+PARTITIONS = """
+    { assetNodeOrError(assetKey: {path: ["stg", "orders"]}) { ... on AssetNode {
+        partitionStats { numPartitions numMaterialized }
+    } } }
 """
 
 

@@ -12,7 +12,9 @@ import dagster as dg
 import psycopg
 import pytest
 
-from ecommerce_dagster import build_defs, local
+from ecommerce_dagster import BruinTranslator, build_defs, local
+from ecommerce_dagster.orchestration.build import load_project
+from ecommerce_dagster.orchestration.handover import look_before_loading
 from orchestration.helpers import COUNT_AT_ONCE, NewShop, Shop
 
 SENSOR = "orders_performance_pg_default_changes"
@@ -28,6 +30,7 @@ class Watcher:
 
     def __init__(self, shop: Shop, instance: dg.DagsterInstance) -> None:
         self.shop, self.instance, self.cursor = shop, instance, ""
+        self.ticked: float | None = None
         # How the runs that it requests end.
         self.outcome = dg.DagsterRunStatus.SUCCESS
 
@@ -43,8 +46,9 @@ class Watcher:
                 resources=resources,
                 definitions=definitions,
             ) as context:
+                context._last_tick_completion_time = self.ticked
                 result = sensor.evaluate_tick(context)
-        self.cursor = result.cursor or ""
+        self.cursor, self.ticked = result.cursor or "", time.time()
         if result.skip_message:
             return str(result.skip_message)
         requests = list(result.run_requests or [])
@@ -117,6 +121,27 @@ def test_a_changed_order_asks_for_its_day_and_what_is_below(watcher: Watcher) ->
     assert ranges(requests) == [("2025-03-07", "2025-03-07")]
     assert names(requests[0]) >= {"raw/orders", "stg/orders", "mart/sales_daily"}  # type: ignore[arg-type]
     assert "raw/customers" not in names(requests[0])  # type: ignore[arg-type]
+
+
+def test_a_sensor_goes_on_from_the_look_of_the_process_that_loaded_everything(
+    watcher: Watcher,
+) -> None:
+    def load(change: str) -> None:
+        with mock.patch.dict(os.environ, watcher.shop.environment, clear=True):
+            project = load_project(local.PIPELINE)
+            hand_over = look_before_loading(project, watcher.instance, BruinTranslator())
+            watcher.execute(change)  # the run may have seen it, or not
+            hand_over(watcher.instance)
+
+    load("UPDATE orders SET status = 'paid' WHERE order_date::date = '2025-03-07'")
+    assert ranges(watcher.tick()) == [("2025-03-07", "2025-03-07")]
+    assert watcher.tick() == "nothing changed in 5 tables"
+    # Also where the sensor has looked before; but not when its cursor is reset after that.
+    watcher.execute("UPDATE orders SET status = 'paid'")
+    load("DELETE FROM order_items WHERE created_at::date = '2025-03-09'")
+    assert ranges(watcher.tick()) == [("2025-03-09", "2025-03-09")]
+    watcher.cursor = ""
+    assert ranges(watcher.tick())[0][0] == "2025-03-01"
 
 
 def test_deleted_rows_are_noticed(watcher: Watcher) -> None:
