@@ -23,15 +23,23 @@ __all__ = [
     "DagsterUserCodeUnreachableError",
     "ExecuteRunArgs",
     "ExecuteStepArgs",
+    "InMemoryJob",
+    "RegisteredCodeLocationOrigin",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
     "SqliteEventLogStorage",
     "WorkerStatus",
     "capture_interrupts",
+    "create_execution_plan",
+    "execute_run",
     "generate_event_batch_id",
     "is_tried",
+    "snapshot_from_execution_plan",
     "unpack_value",
 ]
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.errors import (
         DagsterUserCodeUnreachableError,
     )
@@ -39,7 +47,14 @@ if TYPE_CHECKING:
         DagsterEventBatchMetadata,
         generate_event_batch_id,
     )
+    from dagster._core.execution.api import create_execution_plan, execute_run
     from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+    from dagster._core.remote_origin import (
+        RegisteredCodeLocationOrigin,
+        RemoteJobOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.snap import snapshot_from_execution_plan
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus,
     )
@@ -70,10 +85,17 @@ MODULES = {
     "ExecuteRunArgs": "dagster._grpc.types",
     "ExecuteStepArgs": "dagster._grpc.types",
     "INDEX_SHARD_NAME": _SQLITE,
+    "InMemoryJob": "dagster._core.definitions.job_base",
+    "RegisteredCodeLocationOrigin": "dagster._core.remote_origin",
+    "RemoteJobOrigin": "dagster._core.remote_origin",
+    "RemoteRepositoryOrigin": "dagster._core.remote_origin",
     "SqliteEventLogStorage": _SQLITE,
     "WorkerStatus": "dagster._core.launcher",
     "capture_interrupts": "dagster._utils.interrupts",
+    "create_execution_plan": "dagster._core.execution.api",
+    "execute_run": "dagster._core.execution.api",
     "generate_event_batch_id": "dagster._core.events",
+    "snapshot_from_execution_plan": "dagster._core.snap",
     "unpack_value": "dagster._serdes",
 }
 

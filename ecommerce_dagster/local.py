@@ -22,6 +22,7 @@ class StateError(BruinError):
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "asset_specs"
+CODE_LOCATION = "ecommerce_dagster.definitions"
 # An installed package has no pipeline beside it.
 IS_CHECKOUT = (PIPELINE / "pipeline.yml").is_file()
 
@@ -130,6 +131,11 @@ def environment() -> str | None:
 def watches() -> bool:
     """Whether the sensors on source data run without being started, as in `ecommerce dev`."""
     return os.environ.get("ECOMMERCE_WATCH") == "1"
+
+
+def code_location() -> str:
+    """The name by which Dagster's UI knows the code location of the pipeline here."""
+    return os.environ.get("ECOMMERCE_CODE_LOCATION") or CODE_LOCATION
 
 
 def dagster_home() -> Path:

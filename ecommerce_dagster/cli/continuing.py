@@ -56,6 +56,6 @@ def last_run(project: Project) -> Unfinished:
         interval=interval_of(last.tags, partitions_of(project.pipeline)),
         full_refresh=FULL_REFRESH_TAG in last.tags,
         reconcile=RECONCILE_TAG in last.tags,
-        apply_modifiers=last.tags.get(MODIFIERS_TAG) == "true",
+        apply_modifiers=last.tags.get(MODIFIERS_TAG) != "false",
         steps=set(plan.step_keys_to_execute) - done,
     )

@@ -47,7 +47,7 @@ def run_dev(port: int) -> int:
         click.echo("After a change to a file: Reload definitions, on its Lineage page.")
         command = [
             str(Path(sys.executable).with_name("dagster")),
-            *("dev", "-m", "ecommerce_dagster.definitions", "-h", _HOST, "-p", str(port)),
+            *("dev", "-m", local.CODE_LOCATION, "-h", _HOST, "-p", str(port)),
         ]
         variables = {
             "DAGSTER_HOME": str(home),

@@ -21,7 +21,7 @@ def make_report(project: Project, name: str | None, output: Path | None, *, show
     """Run the report's asset and print where its page is; the exit code, 0 when it was written.
     Raises SelectionError for a report that does not exist or that wrote no page."""
     report = _report_called(project, name)
-    code = run_and_report(project, RunRequest(Selection(assets=[report])))
+    code = run_and_report(project, RunRequest(Selection(assets=[report]), command="report"))
     if code != 0:
         return code
     page = local.report_file(report)

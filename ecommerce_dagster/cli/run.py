@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+import textwrap
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import click
 import dagster as dg
+from click.core import ParameterSource
 from dagster import DagsterEventType
 
+from ecommerce_dagster import local
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
@@ -39,8 +44,11 @@ from ecommerce_dagster.orchestration.partitions import partitions_of, tags_for
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 from ecommerce_dagster.orchestration.status import reason_of
-from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.orchestration.terminal_run import execute
+from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, unsupported
+from ecommerce_dagster.runtime.names import job_name
 from ecommerce_dagster.runtime.run_tags import (
+    COMMAND_TAG,
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
     RECONCILE_TAG,
@@ -52,7 +60,9 @@ from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.warehouses.duckdb.database import WAITING
 from ecommerce_dagster.warehouses.duckdb.published_copy import OUTDATED
 
-_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# Options by which a run is of other files, values or databases than those of the code location.
+_OTHER_PROJECT = ("config_file", "environment", "variables", "variant")
+_COMMAND_LENGTH = 100
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
@@ -62,6 +72,8 @@ class RunRequest:
 
     `only` leaves out the checks ("main") or everything else ("checks"); `single_check` is the id of
     the one check to run. `proceed` does what the last run did not finish, as that was to be done.
+    `command` is the command that asks for it; it `is_of_code_location` when the pipeline is as
+    the code location has it, so that the run can be executed again there.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -74,17 +86,28 @@ class RunRequest:
     sensor_mode: Literal["once", "wait", "skip"] = "once"
     proceed: bool = False
     profile: bool = False
+    command: str = "run"
+    is_of_code_location: bool = True
+
+    @property
+    def is_about_all(self) -> bool:
+        """Whether it asks for everything in the pipeline."""
+        is_part = self.only or self.single_check or self.proceed
+        return self.selection == Selection() and not is_part
 
 
 def run_from_options(
     assets: Sequence[str], pipeline: Path | None, options: Mapping[str, Any]
 ) -> int:
     """`ecommerce run` with the options of its command. The exit code."""
+    context = click.get_current_context()
     interval = interval_of(options["start_date"], options["end_date"])
     folder, names = located(assets, pipeline)
     project = opened(folder, options)
     require_variant(project.pipeline, options["variant"])
     request = RunRequest(
+        command=_typed(context),
+        is_of_code_location=not any(_is_given(context, name) for name in _OTHER_PROJECT),
         selection=Selection(
             assets=names,
             tag=options["tag"],
@@ -103,6 +126,30 @@ def run_from_options(
         profile=options["profile"],
     )
     return run_and_report(project, request, options["output"])
+
+
+def _typed(context: click.Context) -> str:
+    """The command as it was given, cut to a length that a page shows."""
+    words = [str(context.info_name)]
+    for parameter in context.command.params:
+        if _is_given(context, str(parameter.name)):
+            words += _written(parameter, context.params[str(parameter.name)])
+    return textwrap.shorten(shlex.join(words), _COMMAND_LENGTH, placeholder=" ...")
+
+
+def _written(parameter: click.Parameter, value: Any) -> Iterator[str]:
+    """A parameter with its values. Those of variables are left out: they may be secret."""
+    for each in value if isinstance(value, tuple) else (value,):
+        if isinstance(parameter, click.Option):
+            yield max(parameter.opts, key=len)
+        if parameter.name == "variables":
+            yield "..."
+        elif each is not True:
+            yield str(each)
+
+
+def _is_given(context: click.Context, parameter: str) -> bool:
+    return context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
 def run_and_report(
@@ -199,13 +246,14 @@ def run(
     outcomes = _expected(project, selected, checks)
     resources = {**resources_of(project), **companion_of(project.directory).resources()}
     with paused_collector():
-        definitions = definitions_of(project, resources=resources, partitioned=has_partition(tags))
+        definitions = definitions_of(
+            project,
+            resources=resources,
+            partitioned=has_partition(tags),
+            executor=dg.in_process_executor,
+        )
     building = request.only != "checks" and not request.single_check
     keys = {asset_key(name, project) for name in selected if not project.by_name[name].external_key}
-    job = definitions.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection=keys if building else set(),
-        asset_check_selection={check_key(check, project) for check in checks},
-    )
     if not building and not checks:
         return outcomes, []
     with dagster_instance() as instance, reporter:
@@ -213,12 +261,15 @@ def run(
         instance.add_event_listener(run_id, listener)
         try:
             with run_heartbeat(instance, run_id):
-                job.execute_in_process(
-                    run_config=_SILENT,
-                    instance=instance,
+                execute(
+                    definitions,
+                    instance,
                     run_id=run_id,
                     tags=tags,
-                    raise_on_error=False,
+                    assets=keys if building else set(),
+                    checks={check_key(check, project) for check in checks},
+                    job_name=job_name(project) if keys and request.is_about_all else None,
+                    code_location=local.code_location() if request.is_of_code_location else None,
                 )
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             listener.interrupted = True
@@ -278,14 +329,16 @@ def _expected(
 
 
 def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
-    """The tags of a Dagster run for its dates and options."""
-    tags = {
-        PIPELINE_TAG: project.pipeline.name,
-        SENSOR_MODE_TAG: request.sensor_mode,
-        MODIFIERS_TAG: str(request.apply_modifiers).lower(),
-    }
+    """The tags of a Dagster run for its dates and options, where they change what it does."""
+    tags = {PIPELINE_TAG: project.pipeline.name, COMMAND_TAG: request.command}
+    assets = [project.by_name[name] for name in selected]
+    if any(ASSET_TYPES[asset.type].kind == "sensor" for asset in assets):
+        tags[SENSOR_MODE_TAG] = request.sensor_mode
+    modifiers = (asset.interval_modifiers for asset in assets)
+    if not request.apply_modifiers and any(how.start or how.end for how in modifiers):
+        tags[MODIFIERS_TAG] = "false"
     if request.interval is not None:
-        partitioned = any(is_partitioned(project.by_name[name]) for name in selected)
+        partitioned = any(is_partitioned(asset) for asset in assets)
         partitions = partitions_of(project.pipeline) if partitioned else None
         tags |= tags_for(request.interval, partitions)
     if request.full_refresh:

@@ -10,6 +10,7 @@ from typing import Literal
 import dagster as dg
 
 from ecommerce_dagster.orchestration.run_launcher import process_of
+from ecommerce_dagster.runtime.run_tags import COMMAND_TAG
 
 _RUNNING = (
     dg.DagsterRunStatus.STARTING,
@@ -18,11 +19,10 @@ _RUNNING = (
 )
 # The tags that say who started a run, with the word for each; the first that a run has counts.
 _STARTED_BY = {
-    "bruin/command": "",
+    COMMAND_TAG: "ecommerce",
     "dagster/schedule_name": "schedule",
     "dagster/sensor_name": "sensor",
     "dagster/backfill": "backfill",
-    "bruin/pipeline": "ecommerce run of",
 }
 
 _ANOTHER = "another run"  # in what warehouses say that they wait for

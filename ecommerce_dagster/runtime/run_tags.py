@@ -20,6 +20,8 @@ RELATIONSHIPS_TAG = "bruin/relationships"
 SENSOR_MODE_TAG = "bruin/sensor_mode"
 # "false" keeps `interval_modifiers` of the files from widening windows.
 MODIFIERS_TAG = "bruin/interval_modifiers"
+# What a run was started by in a terminal: `ecommerce: run --tag mart`.
+COMMAND_TAG = "ecommerce"
 
 # Dagster's own tags for the partitions of a run.
 RANGE_START_TAG = "dagster/asset_partition_range_start"

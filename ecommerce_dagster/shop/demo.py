@@ -13,7 +13,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.query import fetch, print_table
-from ecommerce_dagster.cli.run import run_and_report
+from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
 from ecommerce_dagster.orchestration.handover import look_before_loading
 from ecommerce_dagster.shop.source import first_day, postgres
@@ -62,7 +62,7 @@ def run_demo(days: int) -> int:
         with dagster_instance() as instance:
             shops = ShopTranslator(str(first_day(dsn)))
             hand_over = look_before_loading(project, instance, shops)
-        code = run_and_report(project)
+        code = run_and_report(project, RunRequest(command="demo"))
         if code == 0:
             with dagster_instance() as instance:
                 hand_over(instance)

@@ -83,6 +83,16 @@ class Served:
             scheduler = logging.getLogger("scheduler")
             assert not any(launch_scheduled_runs(context, scheduler, midnight, {}))
 
+    def execute_again(self, run_id: str, strategy: str) -> str:
+        """What 'Re-execute' sends. The id of the new run."""
+        answer = self.ask(f"""
+            mutation {{ launchRunReexecution(reexecutionParams: {{
+                parentRunId: "{run_id}", strategy: {strategy}
+            }}) {{ __typename ... on PythonError {{ message }}
+                ... on LaunchRunSuccess {{ run {{ runId }} }} }} }}
+        """)
+        return str(answer["run"]["runId"])
+
     def state_of_backfill(self, backfill: str) -> str:
         answer = self.ask(f"""
             {{ partitionBackfillOrError(backfillId: "{backfill}") {{
@@ -193,3 +203,37 @@ def test_sensor_schedule_backfill_click_and_terminal_at_once_all_finish_and_say_
     assert eventually(lambda: served.state_of_backfill(backfill) == "COMPLETED_SUCCESS", 60)
     shipped = "SELECT count(*) FROM {} WHERE status = 'shipped'"
     assert shop.query(shipped.format("stg.orders")) == shop.source(shipped.format("orders"))
+
+
+def test_a_run_of_the_terminal_is_executed_again_from_its_page(served: Served) -> None:
+    shop, assets = served.shop, ["raw.customers", "raw.products", "stg.customers"]
+
+    def materialized(run_id: str) -> set[str]:
+        found = shop.events(dg.DagsterEventType.ASSET_MATERIALIZATION, run_id)
+        return {".".join(event.asset_key.path) for event in found}
+
+    def again(strategy: str) -> set[str]:
+        """What the new run builds; nothing unless it succeeds."""
+        run_id = served.execute_again(failed.run_id, strategy)
+
+        def succeeded() -> bool:
+            with shop.instance() as instance:
+                run = instance.get_run_by_id(run_id)
+            return run is not None and run.is_success
+
+        return materialized(run_id) if eventually(succeeded, 120) else set()
+
+    shop.source("ALTER TABLE customers RENAME TO customers_gone")
+    assert not shop.ecommerce("run", *assets).succeeded
+    shop.source("ALTER TABLE customers_gone RENAME TO customers")
+    [failed] = shop.runs(ecommerce=f"run {' '.join(assets)}")
+    assert materialized(failed.run_id) == {"raw.products"}
+
+    timeline = served.ask(f"""
+        {{ runsOrError(filter: {{runIds: ["{failed.run_id}"]}}) {{
+            __typename ... on Runs {{ results {{ repositoryOrigin {{ repositoryLocationName }} }} }}
+        }} }}
+    """)
+    assert timeline["results"] == [{"repositoryOrigin": {"repositoryLocationName": CODE}}]
+    assert again("FROM_FAILURE") == {"raw.customers", "stg.customers"}
+    assert again("ALL_STEPS") == set(assets)

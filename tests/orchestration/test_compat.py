@@ -23,9 +23,16 @@ VALUES = {"INDEX_SHARD_NAME": "index"}
 CALLS: dict[str, tuple[str, ...]] = {
     "CheckRunHealthResult": ("status", "msg"),
     "DagsterEventBatchMetadata": ("id", "is_end"),
+    "InMemoryJob": ("job_def",),
+    "RegisteredCodeLocationOrigin": ("location_name",),
+    "RemoteJobOrigin": ("repository_origin", "job_name"),
+    "RemoteRepositoryOrigin": ("code_location_origin", "repository_name"),
     "SqliteEventLogStorage": ("base_dir", "inst_data"),
     "capture_interrupts": (),
+    "create_execution_plan": ("job",),
+    "execute_run": ("job", "dagster_run", "instance"),
     "generate_event_batch_id": (),
+    "snapshot_from_execution_plan": ("execution_plan", "pipeline_snapshot_id"),
     "unpack_value": ("val", "as_type"),
 }
 FIELDS = {
@@ -110,6 +117,20 @@ def test_methods_of_the_executor() -> None:
     # What must be answered; `step_dependency_config` has a default.
     assert dg.Executor.__abstractmethods__ == {"execute", "retries"}
     assert isinstance(inspect.getattr_static(dg.Executor, "step_dependency_config"), property)
+
+
+def test_methods_by_which_a_run_is_recorded() -> None:
+    given = {
+        *("job_name", "run_id", "run_config", "status", "tags", "root_run_id", "parent_run_id"),
+        *("step_keys_to_execute", "execution_plan_snapshot", "job_snapshot"),
+        *("parent_job_snapshot", "asset_selection", "asset_check_selection"),
+        *("resolved_op_selection", "op_selection", "remote_job_origin", "job_code_origin"),
+        "asset_graph",
+    }
+    assert set(parameters(dg.DagsterInstance.create_run)) - {"self"} == given
+    selected = parameters(dg.JobDefinition.get_subset)
+    assert {"asset_selection", "asset_check_selection"} <= set(selected)
+    assert {"tags", "instance_ref"} <= set(parameters(_compat.create_execution_plan))
 
 
 def test_methods_of_events() -> None:
