@@ -21,6 +21,7 @@ from ecommerce_dagster.orchestration.partitions import (
     time_windows,
     unit_of,
 )
+from ecommerce_dagster.orchestration.requested_runs import LASTS
 from ecommerce_dagster.orchestration.resources import has_resource
 from ecommerce_dagster.orchestration.results import (
     check_result_of,
@@ -43,6 +44,8 @@ from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError, OutsideError
 
 _RETRY_SECONDS = 1.0
+# What a failure says that comes again by itself: the sensor waits for a change.
+_LASTING = {LASTS: "when the source or the files change"}
 
 
 def build_asset(
@@ -217,6 +220,7 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
     reasons = "\n".join(f"  {result.check.label}: {result.message}" for result in rejecting)
     raise dg.Failure(
         f"{asset.name}: {counted(len(rejecting), 'blocking check')} failed; {kept}\n{reasons}",
+        metadata=_LASTING,
         allow_retries=False,
     )
 
@@ -265,7 +269,8 @@ def _told_to_the_user(project: Project, asset: Asset) -> Iterator[None]:
         mistake = mistake and not isinstance(error, OutsideError)
         mistake = mistake or isinstance(error, MistakeError)
         text = "\n".join([str(error), *_left_out_upstream(project, asset)])
-        raise dg.Failure(text, allow_retries=not mistake) from None
+        told = _LASTING if mistake else None
+        raise dg.Failure(text, metadata=told, allow_retries=not mistake) from None
 
 
 def _left_out_upstream(project: Project, asset: Asset) -> Iterator[str]:

@@ -25,10 +25,22 @@ from ecommerce_dagster.sources.postgres.source_history import History
 
 @dataclass
 class Asked:
-    """A run that was requested: its work, and how often that has failed before."""
+    """A run that was requested: its work, how often that has failed before, and what the files
+    said. `lasts` tells whether it failed so that it would fail again; None as long as that is not
+    known."""
 
     work: Work
     failures: int = 0
+    files: str = ""
+    lasts: bool | None = None
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Asked:
+        """From what `as_json` made."""
+        return cls(**{**kept, "work": Work.read(kept["work"])})
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.__dict__, "work": self.work.as_json()}
 
 
 @dataclass
@@ -90,10 +102,7 @@ class Cursor:
                 {name: Counters(*numbers) for name, numbers in data["counters"].items()},
                 data["loads"],
                 {},
-                {
-                    key: Asked(Work.read(asked["work"]), asked["failures"])
-                    for key, asked in data["asked"].items()
-                },
+                {key: Asked.read(asked) for key, asked in data["asked"].items()},
                 data["troubles"],
                 data["id"],
                 data["number"],
@@ -121,10 +130,7 @@ class Cursor:
             "history": self.history,
             "counters": self.counters,
             "loads": self.loads,
-            "asked": {
-                key: {"work": asked.work.as_json(), "failures": asked.failures}
-                for key, asked in self.asked.items()
-            },
+            "asked": {key: asked.as_json() for key, asked in self.asked.items()},
             "troubles": self.troubles,
             "id": self.id,
             "number": self.number,

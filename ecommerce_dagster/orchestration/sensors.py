@@ -30,6 +30,7 @@ from ecommerce_dagster.orchestration.schedules import Job
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
+from ecommerce_dagster.orchestration.translator import code_version_of
 from ecommerce_dagster.orchestration.watched import Watched, watched_of
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
 from ecommerce_dagster.runtime.names import in_copy, job_name, resource_key
@@ -38,6 +39,12 @@ from ecommerce_dagster.warehouses.postgres.connect import SourceError
 _SECONDS_BETWEEN_TICKS = 10
 # After so many ticks in a row in which a source could not be read, ticks fail.
 _PATIENCE = 3
+# After so many failures of what was requested, ticks fail.
+_MOST_FAILURES = 5
+_HELD = (
+    "a run failed by a check or by its query; it is requested again when the source or the files "
+    "change"
+)
 _WAITING = "a run that was requested has not started; what changes now is requested after it"
 
 
@@ -127,7 +134,8 @@ class Tick:
         instance = self.context.instance
         cursor = Cursor.read(self.cursor, instance)
         forgotten = cursor.fit(self.project, self.shared, self.watched)
-        requested = RequestedRuns.of(instance, cursor)
+        files = files_of(self.project)
+        requested = RequestedRuns.of(instance, cursor, files)
         try:
             look = Look(self.shared.windows, self.settings(), instance, cursor)
             if requested.waiting:
@@ -141,11 +149,11 @@ class Tick:
         self._log(look, forgotten)
         again = requested.failed if look.work else requested.due
         if look.is_new or look.work or (again and not requested.waiting):
-            return self._requested(look, again)
-        self._fail_when_it_lasts(look)
+            return self._requested(look, again, files)
+        self._fail_when_it_lasts(look, requested)
         kept = look.cursor
         text = kept.write(instance) if forgotten else kept.text()
-        reason = _WAITING if requested.waiting else self._said(look, "nothing changed")
+        reason = _WAITING if requested.waiting else self._said(look, "nothing changed", requested)
         return dg.SensorResult(skip_reason=reason, cursor=text)
 
     def _add_new_assets(self, look: Look) -> list[str]:
@@ -161,7 +169,7 @@ class Tick:
         told = [f"{name} is new: it is built with what is downstream" for name in sorted(new)]
         return told or ([] if before is None else ["fewer assets are downstream than before"])
 
-    def _requested(self, look: Look, again: Mapping[str, Asked]) -> dg.SensorResult:
+    def _requested(self, look: Look, again: Mapping[str, Asked], files: str) -> dg.SensorResult:
         """The run requests for some work, together with what failed; the cursor remembers them."""
         work, cursor = look.work, look.cursor
         for asked in again.values():
@@ -173,7 +181,7 @@ class Tick:
             # The same for the same state of the source, so that Dagster starts no run twice.
             parts = [cursor.id, _digest(cursor), run.name, str(failures or "")]
             key = ":".join(filter(None, parts))
-            cursor.asked[key] = Asked(run.share, failures)
+            cursor.asked[key] = Asked(run.share, failures, files)
             requests.append(run.request(self.project, key, self.context.instance))
         text = cursor.write(self.context.instance)
         if not requests:
@@ -188,7 +196,14 @@ class Tick:
             raise SourceError(error)
         return dg.SensorResult(skip_reason=error, cursor=cursor.text())
 
-    def _fail_when_it_lasts(self, look: Look) -> None:
+    def _fail_when_it_lasts(self, look: Look, requested: RequestedRuns) -> None:
+        others = requested.failed.keys() - requested.held.keys()
+        most = max((requested.failed[key].failures + 1 for key in others), default=0)
+        if most >= _MOST_FAILURES:
+            raise dg.Failure(
+                f"a run that was requested has failed {most} times for reasons outside of the "
+                "files; it is requested again with the next change, and at the latest in an hour"
+            )
         lasting = [n for n, tries in look.cursor.troubles.items() if tries > _PATIENCE]
         if lasting:
             errors = {name: look.errors.get(name, "it cannot be read") for name in sorted(lasting)}
@@ -202,7 +217,7 @@ class Tick:
         for name, error in look.errors.items():
             self.context.log.error(f"{name} could not be looked at: {error}")
 
-    def _said(self, look: Look, what: str) -> str:
+    def _said(self, look: Look, what: str, requested: RequestedRuns | None = None) -> str:
         """What is true of the sources that were looked at, and which ones were not."""
         seldom = [*look.resting, *look.late, *look.errors]
         number = len(self.watched) - len(seldom)
@@ -210,6 +225,7 @@ class Tick:
         minutes = SECONDS_BETWEEN_LOOKS // 60
         parts = [
             f"{what} in {counted(number, 'table')}" if number else "",
+            _HELD if requested and requested.held else "",
             f"read every {minutes} minutes: {_named(look.resting)}" if look.resting else "",
             f"no time was left for {_named(look.late)}" if look.late else "",
             *(f"{counted(n, 'row')} of {name} in no partition" for name, n in outside.items()),
@@ -232,3 +248,9 @@ def _digest(cursor: Cursor) -> str:
     marks = [(name, sorted(seen.fingerprints.items())) for name, seen in cursor.seen.items()]
     facts = [cursor.number, sorted(cursor.counters.items()), sorted(marks)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+
+def files_of(project: Project) -> str:
+    """Changes when a file of an asset changes, or what it takes from the glossary."""
+    versions = ":".join(code_version_of(asset) for asset in project.assets)
+    return hashlib.sha256(versions.encode()).hexdigest()[:12]

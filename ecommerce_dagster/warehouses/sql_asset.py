@@ -19,6 +19,10 @@ from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.warehouses.base import Target
 
+# A store that answers 503, a file that is not there, a full disk, another process's memory: no
+# mistakes in the query.
+_FROM_OUTSIDE = (duckdb.HTTPException, duckdb.IOException, duckdb.OutOfMemoryException)
+
 
 class AssetError(BruinError):
     """An asset that cannot be built: `path:line: what is wrong`."""
@@ -102,10 +106,13 @@ class SqlBuild:
             lines = template.count("\n")
             if error.line is not None and query.count("\n") == lines:
                 line += min(error.line - 1, lines)
-            raise AssetError(f"{at.path}:{line}: {error}") from error
+            raise _kind_of(error)(f"{at.path}:{line}: {error}") from error
         except LoadError as error:
-            raise AssetError(f"{at.path}:{line}: {error}") from error
+            raise _kind_of(error)(f"{at.path}:{line}: {error}") from error
         except target.errors as error:
-            # A store of objects that answers 503 is not a mistake in the query.
-            kind = OutsideError if isinstance(error, duckdb.HTTPException) else AssetError
-            raise kind(f"{at.path}:{line}: {target.error_message(error)}") from error
+            raise _kind_of(error)(f"{at.path}:{line}: {target.error_message(error)}") from error
+
+
+def _kind_of(error: Exception) -> type[AssetError]:
+    is_outside = isinstance(error, _FROM_OUTSIDE) or isinstance(error.__cause__, _FROM_OUTSIDE)
+    return OutsideError if is_outside else AssetError

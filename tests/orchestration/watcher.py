@@ -102,6 +102,18 @@ class Watcher:
             self.instance.create_run_for_job(anything, tags=tags, status=self.outcome)
         return requests
 
+    def work(self) -> str:
+        """A tick whose runs are executed: why there is none, or how they end."""
+        result = self.evaluate()
+        self.cursor = result.cursor or ""
+        if result.skip_message:
+            return str(result.skip_message)
+        ends = [
+            self.run(request, **{"dagster/run_key": str(request.run_key)}).dagster_run.status.value
+            for request in result.run_requests or []
+        ]
+        return ", ".join(ends)
+
     def asked(self) -> set[str]:
         """What a tick asks for: days, and the names of the other assets that are loaded."""
         requests = self.tick()
