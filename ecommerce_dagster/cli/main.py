@@ -118,6 +118,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     epilog=example(
         'ecommerce query "SELECT * FROM mart.sales_daily"\n'
         "ecommerce query --table mart.top_skus --limit 5 --output csv\n"
+        "ecommerce query --table mart.sales_daily -o parquet > sales.parquet\n"
         'ecommerce query -c pg-default -q "SELECT count(*) FROM orders"'
     )
 )
@@ -138,7 +139,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     help="Another connection of .bruin.yml.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Rows at most.  [100 in a table, else all]")
-@output_option("table", "json", "csv")
+@output_option("table", "json", "csv", "parquet")
 @pipeline_options
 def query(
     sql: str | None,

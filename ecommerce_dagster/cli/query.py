@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich import box
@@ -17,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ecommerce_dagster.bruin.config_file import default_connection_name
+from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
-from ecommerce_dagster.runtime.warehouses import WAREHOUSES
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES, WarehouseType
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.query import QueryError
 
@@ -35,6 +39,9 @@ def show_rows(
     project: Project, sql: str, connection: str | None, limit: int | None, output: str
 ) -> None:
     """Print what a query returns. Raises QueryError, WarehouseError, SourceError."""
+    if output == "parquet":
+        _write_parquet(project, sql, limit, connection)
+        return
     if output == "table" and limit is None:
         limit = _TABLE_LIMIT
     names, rows, more = fetch(project, sql, limit, connection)
@@ -71,19 +78,43 @@ def fetch(
 ) -> tuple[list[str], Rows, bool]:
     """The column names and at most `limit` rows of a query, and whether there are more. Raises
     QueryError, WarehouseError, SourceError."""
+    connection, known = _asked(project, name)
+    with companion_of(project.directory).asked(connection.name):
+        names, rows = known.ask(connection, sql, None if limit is None else limit + 1, _tell)
+    return names, rows[:limit], limit is not None and len(rows) > limit
+
+
+def _asked(project: Project, name: str | None) -> tuple[Connection, WarehouseType]:
+    """A connection, that of the pipeline's tables without a name, and what it can be asked by."""
     name = name or default_connection_name("duckdb", project.pipeline.default_connections)
     connection = project.connections.get(name)
     known = WAREHOUSES.get(connection.platform)
     if known is None:
         of, expected = connection.platform, " or ".join(sorted(WAREHOUSES))
         raise QueryError(f"the connection '{name}' is of type {of}; expected {expected}")
+    return connection, known
 
-    def tell(message: str) -> None:
-        print(message, file=sys.stderr)
 
-    with companion_of(project.directory).asked(name):
-        names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
-    return names, rows[:limit], limit is not None and len(rows) > limit
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _write_parquet(project: Project, sql: str, limit: int | None, name: str | None) -> None:
+    """Write what a query returns to stdout, as a Parquet file. Raises QueryError, WarehouseError,
+    SourceError."""
+    connection, known = _asked(project, name)
+    if known.to_parquet is None:
+        raise QueryError(
+            f"the connection '{connection.name}' is of type {connection.platform}; only rows of "
+            "duckdb can be written as parquet; choose csv or json"
+        )
+    if sys.stdout.isatty():
+        raise QueryError("a Parquet file is not for a terminal; add `> file.parquet`")
+    with TemporaryDirectory() as folder:
+        path = Path(folder).resolve() / "rows.parquet"
+        known.to_parquet(connection, sql, limit, _tell, path)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
 
 
 def print_table(console: Console, names: list[str], rows: Rows, title: str | None = None) -> None:

@@ -5,9 +5,13 @@ To add one: write a `Warehouse` (see docs/extending.md), and an entry of WAREHOU
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection
@@ -28,7 +32,7 @@ from ecommerce_dagster.warehouses.postgres import query
 from ecommerce_dagster.warehouses.postgres.databases import Ask
 from ecommerce_dagster.warehouses.postgres.session import opened
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
-from ecommerce_dagster.warehouses.query import Answer, answer_of, lock
+from ecommerce_dagster.warehouses.query import Answer, answer_of, lock, write_parquet
 
 if TYPE_CHECKING:
     # A run does without the proof.
@@ -61,25 +65,43 @@ class WarehouseType:
     lets it change nothing; it tells what it waits for. Raises QueryError for what the query does
     wrong, UnusableConnection, WarehouseError, SourceError for a database that cannot be asked.
     `proof` binds the queries of a project before a run; without one they are not bound.
+    `to_parquet` writes what a query returns to a file, as `ask` reads it.
     """
 
     open: Callable[[Opener, str], Warehouse]
     lint: Callable[[Asset, ProblemLog], None]
     ask: Callable[[Connection, str, int | None, Log], Answer]
     proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
+    to_parquet: Callable[[Connection, str, int | None, Log, Path], None] | None = None
 
 
 def _duckdb(run: Opener, name: str) -> Warehouse:
     return DuckDBWarehouse(run.resource(name).get_connection, run.locking_of(name))
 
 
-def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
+@contextmanager
+def _duckdb_to_ask(
+    connection: Connection, tell: Log, *folders: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session for queries, which reach no files but the tables' and those in `folders`."""
     variables = variables_for(connection.path)
     place, copies = connection.duckdb(variables), publishes_copy(variables)
     with open_to_read(place, copies=copies, on_wait=tell) as duck:
         if place.lakehouse or is_file(place.path):
-            lock(duck, [place.lakehouse.data_path] if place.lakehouse else [])
+            lock(duck, [*folders, *([place.lakehouse.data_path] if place.lakehouse else [])])
+        yield duck
+
+
+def _ask_duckdb(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
+    with _duckdb_to_ask(connection, tell) as duck:
         return answer_of(duck, sql, limit)
+
+
+def _duckdb_to_parquet(
+    connection: Connection, sql: str, limit: int | None, tell: Log, path: Path
+) -> None:
+    with _duckdb_to_ask(connection, tell, str(path.parent)) as duck:
+        write_parquet(duck, sql, limit, path)
 
 
 def _postgres(run: Opener, name: str) -> Warehouse:
@@ -101,7 +123,9 @@ def _prove_postgres(
 
 WAREHOUSES: Mapping[str, WarehouseType] = {
     # Its proof, in which all others take part, is validation/project.py.
-    "duckdb": WarehouseType(_duckdb, lint_materialization, _ask_duckdb),
+    "duckdb": WarehouseType(
+        _duckdb, lint_materialization, _ask_duckdb, to_parquet=_duckdb_to_parquet
+    ),
     "postgres": WarehouseType(
         _postgres, lint_postgres_materialization, _ask_postgres, _prove_postgres
     ),

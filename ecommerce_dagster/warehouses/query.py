@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -43,15 +45,31 @@ def lock(duck: duckdb.DuckDBPyConnection, folders: Sequence[str] = ()) -> None:
 
 def answer_of(duck: duckdb.DuckDBPyConnection, sql: str, limit: int | None) -> Answer:
     """What a query returns, at most `limit` rows. Raises QueryError."""
-    try:
+    with _query_errors():
         _require_reading(duck, sql)
         cursor = duck.execute(sql)
         rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+    return [str(column[0]) for column in cursor.description or []], rows
+
+
+def write_parquet(duck: duckdb.DuckDBPyConnection, sql: str, limit: int | None, path: Path) -> None:
+    """Write what a query returns, at most `limit` rows, with its own types. Raises QueryError."""
+    with _query_errors():
+        _require_reading(duck, sql)
+        if len(duck.extract_statements(sql)) != 1:
+            raise QueryError("only the rows of one query can be written as parquet")
+        rows = duck.sql(sql)
+        (rows if limit is None else rows.limit(limit)).write_parquet(str(path))
+
+
+@contextmanager
+def _query_errors() -> Iterator[None]:
+    try:
+        yield
     except duckdb.PermissionException as error:
         raise QueryError(f"{error}; this command reads the tables of the warehouse") from None
     except duckdb.Error as error:
         raise QueryError(str(error)) from None
-    return [str(column[0]) for column in cursor.description or []], rows
 
 
 def text_of(statement: duckdb.Statement) -> str:

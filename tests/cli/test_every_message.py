@@ -52,6 +52,8 @@ ELSEWHERE = {
     "is already open in this thread": "warehouse/test_database.py",
     "extension cannot be loaded": "trust/test_supply_chain.py",
     "has an effect that lasts": "orchestration/test_postgres_assets.py",
+    "can be written as parquet": "cli/test_query.py",
+    "is not for a terminal": "cli/test_query.py",
     "this command reads the tables of the warehouse": "warehouse/test_query.py",
     "although no check was asked": "warehouse/test_publish.py",
     "others wrote to the DuckLake at the same time": "warehouse/test_ducklake.py",

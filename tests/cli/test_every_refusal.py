@@ -200,6 +200,8 @@ REFUSED = [
             "'report.t' ran and wrote no FOLDER/state/reports/t.html; see docs/report.md", files={"pipeline/assets/report.t.py": PYTHON.format("")}),
     query("report --output text.duckdb/page.html",
             "Error: text.duckdb/page.html cannot be written: File exists", files={"pipeline/assets/report.t.py": PYTHON.format("") + PAGE}),
+    query("query -c pg 'SELECT 1' -o parquet",
+            "the connection 'pg' is of type postgres; only rows of duckdb can be written as parquet; choose csv or json"),
     # The history of a DuckLake.
     Refused("warehouse snapshots",
             "FOLDER/.bruin.yml:6: the connection 'duckdb-default' is not a DuckLake; only a connection with a 'lakehouse' has snapshots"),

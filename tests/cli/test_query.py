@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+from pathlib import Path
 
+import duckdb
 import pytest
-from orchestration.helpers import DAY, NewShop, Shop, Tiny, script
+from orchestration.helpers import DAY, NewShop, Shop, Tiny, on_a_terminal, script
 
 
 class TestTheOutput:
@@ -55,6 +58,43 @@ class TestTheOutput:
             "s": {"k": False},
             "b": "a\\xFF",
         }
+
+    def test_parquet_holds_the_rows_with_their_own_types(self, day: Shop, tmp_path: Path) -> None:
+        file = tmp_path / "rows.parquet"
+        query = "SELECT sale_date, revenue, [1, NULL] AS l FROM mart.sales_daily ; -- the end"
+        with file.open("wb") as stdout:
+            subprocess.run(
+                [script("ecommerce"), "query", query, "-o", "parquet"],
+                env=day.environment, cwd=tmp_path, stdout=stdout, check=True,
+            )  # fmt: skip
+        with duckdb.connect() as duck:
+            duck.execute(f"CREATE VIEW r AS FROM '{file}'")
+            assert duck.execute("SELECT revenue::VARCHAR, l FROM r").fetchall() == [
+                ("232856.13", [1, None])
+            ]
+            kinds = [row[1] for row in duck.execute("DESCRIBE r").fetchall()]
+        assert kinds == ["DATE", "DECIMAL(18,2)", "INTEGER[]"]
+
+    @pytest.mark.parametrize(
+        ("sql", "said"),
+        [
+            ("SELECT 1); SELECT (2", "syntax error"),
+            ("SELECT 1; SELECT 2", "only the rows of one query can be written as parquet"),
+            ("DROP TABLE mart.sales_daily", "DROP can change something"),
+            ("FROM read_text('/etc/passwd')", "this command reads the tables of the warehouse"),
+        ],
+    )
+    def test_to_write_parquet_changes_and_reads_nothing_else(
+        self, day: Shop, sql: str, said: str
+    ) -> None:
+        outcome = day.invoke("query", sql, "-o", "parquet")
+        assert outcome.code == 1
+        assert said in outcome.stderr
+        assert outcome.stdout == ""
+
+    def test_a_terminal_is_shown_no_parquet(self, day: Shop) -> None:
+        told = on_a_terminal(day.environment, "query", "SELECT 1", "-o", "parquet")
+        assert told.strip() == "a Parquet file is not for a terminal; add `> file.parquet`"
 
     def test_times_are_shown_in_utc(self, day: Shop) -> None:
         sql = "SELECT TIMESTAMPTZ '2025-03-05 12:00:00+00' AS t"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from orchestration.helpers import (
     clean_environment,
     config_with_source,
     free_port,
-    script,
+    on_a_terminal,
 )
 
 from ecommerce_dagster.shop.embedded_postgres import PostgresServer
@@ -134,34 +131,12 @@ class TestTheText:
         self, tiny: Tiny, said: Outcome
     ) -> None:
         assert "\x1b" not in said.stdout
-        coloured = on_a_terminal(tiny, "validate", "--fast")
+        coloured = on_a_terminal(clean_environment(), "validate", "--fast")
         assert "\x1b[31merror" in coloured
         assert "\x1b[33mwarning" in coloured
-        plain = on_a_terminal(tiny, "validate", "--fast", NO_COLOR="1")
+        plain = on_a_terminal(clean_environment(NO_COLOR="1"), "validate", "--fast")
         assert "  8  error    " in plain
         assert "\x1b" not in plain
-
-
-def on_a_terminal(tiny: Tiny, *arguments: str, **variables: str) -> str:
-    """What a command prints on a terminal."""
-    own, its = pty.openpty()
-    with subprocess.Popen(
-        [script("ecommerce"), *arguments],
-        env=clean_environment(**variables),
-        cwd=tiny.folder,
-        stdin=its,
-        stdout=its,
-        stderr=its,
-    ) as process:
-        os.close(its)
-        text = b""
-        # At its end Linux answers with an error in place of no bytes.
-        with suppress(OSError):
-            while more := os.read(own, 10_000):
-                text += more
-    os.close(own)
-    assert process.returncode is not None
-    return text.decode()
 
 
 class TestWhatIsValidated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,22 @@ def invoke(environment: Mapping[str, str], *arguments: str) -> Outcome:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception  # a user would see a traceback
     return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def on_a_terminal(environment: Mapping[str, str], *arguments: str) -> str:
+    """What `ecommerce ...` prints on a terminal."""
+    own, its = pty.openpty()
+    with subprocess.Popen(
+        [script("ecommerce"), *arguments], env=environment, stdin=its, stdout=its, stderr=its
+    ):
+        os.close(its)
+        text = b""
+        # At its end Linux answers with an error in place of no bytes.
+        with suppress(OSError):
+            while more := os.read(own, 10_000):
+                text += more
+    os.close(own)
+    return text.decode()
 
 
 def findings(validated: Outcome) -> list[str]:
