@@ -22,6 +22,18 @@ from ecommerce_dagster.shop.translator import ShopTranslator
 # A day on average, and new ones a day.
 _ORDERS, _CUSTOMERS = 100, 45
 _SHOWN_ROWS = 5
+# What is shown of three marts, the key measure beside what it is of, and in which order.
+_SHOWN = {
+    "mart.sales_daily": (
+        "SELECT sale_date, revenue, orders_count, items_count",
+        "sale_date DESC",
+    ),
+    "mart.top_skus": ("SELECT rank, revenue, units, product_name, variant_sku", "rank"),
+    "mart.customer_lifetime_value": (
+        "SELECT customer_id, revenue, orders_count, average_order_value, last_order_date",
+        "revenue DESC, customer_id",
+    ),
+}
 _WIDTH = 120  # columns, where the terminal does not say
 _NEXT = """
 Next, after `source .venv/bin/activate`:
@@ -29,6 +41,7 @@ Next, after `source .venv/bin/activate`:
   ecommerce report --open                  the shop in charts: {report}
   ecommerce docs --open                    every table, column and check, to be searched
   ecommerce query "FROM mart.top_skus"     ask the warehouse
+  ecommerce status                         what failed, what is stale, what is running
   generate-data --chaos-percent 5          break some sizes, then:
   ecommerce run                            watch the check stop them (generate-data repairs them)
 """
@@ -66,11 +79,9 @@ def run_demo(days: int) -> int:
         if code == 0:
             with dagster_instance() as instance:
                 hand_over(instance)
-    for asset in project.assets:
-        if "mart" in asset.tags:
-            order = " ORDER BY 1 DESC" if asset.name.endswith(("_daily", "_monthly")) else ""
-            names, rows, more = fetch(project, f"FROM {asset.name}{order}", _SHOWN_ROWS)
-            print_table(console, names, rows, title=f"{asset.name}{' ...' if more else ''}")
+    for mart, (columns, order) in _SHOWN.items():
+        names, rows, more = fetch(project, f"{columns} FROM {mart} ORDER BY {order}", _SHOWN_ROWS)
+        print_table(console, names, rows, title=f"{mart}{' ...' if more else ''}")
     page = os.path.relpath(local.report_file("report.sales"))
     console.print(_NEXT.format(report=page), highlight=False, soft_wrap=True)
     return code
