@@ -99,10 +99,12 @@ docker-down: ## Stop it; its data stays.
 .PHONY: install
 install: .venv/installed ## Install everything into .venv.
 
+# Its own modules are compiled too: where PYTHONDONTWRITEBYTECODE is set, each process would need half a second.
 .venv/installed: requirements.lock pyproject.toml scripts/uv
 	scripts/uv venv --quiet --allow-existing --python '>=3.11,<3.15' .venv
 	scripts/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	scripts/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(BIN)/python -m compileall -q ecommerce_dagster data_generator
 	@touch $@
 
 .PHONY: lock
