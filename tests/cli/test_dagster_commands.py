@@ -13,28 +13,29 @@ import dagster as dg
 import pytest
 from orchestration.helpers import (
     DAY,
-    QUIET,
     ROOT,
     NewShop,
     Outcome,
     Shop,
     ended,
-    eventually,
-    processes_of,
     script,
 )
 
 from ecommerce_dagster import build_defs, local
 
 DAYS = [DAY, "2025-03-06"]
-MATERIALIZE = ("dagster", "asset", "materialize", "-m", "ecommerce_dagster.definitions", "--select")
+MODULE = "ecommerce_dagster.definitions"
+MATERIALIZE = ("asset", "materialize", "--select")
 # Everything that sales_daily needs.
 SALES = '+key:"mart/sales_daily"'
 COMMANDS = {
-    "marts": (*MATERIALIZE, "tag:mart"),
+    "marts": ("env", f"DAGSTER_MODULE_NAME={MODULE}", script("dagster"), *MATERIALIZE, "tag:mart"),
     "launch": ("dg", "launch", "--assets", "tag:mart"),
-    "partition": (*MATERIALIZE, "*", "--partition", DAYS[1]),
-    "range": (*MATERIALIZE, SALES, "--partition-range", "...".join(DAYS)),
+    "partition": ("dagster", *MATERIALIZE, "*", "-m", MODULE, "--partition", DAYS[1]),
+    "range": (
+        *("dagster", *MATERIALIZE, SALES, "-m", MODULE),
+        *("--partition-range", "...".join(DAYS)),
+    ),
 }
 WARNING = re.compile(r"(\w+Warning): (.*)")
 SUPERSEDED = re.compile(r"SupersessionWarning: Function `\w+_command` is superseded")
@@ -94,7 +95,7 @@ def warnings_of(outcome: Outcome) -> set[str]:
 
 
 class TestAssetMaterialize:
-    def test_select_tag_mart_builds_the_marts(
+    def test_select_tag_mart_builds_the_marts_of_the_module_that_the_environment_names(
         self, day: Shop, commands: dict[str, Command]
     ) -> None:
         command = commands["marts"]
@@ -115,17 +116,6 @@ class TestAssetMaterialize:
         assert "DEBUG" not in outcome.stderr
         assert commands["marts"].shop.environment["POSTGRES_PASSWORD"] not in outcome.text
 
-    def test_the_module_can_come_from_the_environment(self, new_shop: NewShop, shop: Shop) -> None:
-        other = new_shop(like=shop)
-        outcome = run(
-            other,
-            *("dagster", "asset", "materialize", "--select", "tag:amazing-tag"),
-            DAGSTER_MODULE_NAME="ecommerce_dagster.definitions",
-        )
-        assert outcome.succeeded, outcome.text
-        [event] = other.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
-        assert event.asset_key == dg.AssetKey(["mart", "customers_by_age"])
-
     def test_everything_can_be_built_for_one_partition(self, commands: dict[str, Command]) -> None:
         command = commands["partition"]
         assert len(command.built()) == 23 + 1
@@ -145,38 +135,10 @@ class TestAssetMaterialize:
         [(orders,)] = shop.source("SELECT count(*) FROM orders")
         assert command.shop.query("SELECT sum(orders_count) FROM mart.sales_daily") == [(orders,)]
 
-    def test_a_range_gives_the_same_tables_as_its_partitions_one_by_one(
-        self, new_shop: NewShop, shop: Shop, commands: dict[str, Command]
-    ) -> None:
-        assert commands["range"].outcome.succeeded
-        step_by_step = new_shop(like=shop)
-        with pytest.MonkeyPatch.context() as patch, step_by_step.instance() as instance:
-            for name, value in step_by_step.environment.items():
-                patch.setenv(name, value)
-            patch.setenv("DUCKDB_PATH", str(step_by_step.warehouse))
-            job = sales_job(build_defs(local.PIPELINE))
-            for partition in DAYS:
-                assert job.execute_in_process(
-                    instance=instance, partition_key=partition, run_config=QUIET
-                ).success
-        assert step_by_step.tables() == commands["range"].shop.tables()
-
 
 def run_count(shop: Shop) -> int:
     with shop.instance() as instance:
         return instance.get_runs_count()
-
-
-def sales_job(definitions: dg.Definitions) -> dg.JobDefinition:
-    assets = list(definitions.assets or [])
-    selection = dg.AssetSelection.assets(dg.AssetKey(["mart", "sales_daily"])).upstream()
-    with_job = dg.Definitions(
-        assets=assets,
-        resources=definitions.resources,
-        executor=dg.in_process_executor,
-        jobs=[dg.define_asset_job("sales", selection=selection)],
-    )
-    return with_job.resolve_job_def("sales")
 
 
 class TestDg:
@@ -213,29 +175,3 @@ class TestDefinitionsValidate:
         outcome = run(day, "dagster", "definitions", "validate")
         assert outcome.succeeded, outcome.text
         assert warnings_of(outcome) == set()
-
-
-class TestWithTheLocalPostgres:
-    """Nobody configured a database: the commands bring their own, for as long as they need it."""
-
-    def test_dagster_starts_it_for_a_run_and_leaves_nothing(self, demo: Shop) -> None:
-        outcome = run(demo, "dg", "launch", "--assets", 'key:"raw/customers"')
-        assert outcome.succeeded, outcome.text
-        [event] = demo.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
-        assert event.asset_key == dg.AssetKey(["raw", "customers"])
-        assert eventually(lambda: not processes_of(demo.home))
-
-    def test_with_postgres_runs_any_command_beside_it(self, demo: Shop) -> None:
-        code = (
-            "import os, psycopg\n"
-            "host, port, user, password, db = (os.environ['POSTGRES_' + name] for name in"
-            " ('HOST', 'PORT', 'USER', 'PASSWORD', 'DB'))\n"
-            "login = dict(host=host, port=port, user=user, password=password, dbname=db)\n"
-            "print(psycopg.connect(**login).execute('SELECT count(*) FROM orders').fetchone())"
-        )
-        outcome = demo.ecommerce("with-postgres", "--", script("python"), "-c", code)
-        assert outcome.stdout == "(500,)\n"
-        assert eventually(lambda: not processes_of(demo.home))
-
-    def test_with_postgres_hands_on_the_exit_code(self, demo: Shop) -> None:
-        assert demo.ecommerce("with-postgres", "--", "sh", "-c", "exit 7").code == 7

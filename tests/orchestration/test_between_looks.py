@@ -60,10 +60,6 @@ CAME = {
         "UPDATE t SET at = '2025-03-20' WHERE n = 1",
         "UPDATE t SET at = '2025-03-02' WHERE n = 1",
     ),
-    "a row that is emptied with others": (
-        "INSERT INTO t VALUES (9, '2025-03-20')",
-        "DELETE FROM t WHERE at = '2025-03-20'",
-    ),
 }
 MONTH = {
     "dagster/asset_partition_range_start": "2025-03-01",

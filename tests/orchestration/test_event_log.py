@@ -100,9 +100,10 @@ def stored_in(folder: Path) -> dict[tuple[str, str], list[tuple[object, ...]]]:
     return found
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 1000])
-def test_the_same_is_stored_as_by_dagsters_own_storage(tmp_path: Path, at_once: int) -> None:
-    tiny = Tiny(tmp_path)
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[EventLogEntry]:
+    """The events of a run over five days of which an asset fails, and of a full refresh."""
+    tiny = Tiny(tmp_path_factory.mktemp("recorded"))
     tiny.write("pipeline/pipeline.yml", DAYS)
     tiny.sql("mart.days", "SELECT DATE '2025-03-01' AS day", PARTITIONED, table=False)
     rules = "columns: [{name: n, checks: [{name: positive}]}]"
@@ -111,7 +112,14 @@ def test_the_same_is_stored_as_by_dagsters_own_storage(tmp_path: Path, at_once: 
     assert tiny.ecommerce("run", *dates).code == 1
     assert tiny.ecommerce("run", "mart.days", "--full-refresh").succeeded
     source = SqliteEventLogStorage(str(events_folder(tiny)))
-    events = [e for run in sorted(source.get_all_run_ids()) for e in source.get_logs_for_run(run)]
+    return [e for run in sorted(source.get_all_run_ids()) for e in source.get_logs_for_run(run)]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_the_same_is_stored_as_by_dagsters_own_storage(
+    recorded: list[EventLogEntry], tmp_path: Path, at_once: int
+) -> None:
+    events = recorded
     folders = tmp_path / "ours", tmp_path / "dagsters"
     ours, dagsters = EventLog(str(folders[0])), SqliteEventLogStorage(str(folders[1]))
 
