@@ -43,7 +43,9 @@ def formatted(text: str, path: Path, log: ProblemLog) -> str:
     if definition is None:
         return text
     keys = definition.strip("\n")
-    header = [f"{quote} @bruin", *([keys] if keys else []), f"@bruin {end_mark}"]
+    # Formatters of Python take the blanks out of a docstring.
+    blank = " " if quote == "/*" else ""
+    header = [f"{quote}{blank}@bruin", *([keys] if keys else []), f"@bruin{blank}{end_mark}"]
     return "\n".join([*header, *lines[end + 1 :]])
 
 

@@ -53,10 +53,10 @@ _DAYS = """\
 name: mart.{name}_orders_daily
 type: duckdb.sql
 description: One row is a day, with its orders.
-materialization:
-  type: table
 depends:
   - raw.{name}_orders
+materialization:
+  type: table
 columns:
   - name: ordered_on
     type: date

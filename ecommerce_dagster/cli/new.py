@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from ecommerce_dagster.bruin.config_file import default_connection_name
+from ecommerce_dagster.bruin.formatting import formatted
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.bruin.problems import from_here
+from ecommerce_dagster.bruin.problems import ProblemLog, from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.starter import CONNECTIONS, write_pipeline
 
@@ -120,7 +121,7 @@ def create_asset(project: Project, name: str, kind: str) -> None:
         words["kind"] = f"{kind}\nconnection: {words['connection']}"
     path.parent.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
-        file.write_text(text.format(**words))
+        file.write_text(formatted(text.format(**words), file, ProblemLog()))
         click.echo(str(from_here(file)))
     click.echo(f"Fill it in, then: ecommerce validate && ecommerce run {name}")
 

@@ -77,10 +77,10 @@ TIDY = """
       a: #x
 
       b
+    tags: [a, b]    # trailing
     materialization:
       type: table
       strategy: append
-    tags: [a, b]    # trailing
     meta:
       z: 010
       y: true
@@ -155,9 +155,9 @@ def test_mappings_of_one_key_keep_their_braces() -> None:
     assert formatted(text, Path("b.asset.yml"), ProblemLog()) == text
 
 
-def test_a_python_header_keeps_its_quotes() -> None:
+def test_a_python_header_keeps_its_quotes_and_is_as_formatters_of_python_write_it() -> None:
     text = '"""  @bruin\ntype: python\nname: a\n@bruin"""\n\nx = 1\n'
-    assert canonical(text) == '""" @bruin\nname: a\ntype: python\n@bruin """\n\nx = 1\n'
+    assert canonical(text) == '"""@bruin\nname: a\ntype: python\n@bruin"""\n\nx = 1\n'
 
 
 @pytest.mark.parametrize(

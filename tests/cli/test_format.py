@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from orchestration.helpers import Outcome, Tiny, clean_environment, invoke
+
+from ecommerce_dagster import local
+from ecommerce_dagster.bruin.starter import write_pipeline
 
 MESSY = "/* @bruin\ntype: duckdb.sql\nname: a # x\n@bruin */\n\nSELECT  1\n"
 TIDY = "/* @bruin\nname: a # x\ntype: duckdb.sql\n@bruin */\n\nSELECT  1\n"
@@ -12,6 +17,13 @@ BROKEN = "/* @bruin\nname: [\n@bruin */\nSELECT 1\n"
 
 def run_format(*arguments: object) -> Outcome:
     return invoke(clean_environment(), "format", *map(str, arguments))
+
+
+def test_the_shops_own_files_and_those_of_a_new_pipeline_are_canonical(tmp_path: Path) -> None:
+    write_pipeline(tmp_path / "sales", tmp_path)
+    for pipeline in (local.PIPELINE, tmp_path / "sales"):
+        outcome = run_format("--check", pipeline)
+        assert (outcome.code, outcome.stdout) == (0, "")
 
 
 @pytest.mark.parametrize(

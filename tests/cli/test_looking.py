@@ -217,6 +217,10 @@ def test_a_new_asset_is_valid_without_a_warning(weather: Tiny, kind: str) -> Non
         issues = [i for i in issues if "is left out: the type" not in i]
     assert issues == []
     assert shown(weather, "made.things")["assets"][0]["type"] == kind
+    checked = invoke(
+        clean_environment(), "format", "--check", str(weather.directory / "assets/made")
+    )
+    assert (checked.code, checked.stdout) == (0, "")
     again = weather.ecommerce("new", "asset", "made.things", "--type", kind)
     assert (again.code, "exists already" in again.stderr) == (1, True)
 

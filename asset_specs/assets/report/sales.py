@@ -23,12 +23,12 @@ depends:
   - mart.sales_daily
   - mart.top_skus
 
-# What breaks a page breaks it again.
-retries: 0
-
 secrets:
   - key: duckdb-default
     inject_as: WAREHOUSE
+
+# What breaks a page breaks it again.
+retries: 0
 @bruin"""
 
 from collections.abc import Callable, Sequence

@@ -77,9 +77,9 @@ class CustomCheck(Node):
 
     name: Text
     description: Text = ""
-    query: Text
     value: int = 0
     count: int | None = None
+    query: Text
     blocking: bool = True
     retries: int | None = None
 
@@ -112,7 +112,6 @@ class Column(Node):
     extends: Text | None = None
     type: Text = ""
     description: Text = ""
-    checks: tuple[ColumnCheck, ...] = ()
     primary_key: bool | None = None
     update_on_merge: bool = False
     merge_sql: Text | None = None
@@ -123,6 +122,7 @@ class Column(Node):
     length: int | None = None
     collation: Text | None = None
     foreign_key: ForeignKey | None = None
+    checks: tuple[ColumnCheck, ...] = ()
     source_column: Text | None = None
     mask: Text | None = None
     upstreams: tuple[Upstream, ...] = ()
@@ -232,6 +232,9 @@ class Asset(Node):
     type: Text = ""
     uri: Text = ""
     description: Text = ""
+    owner: Text | None = None
+    tags: Texts = ()
+    domains: Texts = ()
     enabled: bool | Text = True
     run: Text | None = None
     image: Text | None = None
@@ -241,9 +244,6 @@ class Asset(Node):
     connections: Settings = {}
     secrets: tuple[Secret, ...] = ()
     materialization: Materialization = Field(default_factory=Materialization)
-    owner: Text | None = None
-    tags: Texts = ()
-    domains: Texts = ()
     meta: Settings = {}
     metadata: Settings = {}
     tier: int | None = Field(default=None, ge=1, le=5)
