@@ -19,7 +19,8 @@ class LoadResult:
     `rows_moved` counts those that were found in the window and had been outside of it before;
     `rows_deleted` those that were gone from the source, where it was asked for them, and
     `rows_missed` those that had been missed before. `warnings` say what stays wrong.
-    `source_seconds` were spent in the source before its rows began to arrive.
+    `source_seconds` were spent in the source before its rows began to arrive. `is_new` tells of
+    a table or view that was made anew: it has no comments to look up.
     """
 
     rows_written: int | None = None
@@ -30,3 +31,4 @@ class LoadResult:
     rows_missed: int | None = None
     source_seconds: float | None = None
     warnings: tuple[str, ...] = ()
+    is_new: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -113,7 +113,8 @@ def _build(
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
     rows, columns = transaction.shape()
     if columns and fill is not nothing:
-        problems = _comment(transaction, asset, columns, commented)
+        now = {} if loaded.is_new else transaction.comments()
+        problems = _comment(transaction, asset, missing_comments(asset, columns, commented, now))
         loaded = replace(loaded, warnings=(*loaded.warnings, *problems))
     # The rows of a view may take long.
     is_table = rows is not None
@@ -142,11 +143,8 @@ def _build(
     )
 
 
-def _comment(
-    transaction: Transaction, asset: Asset, columns: Iterable[str], before: Comments
-) -> list[str]:
-    """Write the comments that are missing; what to tell of those that cannot be written."""
-    missing = missing_comments(asset, columns, before, transaction.comments())
+def _comment(transaction: Transaction, asset: Asset, missing: Comments) -> list[str]:
+    """Write comments; what to tell of them when they cannot be written."""
     try:
         if missing:
             transaction.comment(missing)

@@ -41,7 +41,7 @@ def load_table(
         written = _count(connection, table)
     moved = None if plan.moved is None else _run(connection, plan.moved)
     deleted = None if plan.gone is None else _run(connection, plan.gone)
-    return LoadResult(written, plan.statements, plan.changes, moved, deleted)
+    return LoadResult(written, plan.statements, plan.changes, moved, deleted, is_new=job.rebuilds)
 
 
 def declare_table(connection: duckdb.DuckDBPyConnection, asset: Asset) -> LoadResult:

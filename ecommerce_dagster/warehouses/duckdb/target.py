@@ -69,7 +69,7 @@ class DuckDBTarget:
             steps.append(f"DROP TABLE {name}")
             self.connection.execute(steps[0])
         steps.append(script.create(self.connection, f"CREATE OR REPLACE VIEW {name} AS", query))
-        return LoadResult(statements=tuple(steps))
+        return LoadResult(statements=tuple(steps), is_new=True)
 
     def declare_table(self, asset: Asset) -> LoadResult:
         return declare_table(self.connection, asset)
