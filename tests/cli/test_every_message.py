@@ -79,6 +79,7 @@ ELSEWHERE = {
     "this asset has no SELECT to test": "cli/test_unit_test.py",
     "rows from Python need pyarrow": "ingestion_files/test_python_asset.py",
     "the demonstration is in the repository": "cli/test_installed.py",
+    "for reasons outside of the files": "orchestration/test_failed_runs.py",
     "there is no connection": "orchestration/test_alerts.py",
     "name one by `connection:`": "cli/test_every_error.py",
     "its connection ": "orchestration/test_alerts.py",
