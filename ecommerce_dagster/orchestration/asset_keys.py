@@ -37,4 +37,9 @@ def op_name(name: str, project: Project) -> str:
     asset = project.by_name.get(name)
     if asset is not None and asset.external_key:
         return in_copy("__".join((*key_parts(name), "checks")), project)
-    return _OTHER.sub("_", "__".join(asset_key(name, project).path))
+    return op_of(asset_key(name, project))
+
+
+def op_of(key: dg.AssetKey) -> str:
+    """The name of the op that builds an asset with this key."""
+    return _OTHER.sub("_", "__".join(key.path))

@@ -1,12 +1,14 @@
 """One op for one file: it builds the asset, checks it, and publishes it or not."""
 
 # No `from __future__ import annotations`: Dagster reads the annotation of `context` at run time.
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
+from ecommerce_dagster.alerts.messages import moment
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
@@ -14,6 +16,11 @@ from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_keys import Context, asset_key, check_key, op_name
+from ecommerce_dagster.orchestration.not_run import (
+    FAILED_CHECKS,
+    kept_since,
+    report_not_run,
+)
 from ecommerce_dagster.orchestration.partitions import (
     PARTITION_ROWS,
     Partitions,
@@ -79,7 +86,8 @@ def build_asset(
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        with _repeated(context, retries), _told_to_the_user(project, asset):
+        told = partial(report_not_run, context, project, asset)
+        with _repeated(context, retries, told), _told_to_the_user(project, asset):
             yield from _execute(
                 asset_run(project, asset, context, partitions), checks, context, partitions
             )
@@ -103,7 +111,8 @@ def build_checks(
         required_resource_keys=_required_resources(project, asset),
     )
     def check_table(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        with _repeated(context, retries), _told_to_the_user(project, asset):
+        told = partial(report_not_run, context, project, asset)
+        with _repeated(context, retries, told), _told_to_the_user(project, asset):
             yield from _check(asset_run(project, asset, context, None), checks, context)
 
     return check_table
@@ -135,6 +144,7 @@ def _execute(
         context.log.debug(statement)
     for change in (*built.loaded.schema_changes, *built.loaded.warnings):
         context.log.warning(f"{asset.name}: {change}")
+    unpublished = None
     if built.published:
         windowed = run.interval is not None and is_partitioned(asset)
         written = built.loaded.rows_written if windowed else None
@@ -146,8 +156,11 @@ def _execute(
         )
         yield materialization_of(run, built, partition_rows=rows)
     else:
-        context.log_event(rejection_of(run, built.results))
-    yield from (check_result_of(result, run) for result in built.results)
+        since = kept_since(context, asset_key(asset.name, run.project))
+        kept = f"still shows the data of {moment(since)}" if since else "is as it was before"
+        context.log_event(rejection_of(run, built.results, kept))
+        unpublished = f"The rows were not published: the table {kept}."
+    yield from (check_result_of(result, run, unpublished) for result in built.results)
     kept = "the new rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 
@@ -220,15 +233,17 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
     reasons = "\n".join(f"  {result.check.label}: {result.message}" for result in rejecting)
     raise dg.Failure(
         f"{asset.name}: {counted(len(rejecting), 'blocking check')} failed; {kept}\n{reasons}",
-        metadata=_LASTING,
+        metadata={**_LASTING, FAILED_CHECKS: [result.check.label for result in rejecting]},
         allow_retries=False,
     )
 
 
 @contextmanager
-def _repeated(context: Context, retries: dg.RetryPolicy | None) -> Iterator[None]:
+def _repeated(
+    context: Context, retries: dg.RetryPolicy | None, told: Callable[[Exception], None]
+) -> Iterator[None]:
     """Have the step repeated after a failure, as often as `retries` says; not when the run is
-    terminated.
+    terminated. `told` is called with a failure after which it is not repeated.
 
     Dagster repeats a terminated step too when its op has a policy, so the ops have none. What
     DuckDB raises when it is interrupted, and what fails while a transaction is undone then, stands
@@ -240,7 +255,11 @@ def _repeated(context: Context, retries: dg.RetryPolicy | None) -> Iterator[None
         interruption = _interruption(error)
         if interruption is not None:
             raise interruption from None
-        if retries is None or (isinstance(error, dg.Failure) and not error.allow_retries):
+        may_repeat = not isinstance(error, dg.Failure) or error.allow_retries
+        if retries is None or not may_repeat or context.retry_number >= retries.max_retries:
+            what = "what the assets downstream say of this"
+            attempt(context.log, what, partial(told, error), None)
+        if retries is None or not may_repeat:
             raise
         delay = retries.calculate_delay(context.retry_number + 1)
         raise dg.RetryRequested(retries.max_retries, delay) from error

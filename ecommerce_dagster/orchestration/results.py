@@ -76,26 +76,32 @@ def record_partitions(
         )
 
 
-def rejection_of(run: AssetRun, results: Sequence[CheckResult]) -> dg.AssetObservation:
-    """What the page of an asset says of a build that was not published."""
+def rejection_of(run: AssetRun, results: Sequence[CheckResult], kept: str) -> dg.AssetObservation:
+    """What the page of an asset says of a build that was not published; `kept` is what
+    can be said of its table."""
     name = run.declared.name
     rules = [f"{result.check.label}: {result.message}" for result in results if result.rejects]
     count = counted(len(rules), "blocking check")
     return dg.AssetObservation(
         asset_key(name, run.project),
-        description=f"Not published: {count} failed. {name} still holds the data from before.",
+        description=f"Not published: {count} failed. {name} {kept}.",
         metadata={"rejected_by": _list(rules)},
     )
 
 
-def check_result_of(result: CheckResult, run: AssetRun) -> dg.AssetCheckResult:
-    """The event of one check: its rule, and the rows that break it."""
+def check_result_of(
+    result: CheckResult, run: AssetRun, unpublished: str | None = None
+) -> dg.AssetCheckResult:
+    """The event of one check: its rule, the rows that break it, and a sentence about those that
+    were checked and not published."""
     check, rule = result.check, result.check.rule
     metadata: dict[str, Any] = {
         "rule": check.words,
         "result": result.message,
         "declared_in": place(rule.path, run.project, rule.line),
     }
+    if unpublished is not None:
+        metadata["published"] = unpublished
     if result.error is not None:
         metadata["error"] = result.error
     if result.failed_rows is not None:

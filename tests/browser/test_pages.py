@@ -216,7 +216,9 @@ class TestBadData:
         self, site: Site, page: Page
     ) -> None:
         page.goto(f"{site.address}{self.PAGE}?view=events")
-        kept = "Not published: 1 blocking check failed. stg.product_variants still holds the data"
+        kept = (
+            "Not published: 1 blocking check failed. stg.product_variants still shows the data of"
+        )
         expect(page.get_by_text(kept).first).to_be_visible()
         expect(page.get_by_text("validate product variant sizes").first).to_be_visible()
 

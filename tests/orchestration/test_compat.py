@@ -24,9 +24,6 @@ CALLS: dict[str, tuple[str, ...]] = {
     "CheckRunHealthResult": ("status", "msg"),
     "DagsterEventBatchMetadata": ("id", "is_end"),
     "InMemoryJob": ("job_def",),
-    "RegisteredCodeLocationOrigin": ("location_name",),
-    "RemoteJobOrigin": ("repository_origin", "job_name"),
-    "RemoteRepositoryOrigin": ("code_location_origin", "repository_name"),
     "SqliteEventLogStorage": ("base_dir", "inst_data"),
     "capture_interrupts": (),
     "create_execution_plan": ("job",),
@@ -40,6 +37,12 @@ FIELDS = {
     "CanCancelExecutionResult": {"can_cancel"},
     "ExecuteRunArgs": {"run_id"},
     "ExecuteStepArgs": {"run_id"},
+}
+# The parameters by position, which these classes hide until one is made.
+RECORDS = {
+    "RegisteredCodeLocationOrigin": ("location_name",),
+    "RemoteJobOrigin": ("repository_origin", "job_name"),
+    "RemoteRepositoryOrigin": ("code_location_origin", "repository_name"),
 }
 # Methods that are called, or replaced, and all of their parameters.
 METHODS = {
@@ -65,7 +68,7 @@ def parameters(function: Any) -> tuple[str, ...]:
 
 
 def test_each_name_is_looked_at() -> None:
-    named = {"DagsterUserCodeUnreachableError", *ENUMS, *VALUES, *CALLS, *FIELDS}
+    named = {"DagsterUserCodeUnreachableError", *ENUMS, *VALUES, *CALLS, *FIELDS, *RECORDS}
     assert named == set(_compat.MODULES) == set(_compat.__all__) - {"is_tried"}
 
 
@@ -92,6 +95,11 @@ def test_fields(name: str, fields: set[str]) -> None:
     kind = getattr(_compat, name)
     known = getattr(kind, "_fields", None) or parameters(kind.__new__) + parameters(kind.__init__)
     assert fields <= set(known)
+
+
+@pytest.mark.parametrize(("name", "fields"), RECORDS.items())
+def test_records(name: str, fields: tuple[str, ...]) -> None:
+    assert tuple(inspect.get_annotations(getattr(_compat, name))) == fields
 
 
 def test_an_unreachable_code_server_is_an_error_of_dagster() -> None:
@@ -131,6 +139,12 @@ def test_methods_by_which_a_run_is_recorded() -> None:
     selected = parameters(dg.JobDefinition.get_subset)
     assert {"asset_selection", "asset_check_selection"} <= set(selected)
     assert {"tags", "instance_ref"} <= set(parameters(_compat.create_execution_plan))
+
+
+def test_the_ops_after_one_are_known() -> None:
+    graph = dg.GraphDefinition(name="empty")
+    found = parameters(graph.dependency_structure.output_to_downstream_inputs_for_node)
+    assert found == ("node_name",)
 
 
 def test_methods_of_events() -> None:

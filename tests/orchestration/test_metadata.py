@@ -228,8 +228,8 @@ class TestARejectedBuild:
         [record] = instance.fetch_observations(dg.AssetKey(["main", "people"]), limit=5).records
         observation = record.asset_observation
         assert observation is not None
-        assert observation.description == (
-            "Not published: 1 blocking check failed. main.people still holds the data from before."
+        assert str(observation.description).startswith(
+            "Not published: 1 blocking check failed. main.people still shows the data of 20"
         )
         assert observation.metadata["rejected_by"].value == (
             "- id: positive: 1 of 1 rows break the rule: Each id is above 0."
