@@ -26,6 +26,7 @@ from ecommerce_dagster.shop.source import postgres
 _ORDERS_WORTH_A_BAR = 20_000
 _SAID_ALONE = {"dsn", "chaos_percent", "migrate_only", "reset_tables"}
 _ONLY_SIZES = """
+
 Orders, customers and products are as they were; only sizes were set. For other orders say which:
 --days 1, --orders 500, --starting-at 2025-03-01."""
 _EXAMPLE = """
