@@ -49,7 +49,7 @@ lint: install ## Style, types and the direction of imports.
 	lint-imports
 
 .PHONY: generate-data
-generate-data: install ## Fill the local database, if it is empty, with today's orders; else repair its sizes.
+generate-data: install ## Write today's orders into the local database; where it has some, repair its sizes.
 	generate-data
 
 .PHONY: generate-data-scale

@@ -103,9 +103,10 @@ def main(
     """Fill a Postgres database with the shop's customers, products, variants, orders and items.
 
     Missing tables are created. Customers, products and variants of earlier runs are brought up to
-    date, the orders of the window are replaced, other orders stay. Without options, or with
-    --chaos-percent alone, a database that holds orders keeps them: only sizes are set, wrong or
-    right. It is all one transaction: a run that fails or is interrupted changes nothing.
+    date, the orders of the window are replaced, other orders stay. With --chaos-percent alone, and
+    without options where there are orders of today, a database keeps its orders: only sizes are
+    set, wrong or right. It is all one transaction: a run that fails or is interrupted changes
+    nothing.
     """
     problems: list[str] = []
     moments = _moments({"starting_at": starting_at, "ending_at": ending_at}, problems)
@@ -125,7 +126,7 @@ def main(
             with connect(address) as connection:
                 migrate(connection)
             click.echo("The tables are there.")
-        elif _is_said_alone(context) and (found := set_sizes(address, options.chaos_percent)):
+        elif _is_said_alone(context) and (found := _set_sizes(context, address, options)):
             click.echo(_text(found) + _ONLY_SIZES)
         else:
             click.echo(_text(_generate(address, options)))
@@ -135,6 +136,14 @@ def _is_said_alone(context: click.Context) -> bool:
     """Whether nothing was said of which rows are wanted."""
     default = ParameterSource.DEFAULT
     return all(context.get_parameter_source(n) == default for n in {*context.params} - _SAID_ALONE)
+
+
+def _set_sizes(context: click.Context, address: str, options: Options) -> Summary | None:
+    """Set sizes alone; None where orders have to be made: on a day that has none, unless sizes are
+    to be wrong."""
+    is_chaos = context.get_parameter_source("chaos_percent") != ParameterSource.DEFAULT
+    since = None if is_chaos else options.window().starting_at
+    return set_sizes(address, options.chaos_percent, since=since)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -83,9 +83,12 @@ def generate(dsn: str, options: Options, *, progress: Progress | None = None) ->
         )
 
 
-def set_sizes(dsn: str, percent: float, seed: int = Options.seed) -> Summary | None:
+def set_sizes(
+    dsn: str, percent: float, seed: int = Options.seed, *, since: datetime | None = None
+) -> Summary | None:
     """Give `percent` of the variants that are there a size of the wrong kind, all others one of the
-    right kind, and change nothing else. None, and nothing done, where there are no orders.
+    right kind, and change nothing else. None, and nothing done, where there are no orders, or none
+    `since` a moment.
 
     Raises as `generate` does.
     """
@@ -93,7 +96,7 @@ def set_sizes(dsn: str, percent: float, seed: int = Options.seed) -> Summary | N
     with connect(dsn) as connection:
         migrate(connection)
         ((first, last),) = connection.execute(_ORDERED).fetchall()
-        if first is None:
+        if first is None or (since is not None and last < since):
             return None
         chaos.set_sizes(connection, percent, seed)
         ((customers, products, variants, orders, items),) = connection.execute(_COUNTS).fetchall()

@@ -461,6 +461,20 @@ def test_chaos_and_its_repair_leave_all_but_the_sizes_as_they_are(
     assert everything(dsn) == before
 
 
+def test_a_day_without_orders_gets_those_of_today(dsn: str) -> None:
+    generate(dsn, DAY)
+    (before,) = rows(dsn, "SELECT count(*) FROM orders")
+    assert run("--dsn", dsn, "--chaos-percent", "5").exit_code == 0
+    assert rows(dsn, "SELECT count(*) FROM orders") == [before]
+
+    assert run("--dsn", dsn).exit_code == 0
+
+    (after,) = rows(dsn, "SELECT count(*) FROM orders")
+    assert after[0] == before[0] + 500
+    assert "are as they were" in run("--dsn", dsn).output
+    assert rows(dsn, "SELECT count(*) FROM orders") == [after]
+
+
 def test_sizes_that_were_written_by_hand_are_set_right_too(dsn: str) -> None:
     generate(dsn, DAY)
     with psycopg.connect(dsn) as connection:
