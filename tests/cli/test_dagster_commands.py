@@ -100,7 +100,7 @@ class TestAssetMaterialize:
     ) -> None:
         command = commands["marts"]
         built = command.built()
-        assert len(built) == 13
+        assert len(built) == 16
         assert {key.split("/")[0] for key in built} == {"mart"}
         assert command.shop.tables() == day.tables()  # from the staging tables as they were
         assert warnings_of(command.outcome) == set()
@@ -118,7 +118,7 @@ class TestAssetMaterialize:
 
     def test_everything_can_be_built_for_one_partition(self, commands: dict[str, Command]) -> None:
         command = commands["partition"]
-        assert len(command.built()) == 23 + 1
+        assert len(command.built()) == 26 + 1
         for asset in ("raw.orders", "raw.order_items", "stg.orders", "stg.order_items"):
             assert command.shop.partitions(asset) == set(DAYS)
         query = "SELECT sale_date::VARCHAR, orders_count FROM mart.sales_daily ORDER BY 1"
@@ -146,7 +146,7 @@ class TestDg:
         self, day: Shop, commands: dict[str, Command]
     ) -> None:
         command = commands["launch"]
-        assert len(command.built()) == 13
+        assert len(command.built()) == 16
         assert command.shop.tables() == day.tables()
         assert WARNING.findall(command.outcome.stderr) == []
 
@@ -154,7 +154,7 @@ class TestDg:
         outcome = run(day, "dg", "list", "defs", "--json")
         assert outcome.succeeded, outcome.text
         listed = json.loads(outcome.stdout)
-        assert len(listed["assets"]) == 23 + 1
+        assert len(listed["assets"]) == 26 + 1
         checks = build_defs(local.PIPELINE).resolve_asset_graph().asset_check_keys
         assert len(listed["asset_checks"]) == len(checks)
         assert [job["name"] for job in listed["jobs"]] == [

@@ -33,6 +33,7 @@ TRUTH = {
     },
     "mart.customer_lifetime_value": {
         "customer_id": "stg.customers.customer_id",
+        "country": "stg.customers.country",
         "first_order_date": "stg.orders.order_date",
         "last_order_date": "stg.orders.order_date",
         "orders_count": "stg.orders.order_id",

@@ -362,5 +362,5 @@ def test_the_code_location_of_this_checkout_is_its_pipeline(
         patch.setenv("ECOMMERCE_HOME", str(ROOT / "nowhere"))
         patch.setenv("DUCKDB_PATH", "unused.duckdb")
         keys = {spec.key for spec in defs().resolve_all_asset_specs()}
-    assert len([key for key in keys if key.path[0] != "report"]) == 23
-    assert len(keys) == 24
+    assert len([key for key in keys if key.path[0] != "report"]) == 26
+    assert len(keys) == 27

@@ -17,10 +17,13 @@ LAYERS = {
     "raw": {"customers", "products", "product_variants", "orders", "order_items"},
     "stg": {"customers", "products", "product_variants", "orders", "order_items"},
     "mart": {
+        "customer_cohorts",
         "customer_lifetime_value",
         "customers_by_age",
         "customers_by_country",
         "order_kpis_daily",
+        "order_lines_daily",
+        "orders_daily",
         "product_performance",
         "profitability_monthly",
         "repeat_purchase_rate",
@@ -149,10 +152,10 @@ class TestOneDayOfTheDefaultData:
     def test_the_command_tells_every_asset_and_the_totals(self, day: Shop) -> None:
         assert day.first_run is not None
         lines = day.first_run.stdout.splitlines()
-        assert sum(line.startswith("PASS") for line in lines) == 23 + 1
+        assert sum(line.startswith("PASS") for line in lines) == 26 + 1
         assert any("raw.order_items" in line and "1,506 rows" in line for line in lines)
         assert any("stg.customers" in line and "6/6 checks" in line for line in lines)
-        assert re.match(r"24 assets: 24 succeeded; (\d+) of \1 checks passed; ", lines[-1])
+        assert re.match(r"27 assets: 27 succeeded; (\d+) of \1 checks passed; ", lines[-1])
         assert day.first_run.stderr == ""
 
     def test_dagster_has_a_materialization_of_every_asset(self, day: Shop) -> None:
@@ -176,11 +179,12 @@ class TestOneDayOfTheDefaultData:
 
     def test_running_again_changes_no_table(self, day: Shop, again: Shop) -> None:
         assert again.tables() == day.tables()
-        assert len(again.tables()) == 23
+        assert len(again.tables()) == 26
 
 
 # What each mart must hold, asked of the source, in plain PostgreSQL.
 SOLD = "(SELECT * FROM orders WHERE status IN ('paid', 'shipped'))"
+COUNTRY = "CASE WHEN btrim(c.country) = '' THEN 'Unknown' ELSE btrim(c.country) END"
 UTC_DAY = "(o.order_date AT TIME ZONE 'UTC')::date"
 EXPECTED = {
     "sales_daily": f"""
@@ -208,9 +212,8 @@ EXPECTED = {
         SELECT CASE WHEN age >= 50 THEN '50+' WHEN age >= 35 THEN '35-49'
             WHEN age >= 25 THEN '25-34' WHEN age >= 18 THEN '18-24' ELSE 'under 18' END, count(*)
         FROM customers GROUP BY 1""",
-    "customers_by_country": """
-        SELECT CASE WHEN btrim(country) = '' THEN 'Unknown' ELSE btrim(country) END, count(*)
-        FROM customers GROUP BY 1""",
+    "customers_by_country": f"""
+        SELECT {COUNTRY}, count(*) FROM customers c GROUP BY 1""",
     "revenue_by_product": """
         SELECT p.id, p.name, sum(i.total_price), sum(i.quantity)
         FROM order_items i JOIN product_variants v ON v.id = i.variant_id
@@ -240,9 +243,39 @@ EXPECTED = {
             count(*) FILTER (WHERE n > 1)::float / count(*)::float
         FROM (SELECT count(*) AS n FROM {SOLD} o GROUP BY customer_id) buyers""",
     "customer_lifetime_value": f"""
-        SELECT c.id, min({UTC_DAY}), max({UTC_DAY}), count(o.id),
+        SELECT c.id, {COUNTRY}, min({UTC_DAY}), max({UTC_DAY}), count(o.id),
             coalesce(sum(o.total_amount), 0), round(avg(o.total_amount), 2)
         FROM customers c LEFT JOIN {SOLD} o ON o.customer_id = c.id GROUP BY c.id""",
+    "customer_cohorts": f"""
+        WITH bought AS (
+            SELECT o.customer_id, o.total_amount, extract(year FROM {UTC_DAY}) * 12
+                + extract(month FROM {UTC_DAY}) AS month
+            FROM {SOLD} o),
+        buyers AS (
+            SELECT c.id, {COUNTRY} AS country, min(b.month) AS first
+            FROM customers c JOIN bought b ON b.customer_id = c.id GROUP BY c.id),
+        cohorts AS (SELECT first, country, count(*) AS size FROM buyers GROUP BY 1, 2)
+        SELECT make_date(((k.first - 1)::int / 12), ((k.first - 1)::int % 12) + 1, 1), k.country,
+            g.m - k.first, k.size, count(DISTINCT b.customer_id), count(b.customer_id),
+            coalesce(sum(b.total_amount), 0)
+        FROM cohorts k
+        JOIN generate_series((SELECT min(month) FROM bought), (SELECT max(month) FROM bought)) g(m)
+            ON g.m >= k.first
+        LEFT JOIN (bought b JOIN buyers y ON y.id = b.customer_id)
+            ON y.first = k.first AND y.country = k.country AND b.month = g.m
+        GROUP BY 1, 2, 3, 4""",
+    "orders_daily": f"""
+        SELECT {UTC_DAY}, {COUNTRY}, o.status, count(*),
+            sum((SELECT coalesce(sum(quantity), 0) FROM order_items WHERE order_id = o.id)),
+            sum(o.total_amount)
+        FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY 1, 2, 3""",
+    "order_lines_daily": f"""
+        SELECT {UTC_DAY}, p.category, {COUNTRY}, o.status, count(DISTINCT o.id), sum(i.quantity),
+            sum(i.total_price), sum(i.quantity * v.manufacturing_price),
+            sum(i.total_price) - sum(i.quantity * v.manufacturing_price)
+        FROM order_items i JOIN orders o ON o.id = i.order_id
+        JOIN customers c ON c.id = o.customer_id JOIN product_variants v ON v.id = i.variant_id
+        JOIN products p ON p.id = v.product_id GROUP BY 1, 2, 3, 4""",
     "profitability_monthly": f"""
         SELECT date_trunc('month', o.order_date AT TIME ZONE 'UTC')::date, sum(i.total_price),
             sum(i.quantity * v.manufacturing_price),

@@ -94,7 +94,7 @@ class TestAfterARun:
             for event in day.events(dg.DagsterEventType.ASSET_MATERIALIZATION)
             if event.partition is None and event.materialization.metadata.get("dagster/row_count")
         }
-        assert len(found) == 23
+        assert len(found) == 26
         lineage = {key: value["dagster/column_lineage"].value for key, value in found.items()}
         for key, metadata in found.items():
             columns = [column.name for column in metadata["dagster/column_schema"].value.columns]

@@ -27,6 +27,9 @@ columns:
     checks:
       - name: not_null
       - name: unique
+  - name: country
+    type: varchar
+    description: Country of residence in English; "Unknown" when the customer gave none.
   - name: first_order_date
     type: date
     description: UTC day of the first paid or shipped order; empty when there is none.
@@ -81,6 +84,7 @@ WITH bought AS (
 -- cent and is rounded up.
 SELECT
     c.customer_id,
+    c.country,
     CAST(make_timestamp(epoch_us(b.first_order_at)) AS DATE) AS first_order_date,
     CAST(make_timestamp(epoch_us(b.last_order_at)) AS DATE) AS last_order_date,
     COALESCE(b.orders_count, 0) AS orders_count,

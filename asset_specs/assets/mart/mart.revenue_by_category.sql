@@ -2,8 +2,8 @@
 name: mart.revenue_by_category
 type: duckdb.sql
 description: >-
-  Value of everything ordered per part of the catalogue, over all time. All orders count, pending and
-  cancelled ones too: this is demand, not income.
+  Ordered value per part of the catalogue, over all time. All orders count, pending and cancelled ones too:
+  this is demand, not income.
 owner: Data Team
 tags:
   - mart
@@ -30,7 +30,9 @@ columns:
       - name: unique
   - name: revenue
     type: decimal(18,2)
-    description: Value of all order lines of the category, whatever the order's status, in the shop's currency.
+    description: >-
+      Ordered value, that is of all order lines of the category whatever the order's status, in the shop's
+      currency. Of paid and shipped orders alone it is less; that is what other tables call revenue.
     checks:
       - name: not_null
       - name: non_negative

@@ -2,8 +2,8 @@
 name: mart.revenue_by_product
 type: duckdb.sql
 description: >-
-  Value of everything ordered per product, over all time. All orders count, pending and cancelled ones
-  too: this is demand, not income. Products that were never ordered are not listed.
+  Ordered value per product, over all time. All orders count, pending and cancelled ones too: this is
+  demand, not income. Products that were never ordered are not listed.
 owner: Data Team
 tags:
   - mart
@@ -35,7 +35,9 @@ columns:
       - name: not_null
   - name: revenue
     type: decimal(18,2)
-    description: Value of all order lines of the product, whatever the order's status, in the shop's currency.
+    description: >-
+      Ordered value, that is of all order lines of the product whatever the order's status, in the shop's
+      currency. Of paid and shipped orders alone it is less; that is what other tables call revenue.
     checks:
       - name: not_null
       - name: non_negative
