@@ -23,7 +23,7 @@ def last_known(
     """The state of each of these assets of `project`, by its name. Without an instance nothing is
     known."""
     if instance is None or not assets:
-        return {asset.name: _state(asset, None, {}) for asset in assets}
+        return {asset.name: _state(asset, project, None, {}) for asset in assets}
     keys = {asset.name: asset_key(asset.name, project) for asset in assets}
     built = {
         record.asset_entry.asset_key: record.asset_entry.last_materialization_record
@@ -33,7 +33,9 @@ def last_known(
     wanted = {check.id: check_key(check, project) for check in checks}
     found = _latest(instance, list(wanted.values()))
     results = {id: found[key] for id, key in wanted.items() if key in found}
-    return {asset.name: _state(asset, built.get(keys[asset.name]), results) for asset in assets}
+    return {
+        asset.name: _state(asset, project, built.get(keys[asset.name]), results) for asset in assets
+    }
 
 
 def _latest(
@@ -51,7 +53,7 @@ def _latest(
     return found
 
 
-def _state(asset: Asset, built: Any, results: Mapping[str, Any]) -> AssetState:
+def _state(asset: Asset, project: Project, built: Any, results: Mapping[str, Any]) -> AssetState:
     rows = built.asset_materialization.metadata.get("dagster/row_count") if built else None
     return AssetState(
         name=asset.name,
@@ -59,6 +61,7 @@ def _state(asset: Asset, built: Any, results: Mapping[str, Any]) -> AssetState:
         rows=None if rows is None else int(rows.value),
         code_version=_code_version(built) if built else "",
         checks=tuple(_check_state(check, results.get(check.id)) for check in checks_of(asset)),
+        depends=tuple(project.neighbours.above.get(asset.name, ())),
     )
 
 

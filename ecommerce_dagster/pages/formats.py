@@ -1,19 +1,21 @@
-"""Values as people read them: the same everywhere on a page."""
+"""Values as people read them: the same everywhere on a page, and in its script."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Literal
 
 NOTHING = "-"
+Format = Literal["amount", "count", "number", "share"]
 
 
 def amount(value: Any) -> str:
-    """Money, to the cent: 1,234.50."""
-    return NOTHING if value is None else f"{Decimal(value):,.2f}"
+    """Money, to the cent, half a cent rounded up: 1,234.50."""
+    if value is None:
+        return NOTHING
+    return f"{Decimal(value).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
 
 
 def count(value: Any) -> str:
@@ -31,14 +33,30 @@ def share(value: Any) -> str:
     return NOTHING if value is None else f"{value:.1%}"
 
 
+_FORMATS: dict[Format, Callable[[Any], str]] = {
+    "amount": amount,
+    "count": count,
+    "number": number,
+    "share": share,
+}
+
+
+def written(value: Any, format: Format) -> str:
+    """A value in full."""
+    return _FORMATS[format](value)
+
+
+def short(value: Any, format: Format) -> str:
+    """A value where there is little room: from a million on 1.23 M, else in full."""
+    if value is None or format == "share" or abs(value) < 1_000_000:
+        return written(value, format)
+    size, letter = (1e9, "B") if abs(value) >= 1e9 else (1e6, "M")
+    return f"{float(value) / size:,.2f} {letter}"
+
+
 def text(value: Any) -> str:
     """Words as they are; a date as 2026-11-25."""
     return NOTHING if value is None else str(value)
-
-
-def month(value: date | None) -> str:
-    """The month that begins on a date: 2026-11."""
-    return NOTHING if value is None else f"{value:%Y-%m}"
 
 
 def moment(value: datetime | str) -> str:
@@ -47,17 +65,3 @@ def moment(value: datetime | str) -> str:
         return "never"
     found = datetime.fromisoformat(value) if isinstance(value, str) else value
     return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-@dataclass(frozen=True)
-class Field:
-    """A column of a table on a page: its name in the query, its heading, its format."""
-
-    name: str
-    title: str
-    format: Callable[[Any], str] = text
-
-    @property
-    def numeric(self) -> bool:
-        """Whether the column stands to the right."""
-        return self.format in {amount, count, number, share}

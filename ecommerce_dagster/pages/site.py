@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from importlib.resources import files
@@ -16,7 +15,7 @@ from pygments.lexers import PythonLexer, SqlLexer
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.errors import FolderError
 from ecommerce_dagster.pages.entries import Catalogue
-from ecommerce_dagster.pages.templating import render
+from ecommerce_dagster.pages.templating import render, script_json
 
 _MARK = "catalogue.js"
 
@@ -44,7 +43,7 @@ def _pages(catalogue: Catalogue) -> Iterator[tuple[str, str]]:
     script = files("ecommerce_dagster.pages").joinpath("templates/catalogue/catalogue.js")
     yield _MARK, script.read_text(encoding="utf-8")
     yield "style.css", render("catalogue/style.css.j2")
-    yield "search.js", f"window.searchable = {_script_json(_searchable(catalogue))};\n"
+    yield "search.js", f"window.searchable = {script_json(_searchable(catalogue))};\n"
     common = {"catalogue": catalogue, "root": ""}
     yield "index.html", render("catalogue/index.html.j2", here="overview", **common)
     yield "lineage.html", render("catalogue/lineage.html.j2", here="lineage", **common)
@@ -99,8 +98,3 @@ def _searchable(catalogue: Catalogue) -> list[dict[str, str]]:
             for term in entity.terms
         ]
     return [{key: text for key, text in entry.items() if text} for entry in found]
-
-
-def _script_json(value: object) -> str:
-    """JSON that can stand in a script, whatever texts are in it."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")

@@ -15,6 +15,7 @@ import duckdb
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.runtime.asset_state import AssetState
+from ecommerce_dagster.sql.used_tables import key_of, used_tables
 from ecommerce_dagster.warehouses.place import open_place
 
 Row = Mapping[str, Any]
@@ -22,10 +23,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of a query, or why there are none to be had."""
+    """The rows of a query, or why there are none, and the assets whose tables it reads."""
 
     rows: Sequence[Row] = ()
     missing: str = ""
+    tables: Sequence[str] = ()
 
     @property
     def first(self) -> Row:
@@ -48,12 +50,14 @@ class Source:
     def ask(self, sql: str) -> Answer:
         """What a query returns. A table or column that is not there is an answer as well."""
         known = [asset.name for asset in self.assets]
+        used = {use.key for use in used_tables(self.connection, sql) or ()}
+        tables = [name for name in known if key_of(name) in used]
         try:
             cursor = self.connection.execute(prefixed_sql(sql, self.schema_prefix, known))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            return Answer(missing=str(error).splitlines()[0])
+            return Answer(missing=str(error).splitlines()[0], tables=tables)
         names = [str(column[0]) for column in cursor.description or []]
-        return Answer([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+        return Answer([dict(zip(names, row, strict=True)) for row in cursor.fetchall()], "", tables)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -28,3 +29,8 @@ def _environment() -> Environment:
 def render(template: str, **values: Any) -> str:
     """The page that a template makes of values."""
     return _environment().get_template(template).render(**values)
+
+
+def script_json(value: object) -> str:
+    """JSON that can stand in a script, whatever texts are in it."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")

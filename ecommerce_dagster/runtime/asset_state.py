@@ -5,6 +5,7 @@ Python assets and the pages read it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,16 +27,41 @@ class CheckState:
 @dataclass(frozen=True)
 class AssetState:
     """An asset, when its table was last published, with how many rows, by which version of its
-    definition, and its checks."""
+    definition, its checks, and the assets that it is made of."""
 
     name: str
     built_at: str = ""
     rows: int | None = None
     code_version: str = ""
     checks: tuple[CheckState, ...] = ()
+    depends: tuple[str, ...] = ()
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> AssetState:
         """The inverse of dataclasses.asdict."""
         checks = tuple(CheckState(**check) for check in values["checks"])
-        return cls(**{**values, "checks": checks})
+        return cls(**{**values, "checks": checks, "depends": tuple(values.get("depends", ()))})
+
+
+def overtaken(states: Iterable[AssetState]) -> dict[str, list[AssetState]]:
+    """The assets that are older than something they are made of, directly or not; for each, by
+    name, those of it and of what it is made of whose blocking checks failed."""
+    known = {state.name: state for state in states}
+    upstream: dict[str, set[str]] = {}
+
+    def upstream_of(name: str) -> set[str]:
+        if name not in upstream:
+            upstream[name] = set()
+            direct = [other for other in known[name].depends if other in known]
+            upstream[name] = {*direct, *(far for other in direct for far in upstream_of(other))}
+        return upstream[name]
+
+    return {
+        name: [known[n] for n in sorted({name} | upstream_of(name)) if _failed(known[n])]
+        for name, state in known.items()
+        if any(known[other].built_at > state.built_at for other in upstream_of(name))
+    }
+
+
+def _failed(state: AssetState) -> bool:
+    return any(check.status == "failed" and check.blocking for check in state.checks)

@@ -47,7 +47,7 @@ class TestTheOverview:
     ) -> None:
         page = open_page(site / "index.html")
         assert page.locator("h2").all_inner_texts() == ["raw", "stg", "mart", "report"]
-        expect(page.locator("tbody tr")).to_have_count(24)
+        expect(page.locator("tbody tr")).to_have_count(27)
         what, rows, published, checks = cells(page, "stg.customers")
         assert what.startswith("One row per customer account")
         assert (rows, checks) == ("100", "✓ 6 passed")
@@ -117,10 +117,10 @@ class TestAnAsset:
     def test_its_neighbours_can_be_walked_along_in_the_picture(
         self, site: Path, open_page: OpenPage
     ) -> None:
-        page = open_page(site / "assets" / "mart.sales_daily.html")
+        page = open_page(site / "assets" / "mart.orders_daily.html")
         boxes = page.locator(".graph a[data-name]")
         names = boxes.evaluate_all("all => all.map(e => e.dataset.name)")
-        assert {"raw.orders", "stg.orders", "mart.sales_daily", "report.sales"} <= set(names)
+        assert {"raw.orders", "stg.orders", "mart.orders_daily", "report.sales"} <= set(names)
         assert "mart.top_skus" not in names
         page.locator(".graph a[data-name='stg.order_items']").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("stg.order_items")
@@ -141,7 +141,7 @@ class TestTheOtherPages:
         self, site: Path, open_page: OpenPage
     ) -> None:
         page = open_page(site / "lineage.html")
-        expect(page.locator(".graph a rect")).to_have_count(24)
+        expect(page.locator(".graph a rect")).to_have_count(27)
         reads, read_by = cells(page, "mart.revenue_by_product_variant")
         assert set(reads.splitlines()) == {
             "stg.orders",
@@ -284,7 +284,7 @@ class TestReading:
         expect(page.locator(".graph svg")).to_be_visible()
         expect(page.locator("[aria-labelledby=checks] tbody tr")).to_have_count(10)
         page.get_by_role("link", name="Lineage").click()
-        expect(page.locator(".graph a rect")).to_have_count(24)
+        expect(page.locator(".graph a rect")).to_have_count(27)
         assert fits(page)
 
     @pytest.mark.parametrize(
