@@ -6,7 +6,7 @@ has, also where a load makes the table anew. Only what differs is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.sql.identifiers import literal, quoted
@@ -21,14 +21,15 @@ def describes_all(asset: Asset, columns: Iterable[str]) -> bool:
 
 
 def missing_comments(
-    asset: Asset, columns: Iterable[str], before: Comments, now: Comments
+    asset: Asset, columns: Iterable[str], before: Comments, now: Callable[[], Comments]
 ) -> dict[str, str]:
     """The comments to write: those that the file asks for or that the table had `before` the load,
-    as far as they are not there `now`. Both have names in lower case; the answer has those of
-    `columns`, which the table has."""
+    as far as they are not there `now`, which is asked only where there are any. Both have names in
+    lower case; the answer has those of `columns`, which the table has."""
     wanted = {**before, **_descriptions(asset)}
-    found = {name: wanted.get(name.lower(), "") for name in ("", *columns)}
-    return {name: text for name, text in found.items() if text and text != now.get(name.lower())}
+    found = {name: text for name in ("", *columns) if (text := wanted.get(name.lower()))}
+    there = now() if found else {}
+    return {name: text for name, text in found.items() if text != there.get(name.lower())}
 
 
 def comment_statements(kind: str, table: str, comments: Comments) -> list[str]:

@@ -113,7 +113,7 @@ def _build(
     build_seconds = time.perf_counter() - started - (loaded.source_seconds or 0.0)
     rows, columns = transaction.shape()
     if columns and fill is not nothing:
-        now = {} if loaded.is_new else transaction.comments()
+        now = dict if loaded.is_new else transaction.comments
         problems = _comment(transaction, asset, missing_comments(asset, columns, commented, now))
         loaded = replace(loaded, warnings=(*loaded.warnings, *problems))
     # The rows of a view may take long.
