@@ -238,7 +238,7 @@ def report(asset: str | None, output: Path | None, show: bool, **options: Any) -
 @under("Write")
 @main.command(
     epilog=example(
-        "ecommerce validate\necommerce validate path/to/pipeline --output json\n"
+        "ecommerce validate\necommerce validate asset_specs --output json\n"
         "ecommerce validate asset_specs/assets/stg/stg.orders.sql --fast"
     )
 )
@@ -350,7 +350,7 @@ def lineage(asset: str, full: bool, output: str, **options: Any) -> None:
     "unit-test",
     epilog=example(
         "ecommerce unit-test\necommerce unit-test stg.orders\n"
-        "ecommerce unit-test path/to/pipeline/assets/stg/stg.orders.sql --output json"
+        "ecommerce unit-test asset_specs/assets/stg/stg.orders.sql --output json"
     ),
 )
 @click.argument("asset", required=False, type=_ASSET)
@@ -373,7 +373,7 @@ def unit_test(asset: str | None, output: str, **options: Any) -> None:
 @under("Write")
 @main.command(
     "format",
-    epilog=example("ecommerce format\necommerce format path/to/pipeline --check"),
+    epilog=example("ecommerce format\necommerce format asset_specs --check"),
 )
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 and name what would change.")
