@@ -1,0 +1,124 @@
+"""Each example of each `--help`, and each command of the pages, as it stands, after `make demo`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from orchestration.helpers import ROOT, clean_environment, eventually, processes_of
+
+from cli import test_help, test_pages_are_true
+from ecommerce_dagster.shop.commands import main
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
+
+# What is only read here, by the beginning of the command: why, and the test that runs it.
+NOT_RUN = {
+    "ecommerce dev": "it serves until it is stopped: cli/test_dev.py",
+    "ecommerce demo": "it is what all of these come after: cli/test_demo.py",
+    "ecommerce warehouse": "needs a DuckLake: cli/test_warehouse.py",
+    "ecommerce alerts": "needs receivers of messages: orchestration/test_alerts.py",
+    "ecommerce completion": "what is printed is for a shell: cli/test_completion.py",
+    "eval ": "what is printed is for a shell: cli/test_completion.py",
+    "ecommerce run --reconcile": "one run more: ingestion/test_reconcile.py",
+    "ecommerce run --selector": "one run more: cli/test_run.py",
+    "ecommerce run --pipeline": "one run more: cli/test_run.py",
+    "ecommerce run --profile": "one run more: cli/test_run.py",
+    "ecommerce run --start-date": "one run more: cli/test_run.py",
+    "ecommerce run mart.sales_daily": "one run more: cli/test_run.py",
+    "ecommerce with-postgres": "runs another program: cli/test_installed.py",
+    "ecommerce report report.something": "stands for a report of the reader's: cli/test_looking.py",
+    "ecommerce report --output FILE": "stands for a file of the reader's: cli/test_looking.py",
+    "generate-data": "breaks the data of the others: orchestration/test_chaos.py",
+}
+COPIED = ("asset_specs", "data_generator", "ecommerce_dagster", "glossary.yml", ".bruin.yml")
+COPIED += ("pyproject.toml",)
+# All in one process, which imports Dagster once. Of each its exit code and what it says.
+DRIVER = """
+import json, os, sys
+from unittest import mock
+from click.testing import CliRunner
+from ecommerce_dagster.shop.commands import main
+answers = []
+for arguments in json.load(sys.stdin):
+    with mock.patch.dict(os.environ):
+        result = CliRunner().invoke(main, arguments, prog_name="ecommerce")
+    text = result.output[-3000:] if result.exit_code else ""
+    answers.append((result.exit_code, text, repr(result.exception)))
+json.dump(answers, sys.stdout)
+"""
+
+
+def examples() -> dict[str, None]:
+    """The commands, each once, in the order of the help and the pages."""
+    found: dict[str, None] = {}
+    for path in test_help.commands(main):
+        command: click.Command = main
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
+        _, _, lines = (command.epilog or "").partition("Examples:\n")
+        found |= dict.fromkeys(line.strip() for line in lines.splitlines())
+    for page in test_pages_are_true.PAGES:
+        if page.name != "CHANGELOG.md":
+            for program, *arguments in test_pages_are_true.commands(page):
+                if arguments and program != "make":
+                    text = shlex.join([program, *arguments])
+                    found[text.replace(str(ROOT / "asset_specs"), "asset_specs")] = None
+    return found
+
+
+def test_each_runs_in_the_checkout_after_the_demo(reachable_tmp: Path) -> None:
+    checkout = reachable_tmp / "checkout"
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        checkout.mkdir(exist_ok=True)
+        copy(ROOT / name, checkout / name)
+    (checkout / "home").mkdir()
+    # The asset that README adds before it runs it.
+    added = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+    environment = clean_environment(
+        PYTHONPATH=str(checkout), HOME=str(checkout / "home"), BROWSER="true"
+    )
+
+    def ran(*commands: list[str]) -> list[tuple[int, str, str]]:
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER],
+            input=json.dumps(commands),
+            env=environment,
+            cwd=checkout,
+            text=True,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=800,
+        )
+        return [tuple(answer) for answer in json.loads(done.stdout)]
+
+    [(code, text, _)] = ran(["demo", "--days", "3"])
+    assert code == 0, text
+    (checkout / "asset_specs/assets/mart/mart.customers_by_domain.sql").write_text(added)
+    run = [text for text in examples() if not text.startswith(tuple(NOT_RUN))]
+    assert len(run) > 30
+    arguments = [shlex.split(text.partition(" > ")[0])[1:] for text in run]
+    failed = {
+        text: answer
+        for text, answer in zip(run, ran(*arguments), strict=True)
+        if answer[0] != ("--exit-code" in text and answer[0])
+    }
+    assert failed == {}
+    assert eventually(lambda: not processes_of(checkout)), processes_of(checkout)
+    assert (checkout / "sales.html").exists()
+
+
+def test_what_is_not_run_is_run_by_the_test_that_is_named() -> None:
+    texts = examples()
+    for beginning, reason in NOT_RUN.items():
+        assert any(text.startswith(beginning) for text in texts), beginning
+        assert (ROOT / "tests" / reason.rpartition(": ")[2]).exists(), reason
