@@ -140,7 +140,7 @@ class TestWhatIsRunning:
     def waiting(self, tiny: Tiny) -> subprocess.Popen[str]:
         tiny.write("pipeline/assets/waits.py", WAITS.format(folder=tiny.folder))
         process = start(tiny, "main.waits")
-        assert eventually((tiny.folder / "begun").exists)
+        assert eventually((tiny.folder / "begun").exists, 120)
         return process
 
     def test_it_is_named_with_its_process_and_so_it_is_to_a_run_that_waits(
