@@ -125,7 +125,7 @@ def _filled(kind: Kind, rows: Sequence[Drawn], marks: Sequence[Drawn], width: in
 def _time(**more: Any) -> Spec:
     words = "utcFormat(datum.value, utcFormat(datum.value, '%j') == '001' ? '%Y' : '%-d %b')"
     axis = {"labelExpr": words, "grid": False, "tickCount": {"expr": "max(2, floor(width / 75))"}}
-    axis |= {"labelOverlap": True, "labelSeparation": 8}
+    axis |= {"labelOverlap": True, "labelSeparation": 8, "labelFlush": True}
     return {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "axis": axis, **more}
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,10 @@ COUNT_AT_ONCE = "SELECT pg_stat_force_next_flush()"
 # Settings of the machine that a test must not see. What names a database is emptied instead of
 # removed, so that a developer's `.env` does not bring it back.
 _FOREIGN = re.compile(r"^(POSTGRES_|PG|DUCKDB_|DAGSTER_|ECOMMERCE_|COLUMNS$|FORCE_COLOR$|TZ$)")
+
+
+# What shops keep for the next run, like the scripts of pages, which take 2 s to put together.
+_CACHE = tempfile.TemporaryDirectory(prefix="ecommerce-cache-")
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,10 @@ class Shop:
         self.user_home = home / "user"
         self.user_home.mkdir(parents=True, exist_ok=True)
         self.environment = clean_environment(
-            ECOMMERCE_HOME=str(home), HOME=str(self.user_home), **environment
+            ECOMMERCE_HOME=str(home),
+            HOME=str(self.user_home),
+            XDG_CACHE_HOME=_CACHE.name,
+            **environment,
         )
         self.warehouse = home / "warehouse.duckdb"
         self.first_run: Outcome | None = None
