@@ -332,7 +332,8 @@ def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> 
     """The tags of a Dagster run for its dates and options, where they change what it does."""
     tags = {PIPELINE_TAG: project.pipeline.name, COMMAND_TAG: request.command}
     assets = [project.by_name[name] for name in selected]
-    if any(ASSET_TYPES[asset.type].kind == "sensor" for asset in assets):
+    known = [ASSET_TYPES[asset.type] for asset in assets if asset.type in ASSET_TYPES]
+    if any(each.kind == "sensor" for each in known):
         tags[SENSOR_MODE_TAG] = request.sensor_mode
     modifiers = (asset.interval_modifiers for asset in assets)
     if not request.apply_modifiers and any(how.start or how.end for how in modifiers):

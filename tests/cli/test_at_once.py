@@ -27,6 +27,7 @@ from orchestration.helpers import (
     graphql,
 )
 
+FIRST = ("--orders", "5", "--starting-at", "2025-03-01", "--ending-at", "2025-03-01T23:59:59")
 HISTORY = ("--orders", "60", "--starting-at", "2025-03-03", "--ending-at", "2025-03-06")
 DAYS = [f"2025-03-0{day}" for day in range(1, 9)]
 PARTITIONED = [["raw", "orders"], ["stg", "orders"]]
@@ -124,8 +125,9 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(new_shop: NewShop) -> Iterator[Served]:
-    """A shop whose three days the sensor has had loaded."""
+    """A shop whose four days the sensor has had loaded, with one between them that has no row."""
     shop = new_shop()
+    shop.generate(*FIRST)
     shop.generate(*HISTORY)
     with dev(shop, port := free_port()):
         served = Served(shop, port)
@@ -145,7 +147,7 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
     served.shop.source("ALTER TABLE orders RENAME COLUMN ordered TO order_date")
     statuses = served.statuses(["raw", "orders"])
     assert statuses == {
-        **dict.fromkeys(["2025-03-03", "2025-03-04", "2025-03-05"], "MATERIALIZED"),
+        **dict.fromkeys(["2025-03-01", *DAYS[2:5]], "MATERIALIZED"),
         "2025-03-07": "FAILED",
     }
 
@@ -159,7 +161,7 @@ def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
         [run.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
         for run in runs
     ]
-    assert sorted(ends) == [["2025-03-01", "2025-03-02"], ["2025-03-06", "2025-03-08"]]
+    assert sorted(ends) == [["2025-03-02", "2025-03-02"], ["2025-03-06", "2025-03-08"]]
     for asset in PARTITIONED:
         assert served.statuses(asset) == dict.fromkeys(DAYS, "MATERIALIZED")
     # Nobody else was asked for anything.

@@ -353,7 +353,7 @@ def test_a_destination_that_is_not_ours_is_left_out_by_name(mixed: Mixed) -> Non
         "its destination is bigquery; supported: duckdb, postgres"
     )
     text = mixed.ecommerce("validate").text
-    assert "raw.t.asset.yml:2" in text
+    assert "raw.t.asset.yml\n  2  warning" in text
 
 
 def test_python_rows_are_loaded_into_postgres(mixed: Mixed) -> None:

@@ -5,9 +5,12 @@ That it is executed again from its page is shown with a server, in cli/test_at_o
 
 from __future__ import annotations
 
+import textwrap
+
 import dagster as dg
 import pytest
 
+from ecommerce_dagster.cli.run import _COMMAND_LENGTH
 from orchestration.helpers import Tiny
 
 CHECKED = "columns: [{name: n, checks: [{name: not_null}]}]"
@@ -39,6 +42,11 @@ def selection(run: dg.DagsterRun) -> tuple[set[str] | None, set[str] | None]:
     )
 
 
+def shown(command: str) -> str:
+    """A command as the tag has it, which is short also where the folder of the test is deep."""
+    return textwrap.shorten(command, _COMMAND_LENGTH, placeholder=" ...")
+
+
 def own_tags(run: dg.DagsterRun) -> dict[str, str]:
     return {name: value for name, value in run.tags.items() if not name.startswith("dagster/")}
 
@@ -54,12 +62,12 @@ def test_everything_is_the_pipelines_job_and_a_part_is_its_selection(pair: Tiny)
     run = recorded(pair)
     assert label(run) == "__repository__@ecommerce_dagster.definitions/tiny"
     assert (run.job_name, selection(run), run.run_config) == ("tiny", (None, None), {})
-    assert own_tags(run) == {**PIPELINE, "ecommerce": f"run {folder}"}
+    assert own_tags(run) == {**PIPELINE, "ecommerce": shown(f"run {folder}")}
 
     run = recorded(pair, "--tag", "end")
     assert label(run) == "__repository__@ecommerce_dagster.definitions/__ASSET_JOB"
     assert selection(run) == ({"main/b"}, set())
-    assert own_tags(run) == {**PIPELINE, "ecommerce": f"run --tag end {folder}"}
+    assert own_tags(run) == {**PIPELINE, "ecommerce": shown(f"run --tag end {folder}")}
 
     assert selection(recorded(pair, "main.a")) == ({"main/a"}, {"n__not_null"})
     assert selection(recorded(pair, "main.a", "--only", "main")) == ({"main/a"}, set())
@@ -73,7 +81,7 @@ def test_a_run_of_other_values_than_the_code_locations_cannot_be_executed_again_
 ) -> None:
     run = recorded(pair, "--var", "n=4711")
     assert label(run) is None
-    assert own_tags(run)["ecommerce"] == f"run --pipeline {pair.directory} --var ..."
+    assert own_tags(run)["ecommerce"] == shown(f"run --pipeline {pair.directory} --var ...")
     assert "4711" not in str(run)
     other = recorded(pair, "main.a", ECOMMERCE_CODE_LOCATION="sales")
     assert label(other) == "__repository__@sales/__ASSET_JOB"
