@@ -45,7 +45,7 @@ _RUNS = 100  # that one tick reads
 # Runs may be recorded as ended by another clock, or late.
 _OVERLAP = 600.0
 # Tried again after so many seconds, twice as many the next time, and so on.
-_FIRST_RETRY, _LAST_RETRY = 30, 1800
+_FIRST_RETRY, _LAST_RETRY = 30, 300
 _SECONDS_OF_SENDING = 40  # in one tick; Dagster ends those of more than 60
 _ENDED = [
     dg.DagsterRunStatus.SUCCESS,
