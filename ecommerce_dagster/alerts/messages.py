@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ecommerce_dagster.alerts.incidents import News, Subject
 from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.sql.checks import Check, checks_of
 
@@ -172,8 +173,7 @@ def _place(subject: Subject, check: Check | None, project: Project) -> str:
     """The file and line of the rule, or the file of the asset."""
     asset = project.by_name[subject.name]
     path, line = (check.rule.path, check.rule.line) if check else (asset.path, asset.line)
-    shown = path.relative_to(project.root) if path.is_relative_to(project.root) else path
-    return f"{shown}:{line}"
+    return f"{from_root(path, project.root)}:{line}"
 
 
 def _link(run: str, page: str) -> str:

@@ -12,7 +12,6 @@ from ecommerce_dagster.bruin.model.receivers import KINDS, Receiver, receivers_o
 from ecommerce_dagster.bruin.problems import did_you_mean, listed
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.yaml.node import Node
-from ecommerce_dagster.sql.checks import checks_of
 
 # What the lists of connections are called that deliver messages.
 CONNECTIONS = frozenset(kind for _, kinds in KINDS.values() for kind in kinds)
@@ -23,7 +22,7 @@ def naming(project: Project) -> Iterator[Node]:
     yield project.pipeline
     for asset in project.assets:
         yield asset
-        yield from (check.rule for check in checks_of(asset))
+        yield from asset.rules
 
 
 def all_receivers(project: Project) -> tuple[Receiver, ...]:

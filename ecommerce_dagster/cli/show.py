@@ -10,6 +10,7 @@ import click
 
 from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
+from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import (
     RunContext,
@@ -66,7 +67,7 @@ def _asset(project: Project, asset: Asset) -> dict[str, Any]:
     return {
         "name": asset.name,
         "type": asset.type,
-        "path": _relative(project, asset),
+        "path": from_root(asset.path, project.root),
         **asset.model_dump(mode="json", exclude=_OWN_WORDS),
         "connection": project.connection_name(asset),
         "depends": [dependency.asset or dependency.uri for dependency in asset.depends],
@@ -95,16 +96,13 @@ def _column_check(check: ColumnCheck) -> dict[str, Any]:
     }
 
 
-def _relative(project: Project, asset: Asset) -> str:
-    inside = asset.path.is_relative_to(project.root)
-    return str(asset.path.relative_to(project.root) if inside else asset.path)
-
-
 def _print_asset(project: Project, asset: Asset) -> None:
     how = asset.materialization
     stored = " ".join(filter(None, (how.type if how.type != "none" else "", how.strategy)))
     click.secho(asset.name, bold=True)
-    click.echo(f"  {asset.type}{f', {stored}' if stored else ''}  ({_relative(project, asset)})")
+    click.echo(
+        f"  {asset.type}{f', {stored}' if stored else ''}  ({from_root(asset.path, project.root)})"
+    )
     if asset.description:
         click.echo(f"  {' '.join(asset.description.split())}")
     if asset.depends:

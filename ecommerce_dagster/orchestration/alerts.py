@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -239,9 +240,13 @@ class Tick:
                     continue
                 memory.outboxes.setdefault(receiver.key, Outbox()).messages.append(message)
 
+    @cached_property
+    def _variables(self) -> Mapping[str, str]:
+        return variables_for(self.project.connections.path)
+
     @property
     def _page(self) -> str:
-        return variables_for(self.project.connections.path).get(PAGE_VARIABLE, "")
+        return self._variables.get(PAGE_VARIABLE, "")
 
     def _still(self, news: News, finding: Finding) -> str:
         """Which data the table shows now."""
@@ -275,7 +280,7 @@ class Tick:
     def _send(self, box: Outbox, receiver: Receiver, sent: Sent) -> int:
         connections, message = self.project.connections, gathered(box.messages, self.project)[0]
         try:
-            send(message, receiver, connections, variables_for(connections.path))
+            send(message, receiver, connections, self._variables)
         except NotDelivered as error:
             pause = min(_FIRST_RETRY * 2**box.tries, _LAST_RETRY)
             box.tries, box.due = box.tries + 1, self.now() + pause

@@ -8,14 +8,14 @@ from pathlib import Path
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
 
 
 def place(path: Path, project: Project, line: int | None = None) -> str:
     """`glossary.yml:12`, from the folder of the checkout on; the whole path of a file outside."""
-    inside = path.is_relative_to(project.root)
-    shown = path.relative_to(project.root) if inside else path
-    return f"{shown}:{line}" if line is not None else str(shown)
+    shown = from_root(path, project.root)
+    return f"{shown}:{line}" if line is not None else shown
 
 
 def code_references(asset: Asset, project: Project) -> dg.CodeReferencesMetadataValue:

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import dagster as dg
 
@@ -88,12 +89,13 @@ def _sensor(
     key = resource_key(connection)
     resource = in_copy(key, project)
     watched, others = watched_of(project, assets, shared)
+    files = cache(lambda: files_of(project))  # they are those of the code location
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settings = getattr(context.resources, resource).settings
         handed = handed_over(project, key, context.instance, context.last_tick_completion_time)
         cursor = handed or context.cursor
-        return Tick(project, shared, watched, others, settings, context, cursor).result()
+        return Tick(project, shared, watched, others, settings, context, cursor, files()).result()
 
     return dg.SensorDefinition(
         name=f"{job_name(project)}_{key}_changes",
@@ -118,7 +120,8 @@ def _description(connection: str, watched: Sequence[Watched], others: Mapping[st
 
 @dataclass
 class Tick:
-    """A tick over the sources of one connection. `others` tells why some are not watched."""
+    """A tick over the sources of one connection. `others` tells why some are not watched, `files`
+    stands for what the files say."""
 
     project: Project
     shared: SharedPartitions
@@ -127,6 +130,7 @@ class Tick:
     settings: Callable[[], PostgresConnection]
     context: dg.SensorEvaluationContext
     cursor: str | None
+    files: str
 
     def result(self) -> dg.SensorResult:
         """What the tick requests, or why it requests nothing. Raises SourceError when something
@@ -134,8 +138,7 @@ class Tick:
         instance = self.context.instance
         cursor = Cursor.read(self.cursor, instance)
         forgotten = cursor.fit(self.project, self.shared, self.watched)
-        files = files_of(self.project)
-        requested = RequestedRuns.of(instance, cursor, files)
+        requested = RequestedRuns.of(instance, cursor, self.files)
         try:
             look = Look(self.shared.windows, self.settings(), instance, cursor)
             if requested.waiting:
@@ -149,7 +152,7 @@ class Tick:
         self._log(look, forgotten)
         again = requested.failed if look.work else requested.due
         if look.is_new or look.work or (again and not requested.waiting):
-            return self._requested(look, again, files)
+            return self._requested(look, again)
         self._fail_when_it_lasts(look, requested)
         kept = look.cursor
         text = kept.write(instance) if forgotten else kept.text()
@@ -169,7 +172,7 @@ class Tick:
         told = [f"{name} is new: it is built with what is downstream" for name in sorted(new)]
         return told or ([] if before is None else ["fewer assets are downstream than before"])
 
-    def _requested(self, look: Look, again: Mapping[str, Asked], files: str) -> dg.SensorResult:
+    def _requested(self, look: Look, again: Mapping[str, Asked]) -> dg.SensorResult:
         """The run requests for some work, together with what failed; the cursor remembers them."""
         work, cursor = look.work, look.cursor
         for asked in again.values():
@@ -181,7 +184,7 @@ class Tick:
             # The same for the same state of the source, so that Dagster starts no run twice.
             parts = [cursor.id, _digest(cursor), run.name, str(failures or "")]
             key = ":".join(filter(None, parts))
-            cursor.asked[key] = Asked(run.share, failures, files)
+            cursor.asked[key] = Asked(run.share, failures, self.files)
             requests.append(run.request(self.project, key, self.context.instance))
         text = cursor.write(self.context.instance)
         if not requests:

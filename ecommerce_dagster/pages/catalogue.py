@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.graph import Edges, reached
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
+from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
 from ecommerce_dagster.orchestration.last_known import last_known
@@ -136,7 +136,7 @@ class _Writer:
             asset=asset,
             page=self._pages[asset.name],
             layer=self._layers[asset.name],
-            file=_inside(asset.path, self._project.root),
+            file=from_root(asset.path, self._project.root),
             owners=_owners(asset, self._project),
             how=_how(asset, self._project),
             columns=[self._column(asset, column) for column in asset.columns],
@@ -237,10 +237,6 @@ def _fresh_until(asset: Asset, project: Project, state: AssetState) -> datetime 
     """When its table is too old; None where it was never built or has no limit."""
     limit = oldest_allowed(asset, project)
     return datetime.fromisoformat(state.built_at) + limit if state.built_at and limit else None
-
-
-def _inside(path: Path, root: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _owners(asset: Asset, project: Project) -> list[str]:

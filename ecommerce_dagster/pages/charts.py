@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
+from ecommerce_dagster.bruin.paths import cache_folder
 from ecommerce_dagster.errors import MissingExtra
 from ecommerce_dagster.pages.palette import LIGHT
 
@@ -277,8 +277,7 @@ def script() -> str:
 
     It takes 2 s to put together, so it is kept in `~/.cache/ecommerce-dagster` (XDG_CACHE_HOME).
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = home / "ecommerce-dagster" / f"vega-{VERSION}-{version('vl-convert-python')}.js"
+    kept = cache_folder() / f"vega-{VERSION}-{version('vl-convert-python')}.js"
     with suppress(OSError):
         return kept.read_text("utf-8")
     made = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VERSION))

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ecommerce_dagster.bruin.paths import cache_folder
 from ecommerce_dagster.python_assets.process import run_supervised
 from ecommerce_dagster.python_assets.requirements import Requirements, RequirementsError
 
@@ -97,7 +98,7 @@ def interpreter_of(
     `on_output` gets a line when it is. Raises RequirementsError, PythonVersionError, and
     TimeoutError when it takes longer than `timeout` seconds.
     """
-    folder = _cache() / _key(wanted)
+    folder = cache_folder() / "python" / _key(wanted)
     python = folder / "bin" / "python"
     if python.exists():
         return python
@@ -115,11 +116,6 @@ def interpreter_of(
             "name another place with XDG_CACHE_HOME"
         ) from None
     return python
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "ecommerce-dagster" / "python"
 
 
 def _key(wanted: Wanted) -> str:

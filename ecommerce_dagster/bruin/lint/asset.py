@@ -29,8 +29,7 @@ def lint_asset(asset: Asset, log: ProblemLog) -> None:
         _lint_external_key,
     ):
         lint(asset, log)
-    rules = [check for column in asset.columns for check in column.checks]
-    for node in (asset, *rules, *asset.custom_checks):
+    for node in (asset, *asset.rules):
         lint_notifications(node, "valid-asset-notifications", log)
 
 

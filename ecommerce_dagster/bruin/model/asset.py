@@ -276,6 +276,11 @@ class Asset(Node):
         return bool(self.refresh_restricted or self.full_refresh_restricted)
 
     @property
+    def rules(self) -> tuple[ColumnCheck | CustomCheck, ...]:
+        """All checks as they are written: those of the columns, then the custom ones."""
+        return (*(check for column in self.columns for check in column.checks), *self.custom_checks)
+
+    @property
     def is_always_published(self) -> bool:
         """Whether the table is committed before it is checked, as in Bruin."""
         return bool(self.meta.get("publish") == "always")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ecommerce_dagster.bruin.model.asset import Asset, Dependency
+from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.policy.functions import ExpressionError
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
@@ -64,7 +65,7 @@ def view_of_pipeline(project: Project, root: Path) -> View:
 
 def shown(path: Path, root: Path) -> str:
     """A path as one writes it in a policy."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    return from_root(path, root)
 
 
 def _plain(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_dagster.bruin.paths import cache_folder
 from ecommerce_dagster.errors import UnlocatedError, installing
 from ecommerce_dagster.sql.identifiers import literal
 
@@ -34,8 +35,7 @@ def extension_directories() -> list[str]:
     if found is None or found.origin is None:
         return []
     packages = Path(found.origin).parent.parent
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = home / "ecommerce-dagster" / "extensions"
+    folder = cache_folder() / "extensions"
     with duckdb.connect() as connection:
         row = connection.execute("PRAGMA platform").fetchone()
     links = folder / f"v{duckdb.__version__}" / str(row[0] if row else "")
