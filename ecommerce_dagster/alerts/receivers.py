@@ -1,4 +1,4 @@
-"""Who is told of what, and by which connection."""
+"""The receivers of messages about a subject, and the connection that delivers to each."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def naming(project: Project) -> Iterator[Node]:
 
 
 def all_receivers(project: Project) -> tuple[Receiver, ...]:
-    """All whom the files of a project name."""
+    """All receivers that the files of a project name."""
     return receivers_of(naming(project))
 
 
 def receivers_for(subject: Subject, project: Project) -> tuple[Receiver, ...]:
-    """Those who are told of a subject: whom the check, its asset and the pipeline name."""
+    """The receivers for a subject: those that the check, its asset and the pipeline name."""
     asset, check = project.by_name.get(subject.name), check_of(subject, project)
     nodes = [check.rule if check else None, asset, project.pipeline]
     return receivers_of(node for node in nodes if node is not None)

@@ -1,7 +1,7 @@
 """What the page of an asset says when a run left it out, or did not publish what it had built.
 
 The op that failed tells what is downstream of it: it runs under every executor, and knows why.
-Where its process was killed, or where other code failed, nothing is told; the page of the run has
+Where its process was killed, or other code failed, nothing is reported; the page of the run has
 it.
 """
 

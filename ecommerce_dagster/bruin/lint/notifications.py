@@ -1,4 +1,4 @@
-"""`notifications` that name nobody."""
+"""`notifications` that name no receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told when something fails: the `notifications` of a pipeline, an asset or a check."""
+"""Receivers of messages: the `notifications` of a pipeline, an asset or a check."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Receiver:
 
     @property
     def key(self) -> str:
-        """The same text for the same receiver, whatever it is told."""
+        """The same text for the same receiver, whatever it wants to be sent."""
         return "|".join([self.kind, self.connection, *self.to])
 
 
 def receivers_of(nodes: Iterable[Node]) -> tuple[Receiver, ...]:
-    """The receivers that these things of files name, each once; it is told what any of them says
-    it is told."""
+    """The receivers that these things of files name, each once, with the failures and successes
+    that any of them asks for."""
     found: dict[str, Receiver] = {}
     for receiver in (each for node in nodes for each in _written(node.written("notifications"))):
         known = found.setdefault(receiver.key, receiver)
@@ -76,7 +76,7 @@ def _written(notifications: object) -> Iterator[Receiver]:
 
 
 def _receiver(kind: str, entry: object) -> Receiver | None:
-    """None for an entry that names nobody."""
+    """None for an entry without a receiver."""
     needed, _ = KINDS[kind]
     values: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {needed: entry}
     connection = str(as_text(values.get("connection") or ""))
