@@ -16,9 +16,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
-from dagster import EventLogEntry
+from dagster import DagsterInstance, EventLogEntry
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, QueuePool
@@ -31,6 +32,8 @@ from ecommerce_dagster._compat import (
 
 # Seconds in which another process may be done with writing, as in Dagster's own storage.
 _PATIENCE = 30
+# Where an instance keeps its events, in its folder; local.py names it.
+_PLACE = Path("history", "runs")
 _ENGINES = 16  # a server that shows old runs, one after the other, need not remember all of them
 
 
@@ -52,6 +55,16 @@ class EventLog(SqliteEventLogStorage):
         """Dagster's own storage, when that may be another one than this is made for."""
         kind = cls if is_tried() else SqliteEventLogStorage
         return kind(inst_data=inst_data, **config_value)
+
+    def register_instance(self, instance: DagsterInstance) -> None:
+        """Keep the events in the instance's own folder: dagster.yaml names a folder absolutely, and
+        that of another one after its state was copied or moved."""
+        named, own = Path(self._base_dir), Path(instance.root_directory)
+        if named.parts[-2:] == _PLACE.parts and named.parents[1] != own:
+            self.dispose()
+            SqliteEventLogStorage.__init__(self, str(own / _PLACE), self.inst_data)
+            self._db_lock = threading.RLock()
+        super().register_instance(instance)
 
     def store_event(self, event: EventLogEntry) -> None:
         with self._one_transaction():

@@ -97,14 +97,6 @@ class TestTheDemo:
         assert "the connection 'pg-default' needs POSTGRES_" in asked.stderr
         assert not (tmp_path / "postgres").exists()
 
-    def test_it_can_be_run_again(self, demo: Shop) -> None:
-        past = "FROM mart.sales_daily WHERE sale_date < current_date ORDER BY sale_date"
-        before = demo.query(past)
-        outcome = demo.ecommerce("demo", "--days", "3")
-        assert outcome.succeeded, outcome.text
-        assert demo.query(past)[-len(before) :] == before
-        assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
-
     def test_ctrl_c_ends_it_with_one_line(self, new_shop: NewShop) -> None:
         shop = new_shop()
         process = shop.start("ecommerce", "demo", "--days", "1")

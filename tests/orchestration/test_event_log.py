@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Engine
 
 from ecommerce_dagster import _compat
 from ecommerce_dagster.orchestration.event_log import EventLog
-from orchestration.helpers import Shop, Tiny, eventually
+from orchestration.helpers import Shop, Tiny, eventually, run_all
 
 DAYS = """name: tiny
 schedule: daily
@@ -243,3 +244,23 @@ def _evaluation(name: str) -> EventLogEntry:
             event_specific_data=evaluation,
         ),
     )
+
+
+@pytest.mark.parametrize("place", [shutil.copytree, shutil.move], ids=["copied", "moved"])
+def test_the_events_of_a_copied_or_moved_state_are_its_own(
+    place: Callable[[Path, Path], object], tmp_path: Path
+) -> None:
+    tiny, key = Tiny(tmp_path / "first"), dg.AssetKey(["main", "a"])
+    tiny.sql("main.a", "SELECT 1 AS n")
+    assert tiny.ecommerce("run").succeeded
+    home = Path("state", "dagster")
+    place(tiny.folder, tmp_path / "second")
+    with dg.DagsterInstance.from_config(str(tmp_path / "second" / home)) as instance:
+        (run,) = instance.get_runs()
+        assert instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        assert run_all(Tiny(tmp_path / "second").definitions(), instance).success
+        assert len(instance.fetch_materializations(key, limit=5).records) == 3
+    if place is shutil.copytree:
+        with dg.DagsterInstance.from_config(str(tiny.folder / home)) as instance:
+            assert len(instance.fetch_materializations(key, limit=5).records) == 1
