@@ -134,7 +134,7 @@ def _execute(
     """Build and check, or only check: whatever the run selected."""
     asset = run.declared
     if asset_key(asset.name, run.project) not in context.selected_asset_keys:
-        yield from _check(run, checks, context)
+        yield from _check(run, checks, context, partitions)
         return
     wanted = _wanted(run, checks, context)
     context.log.info(f"{asset.name}: started{f' for {run.interval}' if run.interval else ''}")
@@ -160,17 +160,19 @@ def _execute(
         kept = f"still shows the data of {moment(since)}" if since else "is as it was before"
         context.log_event(rejection_of(run, built.results, kept))
         unpublished = f"The rows were not published: the table {kept}."
-    yield from (check_result_of(result, run, unpublished) for result in built.results)
+    yield from (check_result_of(result, run, partitions, unpublished) for result in built.results)
     kept = "the new rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
 
 
-def _check(run: AssetRun, checks: Sequence[Check], context: Context) -> Iterator[Any]:
+def _check(
+    run: AssetRun, checks: Sequence[Check], context: Context, partitions: Partitions | None = None
+) -> Iterator[Any]:
     """Check the table as it is."""
     with in_time(run):
         wanted = _wanted(run, checks, context)
         results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
-    yield from (check_result_of(result, run) for result in results)
+    yield from (check_result_of(result, run, partitions) for result in results)
     _fail_when_rejected(run.declared, results, "the table is as it was")
 
 

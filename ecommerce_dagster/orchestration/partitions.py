@@ -141,6 +141,19 @@ def whole_range(partitions: dg.TimeWindowPartitionsDefinition) -> Interval:
     return Interval(first.start.astimezone(UTC), last.end.astimezone(UTC))
 
 
+def rows_by_time(moments: Mapping[float, int], partitions: Partitions | None) -> dict[str, int]:
+    """The rows at these moments (seconds since 1970) by the keys of the partitions of time that
+    they belong to; by day where there are none, as before the first."""
+    windows = time_windows(partitions)
+    rows: Counter[str] = Counter()
+    for moment, number in sorted(moments.items()):
+        if windows and moment >= windows.start.timestamp():
+            rows[windows.get_partition_key_for_timestamp(moment)] += number
+        else:
+            rows[datetime.fromtimestamp(moment, UTC).date().isoformat()] += number
+    return dict(rows)
+
+
 def rows_by_partition(
     moments: Mapping[float, int], partitions: Partitions, store: dg.DagsterInstance
 ) -> dict[str, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
-from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS
+from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS, Partitions, rows_by_time
 from ecommerce_dagster.orchestration.places import place
 from ecommerce_dagster.orchestration.rows import rows_shown
 from ecommerce_dagster.orchestration.table_columns import (
@@ -29,6 +30,9 @@ from ecommerce_dagster.sql.checks import CheckResult
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Table
 from ecommerce_dagster.sql.lineage.query import Lineage
 from ecommerce_dagster.warehouses.base import BuildResult
+
+# Whose bad rows are counted one by one, the latest ones.
+_MOST_PARTITIONS = 400
 
 
 def materialization_of(
@@ -90,10 +94,13 @@ def rejection_of(run: AssetRun, results: Sequence[CheckResult], kept: str) -> dg
 
 
 def check_result_of(
-    result: CheckResult, run: AssetRun, unpublished: str | None = None
+    result: CheckResult,
+    run: AssetRun,
+    partitions: Partitions | None,
+    unpublished: str | None = None,
 ) -> dg.AssetCheckResult:
-    """The event of one check: its rule, the rows that break it, and a sentence about those that
-    were checked and not published."""
+    """The event of one check: its rule, the rows that break it, the partitions (or the days) that
+    they are of, and a sentence about those that were checked and not published."""
     check, rule = result.check, result.check.rule
     metadata: dict[str, Any] = {
         "rule": check.words,
@@ -104,14 +111,12 @@ def check_result_of(
         metadata["published"] = unpublished
     if result.error is not None:
         metadata["error"] = result.error
-    if result.failed_rows is not None:
-        metadata["bad_rows"] = result.failed_rows
-    if result.total_rows is not None:
-        metadata["checked_rows"] = result.total_rows
+    metadata |= _numbers(result)
     if result.which_rows is not None:
         metadata["which_rows"] = result.which_rows
-    if result.total_rows:
-        metadata["bad_share"] = round((result.failed_rows or 0) / result.total_rows, 6)
+    if moments := result.bad_rows.moments:
+        rows = dict(list(rows_by_time(moments, partitions).items())[-_MOST_PARTITIONS:])
+        metadata["failed_partitions"] = dg.MetadataValue.json(rows)
     if result.bad_rows_sql:
         metadata["bad_rows_sql"] = _code(result.bad_rows_sql)
     if sample := _shown(result.sample, check.asset, run, f"the bad rows of {check.label}"):
@@ -124,6 +129,23 @@ def check_result_of(
         description=result.message,
         metadata=metadata,
     )
+
+
+def _numbers(result: CheckResult) -> dict[str, int | float]:
+    """What Dagster draws over time: also zeros, so that no evaluation is missing."""
+    bad, total, returned = result.failed_rows, result.total_rows, result.returned
+    found: dict[str, int | float | None] = {
+        "bad_rows": bad,
+        "checked_rows": total,
+        "bad_share": None
+        if bad is None or total is None
+        else round(bad / total, 6)
+        if total
+        else 0.0,
+        # Dagster's pages know numbers of JSON alone.
+        "returned": float(returned) if returned is not None and isfinite(returned) else None,
+    }
+    return {name: number for name, number in found.items() if number is not None}
 
 
 def _shown(

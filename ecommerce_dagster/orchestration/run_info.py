@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
@@ -15,6 +16,7 @@ from ecommerce_dagster.orchestration.partitions import (
     interval_of,
     partitions_of,
     time_windows,
+    unit_of,
     whole_range,
 )
 from ecommerce_dagster.orchestration.run_interval import run_interval
@@ -41,7 +43,9 @@ def asset_run(
     except ValueError as error:
         raise AssetError(f"{asset.path}:{asset.line}: {error}") from None
     whole = whole_range_of(project, asset, partitions) if interval is None else None
-    return AssetRun.of(project, asset, run_info(context, project), interval, whole)
+    windows = time_windows(partitions)
+    run = AssetRun.of(project, asset, run_info(context, project), interval, whole)
+    return replace(run, unit=unit_of(windows) if windows else "day")
 
 
 def run_info(context: Context, project: Project) -> RunInfo:

@@ -30,7 +30,7 @@ from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.runtime.sensor import Mode
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.sources.parameters import incremental_key_of
-from ecommerce_dagster.sql.checks import Check, Rows
+from ecommerce_dagster.sql.checks import Check, Rows, TimeUnit
 from ecommerce_dagster.sql.column_names import snake_case
 from ecommerce_dagster.sql.strategies.common import in_window
 from ecommerce_dagster.warehouses.base import Warehouse
@@ -45,7 +45,8 @@ class AssetRun:
 
     `declared` is the asset as its file says; `asset` is what is built in this environment, where
     schemas may have a prefix. `interval` is the time that the run covers, None when no dates were
-    given; `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over.
+    given; `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over. `unit`
+    (minute, hour or day) is the largest that is whole in its partitions.
     """
 
     project: Project
@@ -54,6 +55,7 @@ class AssetRun:
     info: RunInfo
     interval: Interval | None = None
     whole_range: Interval | None = None
+    unit: str = "day"
 
     def resource(self, connection: str) -> Any:
         """The database of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
@@ -242,7 +244,7 @@ class AssetRun:
     def here(self, check: Check) -> Check:
         """A check over the tables of this environment."""
         columns = {column.name: column for column in self.asset.columns}
-        column = check.column
+        column, check = check.column, replace(check, by_time=self._by_time)
         if column is None:
             return check
         whole = check.rule.name == "unique" or self._may_lack_parents(check)
@@ -251,6 +253,13 @@ class AssetRun:
             column=columns.get(column.name, column),
             among=None if whole else self.written_rows,
         )
+
+    @property
+    def _by_time(self) -> TimeUnit | None:
+        """What dates rows in messages; no column whose values are masked."""
+        key = incremental_key_of(self.asset)
+        masked = {column.name.lower() for column in self.asset.columns if column.mask}
+        return TimeUnit(key, self.unit) if key and key.lower() not in masked else None
 
     def _may_lack_parents(self, check: Check) -> bool:
         """Whether rows that the run does not write may have lost what they refer to: the table that

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, CustomCheck
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.column_kinds import ColumnKind, in_duckdb
@@ -14,7 +17,9 @@ from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.rules import RULES
 from ecommerce_dagster.sql.types import known_type
 
+Number = int | float | Decimal
 SAMPLE_ROWS = 10
+_NAMED_TIMES = 3  # that a message names
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,52 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class TimeUnit:
+    """A column of time, and the unit (minute, hour or day) by which rows are counted in it."""
+
+    column: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class BadRows:
+    """Rows that break a rule: at most SAMPLE_ROWS of them, and how many there are in each unit of
+    time (in seconds since 1970), where the table has a column of time."""
+
+    sample: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    moments: Mapping[float, int] = field(default_factory=dict)
+
+    def when(self, count: int, by: TimeUnit | None) -> str:
+        """From when so many bad rows are: ` (2 of 2025-03-05, 1 of 2025-03-06)`. Empty when that is
+        not known."""
+        if by is None or not self.moments:
+            return ""
+        most = sorted(self.moments, key=lambda at: (-self.moments[at], at))[:_NAMED_TIMES]
+        named = [f"{self.moments[at]:,} of {_written(at, by.unit)}" for at in sorted(most)]
+        other = sum(self.moments.values()) - sum(self.moments[at] for at in most)
+        times = counted(len(self.moments) - len(most), f"other {by.unit}")
+        without = count - sum(self.moments.values())
+        parts = [
+            *named,
+            f"{other:,} of {times}" if other else "",
+            f"{without:,} with no {by.unit} in {by.column}" if without > 0 else "",
+        ]
+        return f" ({', '.join(filter(None, parts))})"
+
+
+def _written(at: float, unit: str) -> str:
+    """A moment as people write it, to its unit: 2025-03-05, or 2025-03-05 13:00."""
+    moment = datetime.fromtimestamp(at, UTC)
+    text = moment.isoformat(" ", "minutes")
+    return text[:10] if unit == "day" else text[:16]
+
+
+@dataclass(frozen=True)
 class Check:
     """One rule of one asset. `id` is `asset:column:check` or `asset:custom-check:name`.
 
     A rule that each row keeps by itself may look at the rows `among` all, those that a run can have
-    written: the others were checked when they were.
+    written: the others were checked when they were. Rows that break it are counted `by_time`.
     """
 
     id: str
@@ -38,6 +84,7 @@ class Check:
     rule: ColumnCheck | CustomCheck
     column: Column | None = None
     among: Rows | None = None
+    by_time: TimeUnit | None = None
 
     @property
     def blocking(self) -> bool:
@@ -75,8 +122,9 @@ class CheckResult:
     """The outcome of a check.
 
     `failed_rows` counts the bad rows (None when the check has no such count), `bad_rows_sql` finds
-    them, `sample` holds at most SAMPLE_ROWS of them. `total_rows` were looked at, `which_rows`
-    says which. `error` says why a check could not run.
+    them, `bad_rows` holds some of them. `total_rows` were looked at, `which_rows` says which.
+    `returned` is the number that the query of a custom check returned. `error` says why a check
+    could not run.
     """
 
     check: Check
@@ -85,9 +133,15 @@ class CheckResult:
     failed_rows: int | None = None
     total_rows: int | None = None
     bad_rows_sql: str | None = None
-    sample: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    bad_rows: BadRows = field(default_factory=BadRows)
     error: str | None = None
     which_rows: str | None = None
+    returned: Number | None = None
+
+    @property
+    def sample(self) -> tuple[dict[str, Any], ...]:
+        """Some of the bad rows."""
+        return self.bad_rows.sample
 
     @property
     def rejects(self) -> bool:
@@ -167,6 +221,15 @@ def bad_rows_sql(asset: Asset, check: Check, kind: ColumnKind | None = None) -> 
     if check.among:
         return f"SELECT * FROM {table}\nWHERE {check.among.condition}\n  AND ({broken})"
     return f"SELECT * FROM {table}\nWHERE {broken}"
+
+
+def counted_rows(check: Check, rows: str, column: str, key: str) -> str:
+    """Of the rows (SQL that can follow FROM) that break a check, those that it counts: of some that
+    share a value of `column`, those after the first by `key`."""
+    if check.rule.name != "unique":
+        return rows
+    number = f"row_number() OVER (PARTITION BY {quoted(column)} ORDER BY {quoted(key)})"
+    return f"(SELECT * FROM (SELECT *, {number} AS nth_ FROM {rows} AS alike) AS r WHERE nth_ > 1)"
 
 
 def broken_by(check: Check, kind: ColumnKind | None = None) -> str:

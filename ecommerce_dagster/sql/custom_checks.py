@@ -8,28 +8,30 @@ from decimal import Decimal
 from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import CustomCheck
-from ecommerce_dagster.sql.checks import Check, CheckResult
+from ecommerce_dagster.sql.checks import BadRows, Check, CheckResult, Number
 from ecommerce_dagster.sql.parser_remarks import without_remarks
 
-Number = int | float | Decimal
-Sample = Callable[[str], tuple[dict[str, Any], ...]]
+Look = Callable[[str], BadRows]
 
 
-def custom_result(
-    check: Check, found: Number, query: str, sample: Sample, dialect: str
-) -> CheckResult:
-    """The result of a custom check whose query found a number; `sample` fetches rows."""
+def custom_result(check: Check, found: Number, query: str, look: Look, dialect: str) -> CheckResult:
+    """The result of a custom check whose query found a number; `look` fetches rows of another."""
     rule = check.rule
     assert isinstance(rule, CustomCheck)
     wanted = rule.value if rule.count is None else rule.count
     # The fraction counts, unlike in the original: what is not equal is not what was expected.
     if found == wanted:
-        return CheckResult(check, True, "passed", 0 if wanted == 0 else None, bad_rows_sql=query)
+        return CheckResult(
+            check, True, "passed", 0 if wanted == 0 else None, bad_rows_sql=query, returned=found
+        )
     rows_query = _rows_behind(query, rule, dialect)
-    message = f"custom check '{rule.name}' returned {found}; expected {wanted}"
-    rows = sample(rows_query) if rows_query else ()
+    rows = look(rows_query) if rows_query else BadRows()
     failed = int(found) if rows_query and wanted == 0 else None
-    return CheckResult(check, False, message, failed, None, rows_query or query, rows)
+    when = rows.when(failed, check.by_time) if failed else ""
+    message = f"custom check '{rule.name}' returned {found}{when}; expected {wanted}"
+    return CheckResult(
+        check, False, message, failed, None, rows_query or query, rows, returned=found
+    )
 
 
 def number_in(rows: Sequence[Sequence[Any]]) -> Number:

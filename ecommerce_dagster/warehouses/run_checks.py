@@ -4,13 +4,25 @@ shown. A check that cannot be evaluated is a result with an error: not verified 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
 
 from ecommerce_dagster.bruin.model.asset import CustomCheck
-from ecommerce_dagster.sql.checks import SAMPLE_ROWS, Check, CheckResult, failed_to_run
+from ecommerce_dagster.sql.checks import (
+    SAMPLE_ROWS,
+    BadRows,
+    Check,
+    CheckResult,
+    TimeUnit,
+    failed_to_run,
+)
 from ecommerce_dagster.sql.custom_checks import custom_result, number_in
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.warehouses.query import Answer
+
+T = TypeVar("T")
+# Databases know times that no calendar of Python has.
+_FIRST, _LAST = (m.replace(tzinfo=UTC).timestamp() for m in (datetime.min, datetime.max))
 
 
 class CheckedTable(Protocol):
@@ -44,6 +56,11 @@ class CheckedTable(Protocol):
         """What a query returns, at most `limit` rows."""
         ...
 
+    def moments(self, query: str, check: Check, by: TimeUnit) -> Mapping[float, int]:
+        """How many of the rows that a query for the bad rows of a check returns, as it counts them,
+        there are in each unit of time (in seconds since 1970); none without such a column."""
+        ...
+
     def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         """What the error of a check (None for several) says. Raises it, or CheckCannotRun, when it
         ended more than that check."""
@@ -75,14 +92,32 @@ def sample(
     table: CheckedTable, query: str, check: Check | None = None
 ) -> tuple[dict[str, Any], ...]:
     """Some of the rows of a query; none when they cannot be shown, which is no reason to fail."""
-    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, OverflowError)
-    try:
-        names, rows = table.answer(query, SAMPLE_ROWS)
-    except faults as error:
-        table.error_message_or_reraise(check, error)
-        return ()
+    nothing: Answer = ([], [])
+    names, rows = _unless_refused(table, check, lambda: table.answer(query, SAMPLE_ROWS), nothing)
     names = [f"{n}_{names[:i].count(n)}" if n in names[:i] else n for i, n in enumerate(names)]
     return tuple(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def _bad_rows(table: CheckedTable, check: Check, query: str) -> BadRows:
+    """The rows of a query that finds bad ones: some of them, and from when all of them are."""
+    rows, by = sample(table, query, check), check.by_time
+    if by is None:
+        return BadRows(rows)
+    nothing: Mapping[float, int] = {}
+    found = _unless_refused(table, check, lambda: table.moments(query, check, by), nothing)
+    return BadRows(rows, {at: n for at, n in found.items() if _FIRST <= at <= _LAST})
+
+
+def _unless_refused(
+    table: CheckedTable, check: Check | None, ask: Callable[[], T], otherwise: T
+) -> T:
+    """What the database answers; `otherwise` when it refuses. Raises what ends more than that."""
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError, OverflowError)
+    try:
+        return ask()
+    except faults as error:
+        table.error_message_or_reraise(check, error)
+        return otherwise
 
 
 def _together(table: CheckedTable, checks: Sequence[Check]) -> dict[str, CheckResult]:
@@ -109,8 +144,9 @@ def _column_result(table: CheckedTable, check: Check, count: int, total: int) ->
     query = table.bad_rows(check)
     if count == 0:
         return CheckResult(check, True, "passed", 0, total, query, which_rows=looked_at)
-    share = f"{count:,} of {total:,} rows break the rule: {check.words}"
-    rows = sample(table, query, check)
+    rows = _bad_rows(table, check, query)
+    when = rows.when(count, check.by_time)
+    share = f"{count:,} of {total:,} rows{when} break the rule: {check.words}"
     return CheckResult(check, False, share, count, total, query, rows, which_rows=looked_at)
 
 
@@ -129,5 +165,5 @@ def _custom_result(table: CheckedTable, check: Check, render: Callable[[str], st
     except faults as error:
         return failed_to_run(check, table.error_message_or_reraise(check, error))
     return custom_result(
-        check, found, query, lambda rows: sample(table, rows, check), table.dialect
+        check, found, query, lambda rows: _bad_rows(table, check, rows), table.dialect
     )

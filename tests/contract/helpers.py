@@ -27,7 +27,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.seeds.seed import Seed
-from ecommerce_dagster.sql.checks import CheckResult, checks_of
+from ecommerce_dagster.sql.checks import Check, CheckResult, TimeUnit, checks_of
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.strategies.registry import (
     lint_materialization,
@@ -123,6 +123,12 @@ class Warehouse(ABC):
     asset_type: ClassVar[str]
     # What the database calls a type, by what tests call it.
     type_names: ClassVar[dict[str, str]]
+    # What dates the rows that break a check.
+    by_time: TimeUnit | None = None
+
+    def checks_of(self, asset: Asset) -> list[Check]:
+        """The checks of an asset, as a run asks them."""
+        return [replace(check, by_time=self.by_time) for check in checks_of(asset)]
 
     def asset(self, header: str, sql: str = "") -> Asset:
         return asset_of(header, sql, self.asset_type)
@@ -211,7 +217,7 @@ class DuckDB(Warehouse):
     def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         ask = renderer(asset, interval)
         transaction = DuckDBTransaction(self.connection, asset)
-        return publish(transaction, asset, fill, checks_of(asset), ask)
+        return publish(transaction, asset, fill, self.checks_of(asset), ask)
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
@@ -291,13 +297,13 @@ class Postgres(Warehouse):
         build = SqlBuild(asset, renderer(asset, interval), interval, full_refresh, strict_window)
         fills: dict[str, Writer] = {"pg.sql": build, "pg.seed": Seed(asset, self.root)}
         return PostgresWarehouse(connection or self.connection, views=views).publish(
-            asset, fills.get(asset.type, nothing), checks_of(asset), renderer(asset, interval),
+            asset, fills.get(asset.type, nothing), self.checks_of(asset), renderer(asset, interval),
             timeout,
         )  # fmt: skip
 
     def publish(self, asset: Asset, fill: Writer, interval: Interval | None = None) -> BuildResult:
         database = PostgresWarehouse(self.connection)
-        return database.publish(asset, fill, checks_of(asset), renderer(asset, interval))
+        return database.publish(asset, fill, self.checks_of(asset), renderer(asset, interval))
 
     def check_only(self, header: str) -> tuple[CheckResult, ...]:
         asset = self.asset(header)

@@ -11,7 +11,7 @@ import pytest
 from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
-from orchestration.helpers import QUIET, Tiny, failures, run_all
+from orchestration.helpers import QUIET, Tiny, checks_recorded, failures, run_all
 
 DAILY = "name: tiny\nschedule: daily\nstart_date: '2024-01-01'\n"
 FILTER = "{% if not full_refresh %}WHERE moment BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}'{% endif %}"
@@ -313,6 +313,65 @@ class TestChecksOfATranslator:
             [found] = ran.get_asset_check_evaluations()
             assert (found.partition, found.passed) == (key, passed)
         assert staged(events)[0] == 24
+
+
+class TestBadRowsByPartition:
+    """A check that failed says from which partitions its bad rows are."""
+
+    def ran(
+        self, events: Tiny, instance: dg.DagsterInstance, most: int, *names: Any, **options: Any
+    ) -> dg.AssetCheckEvaluation:
+        rule = f"columns: [{{name: n, checks: [{{name: max, value: {most}}}]}}]\n"
+        header = f"{BY_TIME.format('timestamp')}{rule}"
+        events.sql("stg.events", f"SELECT * FROM raw.events {FILTER}", header, table=False)
+        definitions = events.definitions(translator=given(*names))
+        return checks_recorded(run_all(definitions, instance, **options))["stg/events:n__max"]
+
+    def test_in_numbers_and_in_words(self, events: Tiny, instance: dg.DagsterInstance) -> None:
+        run_all(events.definitions(), instance, selection=[EVENTS])
+        tags = {
+            "dagster/asset_partition_range_start": "2024-01-01",
+            "dagster/asset_partition_range_end": "2024-01-03",
+        }
+        range_of_days = {"selection": [STAGED], "tags": tags}
+        failed = self.ran(events, instance, 40, None, "mart.window", **range_of_days)
+        assert failed.description == (
+            "31 of 72 rows (7 of 2024-01-02, 24 of 2024-01-03) break the rule: Each n is at most 40."
+        )
+        by_day = {"2024-01-02": 7, "2024-01-03": 24}
+        assert failed.metadata["failed_partitions"].value == by_day
+        # The rows were not published; what is there is checked as it is.
+        passed = self.ran(events, instance, 99, None, "mart.window", **range_of_days)
+        numbers = {name: passed.metadata[name].value for name in ("bad_rows", "bad_share")}
+        assert (numbers, "failed_partitions" in passed.metadata) == (
+            {"bad_rows": 0, "bad_share": 0.0},
+            False,
+        )
+        check = dg.AssetSelection.checks_for_assets(STAGED)
+        alone = self.ran(events, instance, 40, None, "mart.window", selection=check)
+        assert alone.metadata["failed_partitions"].value == by_day
+
+    def test_months_are_counted_by_months_and_named_by_days(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        failed = self.ran(events, instance, 1459, MONTHLY)
+        assert (
+            "(24 of 2024-03-02, 24 of 2024-03-03, 24 of 2024-03-04, 652 of 28 other days)"
+            in str(failed.description)
+        )
+        assert failed.metadata["failed_partitions"].value == {"2024-03-01": 724}
+
+    def test_what_has_no_partitions_is_counted_by_day(
+        self, events: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        failed = self.ran(events, instance, 2182, None, "stg.events")
+        assert failed.metadata["failed_partitions"].value == {"2024-03-31": 1}
+        masked = "columns: [{name: moment, mask: redact}, "
+        file = next(events.directory.rglob("stg.events.sql"))
+        file.write_text(file.read_text().replace("columns: [", masked))
+        [private] = checks_recorded(run_all(events.definitions(), instance)).values()
+        assert "2024" not in str(private.description)
+        assert "failed_partitions" not in private.metadata
 
 
 class TestTheSchedule:

@@ -9,13 +9,21 @@ from functools import cached_property
 import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.sql.checks import Check, CheckCannotRun, bad_rows_sql
-from ecommerce_dagster.sql.column_names import column_of
+from ecommerce_dagster.sql.checks import (
+    Check,
+    CheckCannotRun,
+    TimeUnit,
+    bad_rows_sql,
+    counted_rows,
+)
+from ecommerce_dagster.sql.column_names import column_of, meant
+from ecommerce_dagster.sql.dialect import DUCKDB
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.count_failures import counts_of, kind_in
-from ecommerce_dagster.warehouses.duckdb.database import types_in
+from ecommerce_dagster.warehouses.duckdb.database import described, types_in
+from ecommerce_dagster.warehouses.duckdb.moments import moments_in
 from ecommerce_dagster.warehouses.query import Answer
 
 
@@ -59,6 +67,16 @@ class DuckDBTable:
         rows = script.stage(self.connection, "_check", query)
         cursor = self.connection.execute(f"SELECT * FROM {rows} LIMIT {limit}")
         return [str(column[0]) for column in cursor.description or []], cursor.fetchall()
+
+    def moments(self, query: str, check: Check, by: TimeUnit) -> Mapping[float, int]:
+        staged = script.stage(self.connection, "_check", query)
+        kinds = described(self.connection, staged)
+        name = meant(by.column, kinds)
+        if name is None or not (DUCKDB.is_time(kinds[name]) or kinds[name] == "VARCHAR"):
+            return {}
+        column = self._named(check).column
+        rows = counted_rows(check, staged, column.name if column else "", name)
+        return moments_in(self.connection, rows, name, kinds[name], by.unit)
 
     def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         """The text of an error that leaves the transaction alive, as a name that does not exist

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.column_names import meant
-from ecommerce_dagster.sql.identifiers import quoted, relation
+from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.base import (
     BuildResult,
     Cancellable,
@@ -24,12 +24,10 @@ from ecommerce_dagster.warehouses.base import (
 )
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 from ecommerce_dagster.warehouses.duckdb.locking import Locking, no_lock
+from ecommerce_dagster.warehouses.duckdb.moments import moments_in
 from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
 from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.time_limit import time_limit
-
-_MICROSECONDS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
-_TIMES = {"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
 
 @runtime_checkable
@@ -83,22 +81,10 @@ class DuckDBWarehouse:
     def moments(
         self, table: str, column: str, unit: str, window: Interval | None = None
     ) -> dict[float, int]:
-        width = _MICROSECONDS[unit]
         with self.open() as connection:
             kinds = described(connection, relation(table))
-            column = meant(column, kinds) or column
-            kind = kinds.get(column)
-            # A key may be text, with a time zone too. Of an instant no calendar is asked: 3M rows
-            # in 25 ms and not 400.
-            name = quoted(column)
-            moment = name if kind in _TIMES else f"TRY_CAST({name} AS TIMESTAMPTZ)"
-            time = f"epoch_us({moment})"
-            inside = f" AND {_within(time, window)}" if window else ""
-            rows = connection.execute(
-                f"SELECT {time} - ({time} % {width} + {width}) % {width}, count(*)"
-                f" FROM {relation(table)} WHERE isfinite({moment}){inside} GROUP BY 1"
-            ).fetchall()
-        return {start / 1e6: number for start, number in rows}
+            name = meant(column, kinds) or column
+            return moments_in(connection, relation(table), name, kinds.get(name), unit, window)
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with self.open() as connection:
@@ -107,9 +93,3 @@ class DuckDBWarehouse:
                 for name in names
                 if kind_of(connection, name)
             }
-
-
-def _within(time: str, window: Interval) -> str:
-    """Whether a time, in microseconds since 1970, is in a window."""
-    first, end = (round(at.timestamp() * 1e6) for at in (window.start, window.end))
-    return f"{time} >= {first} AND {time} < {end}"

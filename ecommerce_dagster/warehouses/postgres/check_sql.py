@@ -42,7 +42,7 @@ class ColumnRules:
         if check.rule.name != "unique":
             return f"SELECT count(*) FROM {self.table.sql} WHERE {self.broken(check)}"
         # Rows beyond the first of each value. NULLs are not values.
-        name = quoted(self._column(check).name)
+        name = quoted(self.column_of(check).name)
         return (
             f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {self.table.sql}"
             f" WHERE {name} IS NOT NULL GROUP BY {name}) AS groups"
@@ -52,7 +52,7 @@ class ColumnRules:
         """The query for the bad rows."""
         if check.rule.name != "unique":
             return f"SELECT * FROM {self.table.sql}\nWHERE {self.broken(check)}"
-        name = quoted(self._column(check).name)
+        name = quoted(self.column_of(check).name)
         return (
             f"SELECT * FROM {self.table.sql}\nWHERE {name} IN (\n"
             f"  SELECT {name} FROM {self.table.sql} GROUP BY {name} HAVING count(*) > 1\n)\n"
@@ -61,7 +61,7 @@ class ColumnRules:
 
     def broken(self, check: Check) -> str:
         """The condition of a bad row."""
-        column, rule = self._column(check), check.rule
+        column, rule = self.column_of(check), check.rule
         assert isinstance(rule, ColumnCheck)
         if rule.name in {"pattern", "regex"}:
             return _mismatched(column, rule)
@@ -82,7 +82,7 @@ class ColumnRules:
             f"  SELECT 1 FROM {parent.sql} AS parent WHERE parent.{name} = {child}\n)"
         )
 
-    def _column(self, check: Check) -> Column:
+    def column_of(self, check: Check) -> Column:
         """The column as the table calls it."""
         assert check.column is not None
         name = column_of(check.asset, check.column, self.columns)

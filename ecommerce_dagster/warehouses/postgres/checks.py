@@ -11,12 +11,14 @@ from functools import cached_property
 
 import psycopg
 
-from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.checks import Check, TimeUnit, counted_rows
+from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.statements import only_query
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
+from ecommerce_dagster.warehouses.postgres.moments import moments_in
 from ecommerce_dagster.warehouses.postgres.name_lengths import uncut
 from ecommerce_dagster.warehouses.postgres.script import DIALECT
 from ecommerce_dagster.warehouses.postgres.session import ask, error_message
@@ -24,6 +26,8 @@ from ecommerce_dagster.warehouses.query import Answer
 
 # Those that one scan of the table does not answer.
 _APART = {"unique", "relationships"}
+# Types by which rows can be dated, without their precision.
+_TIMES, _TEXTS = {"date", "timestamp", "timestamptz"}, {"text", "varchar", "bpchar"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,18 @@ class PostgresTable:
         with session.transaction(), uncut(session, query):
             cursor = session.execute(rows.encode())
             return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+    def moments(self, query: str, check: Check, by: TimeUnit) -> Mapping[float, int]:
+        session, rows = self.catalog.session, f"(\n{query}\n)"
+        with session.transaction(), uncut(session, query):
+            described = session.execute(f"SELECT * FROM {rows} AS r LIMIT 0".encode()).description
+            kinds = {column.name: column.type_display for column in described or ()}
+            name = meant(by.column, kinds)
+            if name is None or kinds[name] not in {*_TIMES, *_TEXTS}:
+                return {}
+            column = self._rules.column_of(check).name if check.column else ""
+            rows = counted_rows(check, rows, column, name)
+            return moments_in(session, rows, name, by.unit, is_time=kinds[name] in _TIMES)
 
     def error_message_or_reraise(self, check: Check | None, error: Exception) -> str:
         if self.catalog.session.closed:

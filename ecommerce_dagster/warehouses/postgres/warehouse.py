@@ -16,7 +16,6 @@ from ecommerce_dagster.sql.checks import Check, CheckResult, without_table
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.comments import Comments, comment_statements
 from ecommerce_dagster.sql.dialect import POSTGRES
-from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.warehouses.base import (
     BuildResult,
@@ -30,6 +29,7 @@ from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.checks import PostgresTable
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
+from ecommerce_dagster.warehouses.postgres.moments import moments_in
 from ecommerce_dagster.warehouses.postgres.session import (
     ask,
     briefly_waiting,
@@ -44,8 +44,6 @@ from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.run_checks import run_checks, sample
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouses.table_facts import TableFacts
-
-_TELLS_TIMES = 160000  # the version of pg_input_is_valid
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,8 @@ class PostgresWarehouse:
             found = catalog.find(table)
             columns = catalog.columns(found.sql)
             name = meant(column, columns) or column
-            moment = quoted(name)
-            if not POSTGRES.is_time(columns[name]):
-                # A key may be text, and not every text is a time. Older servers cannot tell.
-                known = session.info.server_version >= _TELLS_TIMES
-                valid = f"pg_input_is_valid({moment}::text, 'timestamptz')" if known else "TRUE"
-                moment = f"CASE WHEN {valid} THEN CAST({moment} AS timestamptz) END"
-            start = f"extract(epoch FROM date_trunc({literal(unit)}, moment))"
-            inside = ""
-            if window:
-                first, end = (literal(at.isoformat()) for at in (window.start, window.end))
-                inside = f" AND moment >= {first}::timestamptz AND moment < {end}::timestamptz"
-            rows = ask(
-                session,
-                f"SELECT {start}, count(*) FROM (SELECT {moment} AS moment FROM {found.sql}) AS"
-                f" rows WHERE isfinite(moment){inside} GROUP BY 1",
-            )
-        return {float(row[0]): int(row[1]) for row in rows}
+            is_time = POSTGRES.is_time(columns[name])
+            return moments_in(session, found.sql, name, unit, window, is_time=is_time)
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with opened(self.connection, read_only=True) as session:
