@@ -113,7 +113,7 @@ lock: ## Resolve the dependencies anew and pin them.
 		--no-emit-index-url --no-emit-find-links --extra dev --output-file requirements.lock pyproject.toml
 	scripts/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --extra alerts --extra celery --extra k8s --extra report \
-		--extra demo --extra lakehouse --extra postgres --extra python --extra webserver \
+		--extra demo --extra lakehouse --extra metrics --extra postgres --extra python --extra webserver \
 		--constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml
 
 .PHONY: licences

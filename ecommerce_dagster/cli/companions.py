@@ -17,11 +17,14 @@ class Companion:
         resources: Resources in place of connections that are not configured, by resource key.
         running: What has to run while Dagster's UI does.
         asked: What has to run while a command reads the connection of a name.
+        joined: What makes connections usable whose local servers run already, and starts none;
+            gives the names of those whose servers do not run.
     """
 
     resources: Callable[[], Mapping[str, Any]] = dict
     running: Callable[[], AbstractContextManager[None]] = nullcontext
     asked: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
+    joined: Callable[[], AbstractContextManager[frozenset[str]]] = lambda: nullcontext(frozenset())
 
 
 # By the folders of their pipelines.

@@ -39,7 +39,7 @@ def run_dev(port: int) -> int:
         raise click.ClickException(f"there is no pipeline.yml in, below or above {folder}")
     local.load_environment(folder)
     home = local.dagster_home()
-    _require_free(port)
+    require_free(_HOST, port)
     with dagster_instance():
         pass  # its databases exist before several processes open them at once
     with companion_of(folder).running():
@@ -104,11 +104,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _require_free(port: int) -> None:
+def require_free(host: str, port: int) -> None:
+    """Raise ClickException when nobody can be served at a port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((host, port))
         except OSError:
             raise click.ClickException(
                 f"port {port} is taken; choose another one with --port"

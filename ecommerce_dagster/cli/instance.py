@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from yaml import YAMLError
 
 from ecommerce_dagster import local
 
@@ -45,3 +47,31 @@ def existing_instance() -> Iterator[dg.DagsterInstance | None]:
         return
     with dagster_instance() as instance:
         yield instance
+
+
+@contextmanager
+def untouched_instance() -> Iterator[dg.DagsterInstance | None]:
+    """The same, and nothing is written: not even the settings of this package, where an older one
+    has left its own. Raises StateError for records that cannot be read."""
+    home = Path(os.environ.get("DAGSTER_HOME") or local.state_dir() / "dagster")
+    if not _has_records(home):
+        yield None
+        return
+    try:
+        instance = dg.DagsterInstance.from_config(str(home))
+    except (dg.DagsterError, SQLAlchemyError, OSError, YAMLError) as error:
+        reason = getattr(error, "orig", None) or type(error).__name__
+        first = str(reason).splitlines()[0] if str(reason) else type(error).__name__
+        raise local.StateError(f"the records of runs in {home} cannot be read: {first}") from None
+    with instance:
+        yield instance
+
+
+def _has_records(home: Path) -> bool:
+    """Whether Dagster has recorded anything, or records it in a database that the settings name:
+    opening the instance would else make its files."""
+    settings = home / "dagster.yaml"
+    if not settings.is_file():
+        return False
+    named = re.search(r"^(storage|run_storage):", settings.read_text(), re.MULTILINE)
+    return named is not None or (home / "history" / "runs.db").is_file()

@@ -189,6 +189,52 @@ def status(exit_code: bool, output: str, **options: Any) -> None:
 
 
 @under("Look")
+@main.command(epilog=example("ecommerce doctor\necommerce doctor --output json"))
+@output_option("text", "json")
+@pipeline_options
+def doctor(output: str, **options: Any) -> None:
+    """Look for what is wrong with the operation.
+
+    Versions, connections, locks, disks, daemon, sensors, queue, failures and alerts, each with what
+    to do. Nothing is written or started, and what does not answer is left after ten seconds. Exit
+    code 0: no problem; 1: one at least; 2: wrong options.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.doctor import print_findings
+
+        sys.exit(print_findings(options, output))
+
+
+@under("Look")
+@main.command(
+    epilog=example(
+        "ecommerce metrics\necommerce metrics --textfile ecommerce.prom\n"
+        "ecommerce metrics --port 9464"
+    )
+)
+@click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Replace this file, in one step.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Serve them until Ctrl-C.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Serve at this address.")
+@pipeline_options
+def metrics(textfile: Path | None, port: int | None, host: str, **options: Any) -> None:
+    """Print the numbers of `doctor` for Prometheus.
+
+    And for each asset its last success, rows and seconds, for each check its bad rows, and the runs
+    by status.
+    """
+    if textfile is not None and port is not None:
+        raise click.UsageError("give a --textfile or a --port, not both")
+    with user_errors():
+        from ecommerce_dagster.cli import metrics as measured
+
+        measured.publish(options, textfile, port, host)
+
+
+@under("Look")
 @main.command(epilog=example("ecommerce docs --open\necommerce docs --output public/data"))
 @click.option(
     "--output",

@@ -149,13 +149,18 @@ def alerts_of(project: Project, status: dg.DefaultSensorStatus) -> list[dg.Senso
 
     return [
         dg.SensorDefinition(
-            name=f"{job_name(project)}_alerts",
+            name=alerts_name(project),
             evaluation_fn=evaluate,
             minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
             description="Tells those whom `notifications` name what fails, and what works again.",
             default_status=status,
         )
     ]
+
+
+def alerts_name(project: Project) -> str:
+    """What the sensor is called."""
+    return f"{job_name(project)}_alerts"
 
 
 @dataclass

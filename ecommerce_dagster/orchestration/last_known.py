@@ -31,14 +31,14 @@ def last_known(
     }
     checks = [check for asset in assets for check in checks_of(asset)]
     wanted = {check.id: check_key(check, project) for check in checks}
-    found = _latest(instance, list(wanted.values()))
+    found = latest_results(instance, list(wanted.values()))
     results = {id: found[key] for id, key in wanted.items() if key in found}
     return {
         asset.name: _state(asset, project, built.get(keys[asset.name]), results) for asset in assets
     }
 
 
-def _latest(
+def latest_results(
     instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
 ) -> dict[dg.AssetCheckKey, Any]:
     """The latest record with a result of each check: a run may have planned it and never come to

@@ -67,6 +67,11 @@ def sensors_of(
     return sensors
 
 
+def changes_name(project: Project, connection: str) -> str:
+    """What the sensor on a connection is called."""
+    return f"{job_name(project)}_{resource_key(connection)}_changes"
+
+
 def _automation(
     project: Project, eager: Sequence[Asset], status: dg.DefaultSensorStatus
 ) -> dg.SensorDefinition:
@@ -98,7 +103,7 @@ def _sensor(
         return Tick(project, shared, watched, others, settings, context, cursor, files()).result()
 
     return dg.SensorDefinition(
-        name=f"{job_name(project)}_{key}_changes",
+        name=changes_name(project, connection),
         evaluation_fn=evaluate,
         job=job,
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,

@@ -12,9 +12,9 @@ from ecommerce_dagster.cli.companions import Companion, companions
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.options import example
 from ecommerce_dagster.cli.sections import under
-from ecommerce_dagster.shop.source import asked, filled_postgres, resources
+from ecommerce_dagster.shop.source import asked, filled_postgres, joined, resources
 
-companions[local.PIPELINE] = Companion(resources, filled_postgres, asked)
+companions[local.PIPELINE] = Companion(resources, filled_postgres, asked, joined)
 
 
 @under("Run")

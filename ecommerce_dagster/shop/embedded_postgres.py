@@ -233,6 +233,17 @@ class EmbeddedPostgres:
         return EmbeddedPostgresError("\n".join([f"{what} The end of {self._log}:", *log[-15:]]))
 
 
+def running(data_dir: Path, *, database: str = "shop") -> PostgresServer | None:
+    """The server of `data_dir` if it runs now; nothing is started or made."""
+    try:
+        last = json.loads((Path(data_dir) / "server.json").read_text())
+        server = replace(PostgresServer(**last), database=database)
+        with psycopg.connect(server.dsn, connect_timeout=2, sslmode="disable"):
+            return server
+    except (OSError, ValueError, TypeError, psycopg.OperationalError):
+        return None
+
+
 def _acquired(lock: BaseFileLock, timeout: float = 0) -> bool:
     with suppress(Timeout):
         lock.acquire(timeout=timeout, poll_interval=0.02)

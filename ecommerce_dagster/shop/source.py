@@ -13,6 +13,7 @@ from ecommerce_dagster import local
 
 if TYPE_CHECKING:
     from ecommerce_dagster.orchestration.translator import BruinTranslator
+    from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 
 FIRST_DAY = "SHOP_FIRST_DAY"
 _FIRST_DAY = "SELECT min(order_date AT TIME ZONE 'UTC')::date FROM public.orders"
@@ -52,14 +53,34 @@ def postgres() -> Iterator[str]:
     from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 
     local.make_private()
-    with EmbeddedPostgres(postgres_data()) as server:
-        variables = server.environment()
-        os.environ.update(variables)
-        try:
-            yield server.dsn
-        finally:
-            for name in variables:
-                os.environ.pop(name, None)
+    with EmbeddedPostgres(postgres_data()) as server, _named(server):
+        yield server.dsn
+
+
+@contextmanager
+def _named(server: PostgresServer) -> Iterator[None]:
+    """POSTGRES_* of this process and those it starts name a server."""
+    variables = server.environment()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def joined() -> Iterator[frozenset[str]]:
+    """Let a command look at the embedded PostgreSQL if it runs already; gives its connection when
+    it does not."""
+    if brings_own_postgres():
+        yield frozenset()
+        return
+    from ecommerce_dagster.shop.embedded_postgres import running
+
+    server = running(postgres_data())
+    with _named(server) if server else nullcontext():
+        yield frozenset() if server else frozenset({_CONNECTION})
 
 
 @contextmanager

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 # What is only read here, by the beginning of the command: why, and the test that runs it.
 NOT_RUN = {
     "ecommerce dev": "it serves until it is stopped: cli/test_dev.py",
+    "ecommerce metrics --port": "it serves until it is stopped: cli/test_doctor.py",
     "ecommerce demo": "it is what all of these come after: cli/test_demo.py",
     "ecommerce warehouse": "needs a DuckLake: cli/test_warehouse.py",
     "ecommerce alerts": "needs receivers of messages: orchestration/test_alerts.py",

@@ -158,6 +158,7 @@ MISSING = [
     ),
     ("alerts", "alerts need apprise", TOLD, "ecommerce validate", 0),
     ("alerts", "alerts need apprise", TOLD, "ecommerce alerts test", 2),
+    ("metrics", "metrics need prometheus-client", {"assets/t.sql": TABLE}, "ecommerce metrics", 2),
     ("embedded", "No initdb and postgres in /nowhere", {}, "ecommerce with-postgres -- true", 1),
 ]
 

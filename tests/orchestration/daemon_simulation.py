@@ -58,9 +58,10 @@ class Clock:
 
 
 @contextmanager
-def daemon(shop: Shop) -> Iterator[dg.DagsterInstance]:
+def daemon(shop: Shop, first: str = SCHEDULE) -> Iterator[dg.DagsterInstance]:
     """A daemon over a shop, and the server of its code. (That of `ecommerce dev` ends when nobody
-    gave a sign of life for twenty seconds, which is what a clock looks like that is put forward.)
+    gave a sign of life for twenty seconds, which is what a clock looks like that is put forward.) It
+    runs when Dagster knows the schedule or sensor called `first`.
     """
     home, port = shop.home / "dagster", str(free_port())
     home.mkdir()
@@ -86,7 +87,7 @@ def daemon(shop: Shop) -> Iterator[dg.DagsterInstance]:
             stack.callback(process.kill)
         # From here on no midnight is missed.
         assert eventually(
-            lambda: SCHEDULE in {s.instigator_name for s in instance.all_instigator_state()}, 180
+            lambda: first in {s.instigator_name for s in instance.all_instigator_state()}, 180
         )
         yield instance
 

@@ -1,0 +1,65 @@
+"""What Dagster recorded last of the builds of assets and of the results of checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ecommerce_dagster.health.finding import Setup
+from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
+from ecommerce_dagster.orchestration.last_known import latest_results
+from ecommerce_dagster.sql.checks import checks_of
+
+
+@dataclass(frozen=True)
+class Built:
+    """When an asset was published last (seconds since 1970), with how many rows, in how many
+    seconds, and the bytes of its table. None is what was not recorded."""
+
+    at: float
+    rows: float | None
+    seconds: float | None
+    size: float | None
+
+
+def built_assets(setup: Setup) -> dict[str, Built]:
+    """The builds by the names of the assets; those that never were are left out."""
+    if setup.instance is None or not setup.project.assets:
+        return {}
+    names = {asset_key(asset.name, setup.project): asset.name for asset in setup.project.assets}
+    found = {}
+    for record in setup.instance.get_asset_records(list(names)):
+        event = record.asset_entry.last_materialization_record
+        made = event.asset_materialization if event else None
+        if event is not None and made is not None:
+            told = made.metadata
+            seconds = [_number(told, f"{what}_seconds") for what in ("build", "check")]
+            found[names[record.asset_entry.asset_key]] = Built(
+                event.timestamp,
+                _number(told, "dagster/row_count"),
+                None if seconds[0] is None else sum(each or 0.0 for each in seconds),
+                _number(told, "size_bytes"),
+            )
+    return found
+
+
+def bad_rows(setup: Setup) -> dict[tuple[str, str], float]:
+    """The rows that broke a rule when it was last checked, by asset and check; a check that found
+    none has 0, and one that counts no rows is 0 when it passed and 1 when it failed."""
+    if setup.instance is None:
+        return {}
+    checks = [check for asset in setup.project.assets for check in checks_of(asset)]
+    keys = {check_key(check, setup.project): check for check in checks}
+    found = {}
+    for key, record in latest_results(setup.instance, list(keys)).items():
+        evaluation, check = record.evaluation, keys[key]
+        counted = _number(evaluation.metadata, "bad_rows")
+        failed = float(not evaluation.passed)
+        found[check.asset.name, check.label] = failed if counted is None else counted
+    return found
+
+
+def _number(metadata: Mapping[str, Any], name: str) -> float | None:
+    value = getattr(metadata.get(name), "value", None)
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,81 @@
+"""All findings of a pipeline, each part within its time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from queue import Empty, Queue
+from time import monotonic
+
+from ecommerce_dagster.errors import BruinError
+from ecommerce_dagster.health.automation import ticks
+from ecommerce_dagster.health.connections import connection_parts
+from ecommerce_dagster.health.disk import disk_parts
+from ecommerce_dagster.health.failures import failures, unpublished
+from ecommerce_dagster.health.finding import Finding, Part, Setup
+from ecommerce_dagster.health.lag import lag_parts
+from ecommerce_dagster.health.locks import lock_parts
+from ecommerce_dagster.health.messages import waiting_alerts
+from ecommerce_dagster.health.runs import daemon, queue
+from ecommerce_dagster.health.versions import versions
+
+# Within which a part has to be done, in seconds.
+PATIENCE = 10.0
+
+
+def health_of(setup: Setup) -> list[Finding]:
+    """All findings. Connections come first, alone: what else is done would count in their times."""
+    return examine(setup, connection_parts(setup)) + examine(setup, _others(setup))
+
+
+def _others(setup: Setup) -> dict[str, Part]:
+    """The other parts by their names, in the order in which they are told. The first word of a name
+    is the part of its findings, the rest what they are about."""
+    return {
+        **lock_parts(setup),
+        **disk_parts(setup),
+        "daemon": daemon,
+        "automation": ticks,
+        **lag_parts(setup),
+        "queue": queue,
+        "failure": failures,
+        "unpublished": unpublished,
+        "alert": waiting_alerts,
+        "version": versions,
+    }
+
+
+def examine(setup: Setup, parts: Mapping[str, Part], patience: float = PATIENCE) -> list[Finding]:
+    """The findings of some parts, by their names. They are looked for at the same time, and one
+    that is not done after `patience` seconds is left alone."""
+    answers: Queue[tuple[str, Sequence[Finding]]] = Queue()
+    for name, part in parts.items():
+        # A thread of this kind keeps no process from ending.
+        threading.Thread(
+            target=lambda n=name, p=part: answers.put((n, _answer(n, p, setup))), daemon=True
+        ).start()
+    found: dict[str, Sequence[Finding]] = {}
+    until = monotonic() + patience
+    while len(found) < len(parts):
+        try:
+            name, findings = answers.get(timeout=max(until - monotonic(), 0.001))
+        except Empty:
+            break
+        found[name] = findings
+    late = f"no answer within {patience:g} s"
+    return [finding for name in parts for finding in found.get(name, [_unknown(name, late)])]
+
+
+def _answer(name: str, part: Part, setup: Setup) -> Sequence[Finding]:
+    try:
+        return [*part(setup)]
+    except (BruinError, OSError) as error:
+        return [_unknown(name, str(error))]
+    except Exception as error:  # one part that cannot be told keeps none of the others back
+        return [_unknown(name, f"{type(error).__name__}, a fault of this program or of Dagster's")]
+
+
+def _unknown(name: str, why: str) -> Finding:
+    part, _, about = name.partition(" ")
+    advice = "Look at it again; if it stays so, look there"
+    return Finding(part, about, "problem" if part == "connection" else "warning", why, advice)
