@@ -16,6 +16,7 @@ from ecommerce_dagster._lazy import lazily
 __all__ = [
     "INDEX_SHARD_NAME",
     "AssetCheckExecutionRecordStatus",
+    "AssetCheckExecutionsTable",
     "CanCancelExecutionRequest",
     "CanCancelExecutionResult",
     "CheckRunHealthResult",
@@ -27,6 +28,7 @@ __all__ = [
     "RegisteredCodeLocationOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "SqlEventLogStorage",
     "SqliteEventLogStorage",
     "WorkerStatus",
     "capture_interrupts",
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus,
     )
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
         INDEX_SHARD_NAME,
         SqliteEventLogStorage,
@@ -77,6 +81,7 @@ FIRST_TRIED, LAST_TRIED = "1.13.20", "1.13.29"
 _SQLITE = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 MODULES = {
     "AssetCheckExecutionRecordStatus": "dagster._core.storage.asset_check_execution_record",
+    "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema",
     "CanCancelExecutionRequest": "dagster._grpc.types",
     "CanCancelExecutionResult": "dagster._grpc.types",
     "CheckRunHealthResult": "dagster._core.launcher",
@@ -89,6 +94,7 @@ MODULES = {
     "RegisteredCodeLocationOrigin": "dagster._core.remote_origin",
     "RemoteJobOrigin": "dagster._core.remote_origin",
     "RemoteRepositoryOrigin": "dagster._core.remote_origin",
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
     "SqliteEventLogStorage": _SQLITE,
     "WorkerStatus": "dagster._core.launcher",
     "capture_interrupts": "dagster._utils.interrupts",

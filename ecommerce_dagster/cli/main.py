@@ -170,21 +170,53 @@ def query(
 
 
 @under("Look")
-@main.command(epilog=example("ecommerce status\necommerce status --exit-code --output json"))
+@main.command(
+    epilog=example(
+        "ecommerce status\n"
+        "ecommerce status --exit-code --output json\n"
+        "ecommerce status --history raw.product_variants --limit 30"
+    )
+)
+@click.argument("assets", nargs=-1, type=_ASSET)
+@click.option("--history", is_flag=True, help="Print how the checks of ASSETS ended over time.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Results of each check, with --history.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something failed or is stale.")
 @output_option("text", "json")
 @pipeline_options
-def status(exit_code: bool, output: str, **options: Any) -> None:
+def status(
+    assets: tuple[str, ...],
+    history: bool,
+    limit: int,
+    exit_code: bool,
+    output: str,
+    **options: Any,
+) -> None:
     """Print what failed last, what is stale, what is running.
 
     An asset is stale when it was never built, is older than something that it reads or than its
     freshness allows, or when its definition has changed since.
+
+    With --history: of each check of ASSETS, or of all assets, since when it fails or passes, and
+    how many bad rows its last results had, the latest last.
     """
+    if assets and not history:
+        raise click.UsageError("ASSETS need --history")
     with user_errors():
+        from ecommerce_dagster.cli.check_history import print_history
         from ecommerce_dagster.cli.status import print_status
         from ecommerce_dagster.cli.workspace import project_from_options
 
-        is_well = print_status(project_from_options(options)[0], output)
+        project = project_from_options(options)[0]
+        if history:
+            is_well = print_history(project, assets, limit, output)
+        else:
+            is_well = print_status(project, output)
         sys.exit(0 if is_well or not exit_code else 1)
 
 

@@ -8,36 +8,24 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster._compat import AssetCheckExecutionRecordStatus as Status
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
-from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
-from ecommerce_dagster.orchestration.living_runs import moment
+from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.check_history import CheckHistory, histories_of
 from ecommerce_dagster.orchestration.rows import rows_shown
-from ecommerce_dagster.sql.checks import checks_of
 
-_DONE = {Status.SUCCEEDED, Status.FAILED}
-_RESULTS = 10
+_RESULTS = 30  # of each check
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class PastResult:
-    """How a check ended at a moment, in ISO 8601, UTC."""
-
-    passed: bool
-    at: str
-
-
-@dataclass(frozen=True)
 class Records:
-    """The first rows of tables by their names, and the last results of checks by their ids, the
-    latest last."""
+    """The first rows of tables by their names, and the last results of checks by their ids."""
 
     rows: Mapping[str, Rows] = field(default_factory=dict, repr=False)
-    results: Mapping[str, Sequence[PastResult]] = field(default_factory=dict)
+    histories: Mapping[str, CheckHistory] = field(default_factory=dict)
 
 
 def records_of(
@@ -48,7 +36,8 @@ def records_of(
     if instance is None or not project.assets:
         return Records()
     shown = [asset for asset in project.assets if not public or _asks_for_rows(asset, project)]
-    return Records(_rows(instance, shown, project), _results(instance, project))
+    histories = histories_of(instance, project, project.assets, _RESULTS)
+    return Records(_rows(instance, shown, project), histories)
 
 
 def _asks_for_rows(asset: Asset, project: Project) -> bool:
@@ -74,22 +63,3 @@ def _rows(
             if shown:
                 found[asset.name] = [{n: row.data[n] for n in order} for row in shown.records]
     return found
-
-
-def _results(instance: dg.DagsterInstance, project: Project) -> dict[str, list[PastResult]]:
-    keys = {
-        check_key(check, project): check.id
-        for asset in project.assets
-        for check in checks_of(asset)
-    }
-    storage = instance.event_log_storage
-    return {
-        keys[key]: [
-            PastResult(record.status == Status.SUCCEEDED, moment(record.event.timestamp))
-            for record in reversed(
-                storage.get_asset_check_execution_history(key, limit=_RESULTS, status=_DONE)
-            )
-            if record.event
-        ]
-        for key in storage.get_latest_asset_check_execution_by_key(list(keys))
-    }

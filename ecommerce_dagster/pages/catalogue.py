@@ -128,7 +128,7 @@ class _Writer:
             CheckEntry(
                 found,
                 f"{check.rule.path.name}:{check.rule.line}",
-                self._records.results.get(check.id, ()),
+                self._records.histories.get(check.id),
             )
             for check, found in zip(checks_of(asset), state.checks, strict=True)
         ]

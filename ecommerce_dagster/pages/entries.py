@@ -9,14 +9,16 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
-from ecommerce_dagster.bruin.problems import listed
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.records import PastResult
+from ecommerce_dagster.orchestration.check_history import CheckHistory, PastResult
 from ecommerce_dagster.pages.formats import moment
 from ecommerce_dagster.pages.graph import Graph
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
+
+_LOWEST = 0.15  # what can be seen of a bar
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,68 @@ class ColumnEntry:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A past result as a bar: how high (at most 1), and what it says."""
+
+    passed: bool
+    height: float
+    words: str
+
+
+@dataclass(frozen=True)
 class CheckEntry:
-    """A check, where it is declared, and how it ended last."""
+    """A check, where it is declared, and how it ended over time."""
 
     state: CheckState
     declared: str
-    results: Sequence[PastResult] = ()
+    history: CheckHistory | None = None
 
     @property
-    def history(self) -> str:
-        """The last results in words."""
-        failed = [moment(result.at) for result in self.results if not result.passed]
+    def results(self) -> Sequence[PastResult]:
+        """The last results, the latest last."""
+        return self.history.results if self.history else ()
+
+    @property
+    def bars(self) -> list[Bar]:
+        """A bar for each of them: low when it passed, else as high as its bad rows are many."""
+        most = max((result.bad_rows or 0 for result in self.results), default=0)
+        return [_bar(result, most) for result in self.results]
+
+    @property
+    def course(self) -> str:
+        """The last results in a few words."""
+        failed = [result for result in self.results if not result.passed]
+        most = max(failed, key=lambda result: result.bad_rows or 0, default=None)
+        said = f"since {moment(self.results[0].at)}: {len(failed)} of {len(self.results)} failed"
+        worst = _bad_rows(most) if most else ""
+        return said + (f", at most {worst}" if worst else "")
+
+    @property
+    def spoken(self) -> str:
+        """The same with the times of the failures, for those who do not see the bars."""
+        failed = [f"{moment(r.at)}{_in_brackets(r)}" for r in self.results if not r.passed]
         of = f"{len(self.results)} results since {moment(self.results[0].at)}"
-        return f"{of}: {f'failed on {listed(failed)}' if failed else 'all passed'}"
+        return f"{of}: {'failed on ' + '; '.join(failed) if failed else 'all passed'}"
+
+
+def _bar(result: PastResult, most: int) -> Bar:
+    words = f"{'passed' if result.passed else 'failed'} {moment(result.at)}{_in_brackets(result)}"
+    if result.passed:
+        return Bar(True, _LOWEST, words)
+    part = result.bad_rows / most if result.bad_rows is not None and most else 1.0
+    return Bar(False, max(part, 2 * _LOWEST), words)
+
+
+def _bad_rows(result: PastResult) -> str:
+    """How many rows were bad, and their share; empty where that is not known, or none was."""
+    if not result.bad_rows:
+        return ""
+    share = f" ({result.bad_share:.1%})" if result.bad_share else ""
+    return f"{counted(result.bad_rows, 'bad row')}{share}"
+
+
+def _in_brackets(result: PastResult) -> str:
+    return f", {_bad_rows(result)}" if _bad_rows(result) else ""
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ REFUSED = [
             ". holds several pipelines; name one of pipeline, second", files={"second/pipeline.yml": "name: second\n"}),
     Refused("run --environment prod",
             ".bruin.yml:2: there is no environment 'prod'; known: default"),
+    Refused("status main.t", "ASSETS need --history"),
     # What to ask, and of whom.
     Refused("query",
             "give one SQL text, or one --table, or one --asset"),

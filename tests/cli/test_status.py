@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from orchestration.helpers import Outcome, Tiny, clean_environment, ended, eventually, script
 
+from ecommerce_dagster._compat import SqliteEventLogStorage
 from ecommerce_dagster.orchestration import status as module
 
 WAITS = '''"""@bruin
@@ -94,6 +95,79 @@ class TestWhatIsStale:
         tiny.write("pipeline/pipeline.yml", "name: tiny\nschedule: daily\nstart_date: 2025-01-01\n")
         monkeypatch.setattr(module, "datetime", Later)
         assert stale(tiny) == {"main.mart": ["built 30 h ago, 26 h are allowed"]}
+
+
+class TestHistory:
+    """`--history`: how each check ended over time."""
+
+    RULES = (
+        "materialization: {type: table, strategy: delete+insert, incremental_key: day}\n"
+        "columns:\n  - {name: n, checks: [{name: positive}, {name: max, value: 99}]}\n"
+        "custom_checks:\n  - {name: four, query: SELECT count(*) FROM main.raw, value: 4}\n"
+    )
+
+    def run(self, tiny: Tiny, *numbers: int) -> None:
+        days = ", ".join(f"({n}, DATE '2025-03-0{i}')" for i, n in enumerate(numbers, start=4))
+        query = f"SELECT * FROM (VALUES {days}) AS v(n, day)"
+        tiny.sql("main.raw", query, self.RULES, table=False)
+        tiny.ecommerce("run", "main.raw")
+
+    def test_since_when_and_how_many_rows(self, tiny: Tiny) -> None:
+        assert tiny.ecommerce("status", "--history").stdout.splitlines() == [
+            "main.raw",
+            "  n: positive  never ran",
+        ]
+        self.run(tiny, 1, 2, 3, 4)
+        self.run(tiny, 1, 0, 3, 4, 5)
+        self.run(tiny, 1, -1, -2, 4, -3)
+        found = tiny.ecommerce("status", "--history", "main.raw", "--exit-code")
+        assert found.code == 1
+        assert [
+            re.sub(r"\d\d:\d\d:\d\d UTC", "at", line) for line in found.stdout.splitlines()
+        ] == [
+            "main.raw",
+            "  n: positive  failing since at  bad rows 0 1 3 (60.0% of all)",
+            "               3 of 5 rows (1 of 2025-03-05, 1 of 2025-03-06, 1 of 2025-03-08) break the"
+            " rule: Each n is above 0.",
+            "  n: max       passing since at  bad rows 0 0 0",
+            "  four         failing since at  bad rows passed failed failed",
+            "               custom check 'four' returned 5; expected 4",
+        ]
+        printed = tiny.ecommerce("status", "--history", "--limit", "2", "-o", "json")
+        raw, mart = json.loads(printed.stdout)["assets"]
+        assert mart == {"asset": "main.mart", "checks": []}
+        positive, most, _ = raw["checks"]
+        assert [r["bad_rows"] for r in positive["results"]] == [1, 3]
+        assert [r["bad_share"] for r in positive["results"]] == [0.2, 0.6]
+        by_day = {"2025-03-05": 1, "2025-03-06": 1, "2025-03-08": 1}
+        assert positive["results"][1]["failed_partitions"] == by_day
+        assert (positive["status"], positive["since_or_earlier"]) == ("failing", True)
+        assert positive["since"] == positive["results"][0]["at"]
+        assert (most["status"], positive["line"]) == ("passing", 6)
+
+        self.run(tiny, 1, 2, 3, 4)
+        well = tiny.ecommerce("status", "--history", "main.raw", "--limit", "3", "--exit-code")
+        assert (well.code, "passing since" in well.stdout) == (0, True)
+        assert "bad rows 1 3 0" in well.stdout
+
+    def test_an_asset_that_is_unknown(self, tiny: Tiny) -> None:
+        unknown = tiny.ecommerce("status", "--history", "main.rew")
+        assert "there is no asset 'main.rew'; did you mean 'main.raw'?" in unknown.stderr
+
+    def test_the_event_log_is_read_once_however_many_checks_there_are(
+        self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.run(tiny, 1, 2, 3, 4)
+        asked = []
+        connect = SqliteEventLogStorage.index_connection
+
+        def counted(self: Any) -> Any:
+            asked.append(1)
+            return connect(self)
+
+        monkeypatch.setattr(SqliteEventLogStorage, "index_connection", counted)
+        assert "n: max" in tiny.ecommerce("status", "--history").stdout
+        assert len(asked) == 1
 
 
 class TestWhatFailed:

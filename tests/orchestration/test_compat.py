@@ -18,6 +18,12 @@ ENUMS = {
     "AssetCheckExecutionRecordStatus": {"PLANNED", "SUCCEEDED", "FAILED"},
     "WorkerStatus": {"RUNNING", "FAILED"},
 }
+# The columns that are read.
+TABLES = {
+    "AssetCheckExecutionsTable": {
+        *("id", "asset_key", "check_name", "execution_status", "evaluation_event"),
+    }
+}
 VALUES = {"INDEX_SHARD_NAME": "index"}
 # The parameters that are given, in their order; others must have a default.
 CALLS: dict[str, tuple[str, ...]] = {
@@ -68,13 +74,32 @@ def parameters(function: Any) -> tuple[str, ...]:
 
 
 def test_each_name_is_looked_at() -> None:
-    named = {"DagsterUserCodeUnreachableError", *ENUMS, *VALUES, *CALLS, *FIELDS, *RECORDS}
+    named = {
+        "DagsterUserCodeUnreachableError",
+        *TABLES,
+        "SqlEventLogStorage",
+        *ENUMS,
+        *VALUES,
+        *CALLS,
+        *FIELDS,
+        *RECORDS,
+    }
     assert named == set(_compat.MODULES) == set(_compat.__all__) - {"is_tried"}
 
 
 @pytest.mark.parametrize(("name", "members"), ENUMS.items())
 def test_enums(name: str, members: set[str]) -> None:
     assert members <= set(getattr(_compat, name).__members__)
+
+
+@pytest.mark.parametrize(("name", "columns"), TABLES.items())
+def test_tables(name: str, columns: set[str]) -> None:
+    assert columns <= set(getattr(_compat, name).c.keys())
+
+
+def test_what_keeps_events_in_a_database() -> None:
+    assert issubclass(_compat.SqliteEventLogStorage, _compat.SqlEventLogStorage)
+    assert parameters(_compat.SqlEventLogStorage.index_connection) == ("self",)
 
 
 @pytest.mark.parametrize(("name", "value"), VALUES.items())

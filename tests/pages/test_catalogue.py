@@ -14,6 +14,7 @@ from orchestration.helpers import Shop, Tiny, run_all
 from playwright.sync_api import Page, expect
 
 from ecommerce_dagster import local
+from ecommerce_dagster.orchestration import records as module
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.pages.addresses import page_names
 from ecommerce_dagster.pages.catalogue import Elsewhere, catalogue_of
@@ -427,26 +428,45 @@ class TestWhatDagsterKnows:
         with dg.DagsterInstance.ephemeral() as instance:
             yield instance
 
-    def test_the_last_ten_results_of_a_check_are_dots_with_their_times(
-        self, tiny: Tiny, open_page: OpenPage, instance: dg.DagsterInstance
+    def test_the_last_results_of_a_check_are_bars_as_high_as_its_bad_rows_are_many(
+        self,
+        tiny: Tiny,
+        open_page: OpenPage,
+        instance: dg.DagsterInstance,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        for run in range(12):
-            tiny.sql("numbers", f"SELECT {-1 if run == 9 else run + 1} AS n", self.NUMBERS)
+        monkeypatch.setattr(module, "_RESULTS", 5)
+        for bad in (9, 0, 1, 4, 0, 0):
+            query = f"SELECT n - {bad} AS n FROM range(1, 9) AS r(n)"
+            tiny.sql("numbers", query, self.NUMBERS)
             run_all(tiny.definitions(), instance)
         folder = tiny.folder / "docs"
         write_site(catalogue_of(load_project(tiny.directory), instance), folder)
-        page = open_page(folder / "assets" / "numbers.html")
-        dots = page.locator(".dots span")
-        titles = dots.evaluate_all("all => all.map(e => e.title)")
-        assert [title.split()[0] for title in titles] == [
-            *["passed"] * 7,
-            "failed",
-            *["passed"] * 2,
+        page = open_page(folder / "assets" / "numbers.html", scripts=False)
+        bars = page.locator(".bars rect")
+        said = bars.evaluate_all("all => all.map(e => e.textContent)")
+        assert [re.sub(MOMENT, "at", text) for text in said] == [
+            "passed at",
+            "failed at, 1 bad row (12.5%)",
+            "failed at, 4 bad rows (50.0%)",
+            "passed at",
+            "passed at",
         ]
-        assert all(re.fullmatch(rf"(passed|failed) {MOMENT}", title) for title in titles)
-        expect(page.locator(".dots")).to_have_attribute(
-            "aria-label", re.compile(rf"10 results since {MOMENT}: failed on {MOMENT}")
+        heights = bars.evaluate_all("all => all.map(e => e.getBoundingClientRect().height)")
+        assert heights[0] < heights[1] < heights[2]
+        expect(page.locator(".bars")).to_have_attribute(
+            "aria-label",
+            re.compile(
+                rf"5 results since {MOMENT}: failed on {MOMENT}, 1 bad row \(12.5%\)"
+                rf"; {MOMENT}, 4 bad rows \(50.0%\)"
+            ),
         )
+        text = page.locator("td", has=page.locator(".bars")).inner_text()
+        assert re.search(rf"since {MOMENT}: 2 of 5 failed, at most 4 bad rows \(50.0%\)", text)
+        for shown in (page, open_page(folder / "assets" / "numbers.html", dark=True)):
+            ground = luminance(shown, "body", "backgroundColor")
+            for name in ("good", "bad"):
+                assert abs(luminance(shown, f".bars rect.{name}", "fill") - ground) > 50
 
     def test_first_rows_are_shown_without_what_is_private(
         self, tiny: Tiny, open_page: OpenPage, instance: dg.DagsterInstance
