@@ -29,6 +29,7 @@ __all__ = [
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
     "WorkerStatus",
     "capture_interrupts",
@@ -60,7 +61,10 @@ if TYPE_CHECKING:
     from dagster._core.storage.asset_check_execution_record import (
         AssetCheckExecutionRecordStatus,
     )
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        SqlEventLogStorageTable,
+    )
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
         INDEX_SHARD_NAME,
@@ -95,6 +99,7 @@ MODULES = {
     "RemoteJobOrigin": "dagster._core.remote_origin",
     "RemoteRepositoryOrigin": "dagster._core.remote_origin",
     "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
+    "SqlEventLogStorageTable": "dagster._core.storage.event_log.schema",
     "SqliteEventLogStorage": _SQLITE,
     "WorkerStatus": "dagster._core.launcher",
     "capture_interrupts": "dagster._utils.interrupts",

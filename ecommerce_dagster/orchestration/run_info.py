@@ -20,6 +20,7 @@ from ecommerce_dagster.orchestration.partitions import (
     whole_range,
 )
 from ecommerce_dagster.orchestration.run_interval import run_interval
+from ecommerce_dagster.orchestration.setbacks import with_setbacks
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.names import in_copy
 from ecommerce_dagster.runtime.render import Rendering, rendering_of
@@ -58,7 +59,9 @@ def run_info(context: Context, project: Project) -> RunInfo:
         on_wait=naming_others(context.log.info, context.instance, context.run.run_id),
         database=lambda key: getattr(context.resources, in_copy(key, project)),
         is_selected=lambda name: asset_key(name, project) in selected,
-        last_known=lambda assets: last_known(context.instance, assets, project),
+        last_known=lambda assets: with_setbacks(
+            last_known(context.instance, assets, project), context.instance, project
+        ),
     )
 
 

@@ -137,17 +137,25 @@ def _amounts(field: str = "value") -> Spec:
 
 
 def _marks() -> list[Spec]:
-    """A line with its text at each moment of the data set `marks`."""
+    """A line at each moment of the data set `marks`, and the text of the latest of them."""
     data, x = {"name": "marks"}, _time()
+    latest = [
+        {
+            "window": [{"op": "row_number", "as": "nth"}],
+            "sort": [{"field": "at", "order": "descending"}],
+        },
+        {"filter": "datum.nth === 1"},
+    ]
     text = {"type": "text", "align": "right", "baseline": "top", "dx": -4, "color": "var(--bad)"}
     return [
         {
             "data": data,
             "mark": {"type": "rule", "color": "var(--bad)", "strokeDash": [4, 3]},
-            "encoding": {"x": x},
+            "encoding": {"x": x, "tooltip": {"field": "text"}},
         },
         {
             "data": data,
+            "transform": latest,
             "mark": text,
             "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}},
         },

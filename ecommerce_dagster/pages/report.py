@@ -16,6 +16,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.pages import charts
 from ecommerce_dagster.pages.figures import DAY, Cube, Figure, Tile
 from ecommerce_dagster.pages.formats import moment, text
@@ -23,6 +25,7 @@ from ecommerce_dagster.pages.source import Answer
 from ecommerce_dagster.pages.templating import render, script_json
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState, overtaken
 
+_NAMED_MARKS = 5  # in words
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -118,22 +121,49 @@ class Report:
         since = f"data of {moment(oldest.built_at)}" if oldest.built_at else "never published"
         return f"Older than the rest: {since}{_because([self.overtaken[oldest.name]])}."
 
-    def marks(self, answer: Answer) -> list[charts.Drawn]:
-        """The failed loads of what numbers are made of, at the day of the failure."""
+    def marks(self, figure: Figure) -> list[charts.Drawn]:
+        """The days of a figure on which a load of what its numbers are made of failed or was late,
+        each at its first such moment."""
+        days = figure.cubes[0].days
+        if not days or next(iter(figure.by), "") != DAY:
+            return []
+        first, last = min(days).isoformat(), max(days).isoformat()
+        by_day: dict[str, dict[str, str]] = {}
+        for at, said in sorted(self._setbacks(figure.answer)):
+            if first <= at[:10] <= last:
+                by_day.setdefault(at[:10], {}).setdefault(said, at)
+        return [
+            {
+                "at": round(datetime.fromisoformat(min(found.values())).timestamp() * 1000),
+                "text": next(iter(found)) + (f", {len(found) - 1} more" if len(found) > 1 else ""),
+                "day": day,
+            }
+            for day, found in by_day.items()
+        ]
+
+    def marked(self, figure: Figure) -> str:
+        """The marks of a figure in words, the latest ones."""
+        marks = self.marks(figure)
+        found = [f"{mark['day']} ({mark['text']})" for mark in marks[-_NAMED_MARKS:]]
+        more = len(marks) - len(found)
+        earlier = f", and {counted(more, 'earlier day')}" if more else ""
+        return f"Dashed lines: {', '.join(found)}{earlier}." if found else ""
+
+    def _setbacks(self, answer: Answer) -> set[tuple[str, str]]:
+        """When loads of what numbers are made of failed or were late, and which."""
+        known = {asset.name: asset for asset in self.assets}
+        depends = {asset.name: asset.depends for asset in self.assets}
+        needed = [known[name] for name in reached(answer.tables, depends) if name in known]
         failed = {
-            check.at: state.name
+            (check.at, f"{state.name} failed")
             for name in answer.tables
             for state in self.overtaken.get(name, ())
             for check in state.checks
             if check.status == "failed" and check.blocking
         }
-        return [
-            {
-                "at": round(datetime.fromisoformat(at).timestamp() * 1000),
-                "text": f"{name} failed",
-            }
-            for at, name in failed.items()
-        ]
+        return failed | {
+            (s.at, f"{state.name} {s.what}") for state in needed for s in state.setbacks
+        }
 
     @property
     def figures(self) -> list[Figure]:
@@ -142,7 +172,7 @@ class Report:
 
     def pictures(self, figure: Figure) -> dict[str, Markup]:
         """The chart of a figure as SVG, for a wide page and for a phone."""
-        rows, marks = figure.drawn(self.as_of), self.marks(figure.answer)
+        rows, marks = figure.drawn(self.as_of), self.marks(figure)
         widths = {"wide": charts.WIDE, "narrow": charts.NARROW}
         return {
             name: Markup(charts.svg(figure.kind, rows, marks, width, figure.named))  # noqa: S704 - Vega and svg() escape its texts
@@ -233,7 +263,7 @@ class Report:
                     "step": figure.step,
                     "limit": figure.limit,
                     "headings": [title for title, _ in figure.headings],
-                    "marks": self.marks(figure.answer),
+                    "marks": self.marks(figure),
                 }
                 for figure in self.figures
             ],

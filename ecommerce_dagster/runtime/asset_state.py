@@ -24,10 +24,19 @@ class CheckState:
     message: str = ""
 
 
+@dataclass(frozen=True, order=True)
+class Setback:
+    """A load that failed, or was late, and when: a moment in ISO 8601, UTC."""
+
+    at: str
+    what: Literal["failed", "late"]
+
+
 @dataclass(frozen=True)
 class AssetState:
     """An asset, when its table was last published, with how many rows, by which version of its
-    definition, its checks, and the assets that it is made of."""
+    definition, its checks, the assets that it is made of, and the days on which its load failed or
+    was late."""
 
     name: str
     built_at: str = ""
@@ -35,12 +44,15 @@ class AssetState:
     code_version: str = ""
     checks: tuple[CheckState, ...] = ()
     depends: tuple[str, ...] = ()
+    setbacks: tuple[Setback, ...] = ()
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> AssetState:
         """The inverse of dataclasses.asdict."""
         checks = tuple(CheckState(**check) for check in values["checks"])
-        return cls(**{**values, "checks": checks, "depends": tuple(values.get("depends", ()))})
+        depends = tuple(values.get("depends", ()))
+        setbacks = tuple(Setback(**setback) for setback in values.get("setbacks", ()))
+        return cls(**{**values, "checks": checks, "depends": depends, "setbacks": setbacks})
 
 
 def overtaken(states: Iterable[AssetState]) -> dict[str, list[AssetState]]:

@@ -22,7 +22,8 @@ ENUMS = {
 TABLES = {
     "AssetCheckExecutionsTable": {
         *("id", "asset_key", "check_name", "execution_status", "evaluation_event"),
-    }
+    },
+    "SqlEventLogStorageTable": {"asset_key", "dagster_event_type", "run_id", "timestamp"},
 }
 VALUES = {"INDEX_SHARD_NAME": "index"}
 # The parameters that are given, in their order; others must have a default.

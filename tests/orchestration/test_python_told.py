@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from ecommerce_dagster.orchestration import setbacks
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.orchestration.last_known import last_known
 from orchestration.helpers import Tiny, failures, query, run_all
@@ -46,6 +49,49 @@ def test_it_reads_the_state_of_all_above_it_and_its_summary_is_shown(
     assert found["n: negative"]["status"] == "failed"
     assert found["n: negative"]["message"]
     assert not found["n: negative"]["blocking"]
+
+
+def test_it_is_told_each_day_on_which_a_load_failed_or_was_late(
+    tiny: Tiny, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write("pipeline/pipeline.yml", "name: tiny\nschedule: daily\nstart_date: 2025-01-01\n")
+    rule = "columns: [{name: n, checks: [{name: positive}]}]"
+    tiny.sql("main.source", "SELECT 1 AS n", rule)
+    tiny.sql("main.numbers", "FROM main.source", "depends: [main.source]\nmeta: {freshness: 26h}")
+    tiny.sql("main.steady", "SELECT 1 AS n", "meta: {freshness: off}")
+    tiny.write(
+        "pipeline/assets/all.py", PYTHON.replace("[main.numbers]", "[main.numbers, main.steady]")
+    )
+    assert run_all(tiny.definitions(), instance).success
+    numbers = dg.AssetKey(["main", "numbers"])
+    [built] = instance.fetch_materializations(numbers, limit=1).records
+    # Two that fail on one day are one setback; what is not run because of them has none.
+    for wrong in ("SELECT -1 AS n", "SELECT error('gone') AS n"):
+        tiny.sql("main.source", wrong, rule)
+        assert not run_all(tiny.definitions(), instance).success
+    failed = datetime.now(UTC)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + timedelta(days=3)
+
+    monkeypatch.setattr(setbacks, "datetime", Later)
+    report = dg.AssetSelection.assets(dg.AssetKey(["report", "all"]))
+    assert run_all(tiny.definitions(), instance, report).success
+    [event] = instance.fetch_materializations(dg.AssetKey(["report", "all"]), limit=1).records
+    assert event.asset_materialization is not None
+    states = json.loads(str(event.asset_materialization.metadata["summary"].value))
+    found = {state["name"]: state["setbacks"] for state in states}
+    assert found["main.steady"] == []
+    [once] = found["main.source"]
+    assert (once["at"][:10], once["what"]) == (f"{failed:%Y-%m-%d}", "failed")
+    first = datetime.fromtimestamp(built.timestamp, UTC) + timedelta(hours=26)
+    days = [first.date() + timedelta(days=n) for n in range(3)]
+    until = (failed + timedelta(days=3)).date()
+    assert [(one["at"][:10], one["what"]) for one in found["main.numbers"]] == [
+        (day.isoformat(), "late") for day in days if day <= until
+    ]
 
 
 def test_a_check_that_was_not_reached_keeps_its_last_result(

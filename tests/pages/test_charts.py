@@ -21,7 +21,7 @@ from ecommerce_dagster.pages.figures import Cube, Figure, Measure, Tile
 from ecommerce_dagster.pages.palette import DARK, LIGHT
 from ecommerce_dagster.pages.report import Report, Section, publish
 from ecommerce_dagster.pages.source import Answer, Source
-from ecommerce_dagster.runtime.asset_state import AssetState, CheckState, overtaken
+from ecommerce_dagster.runtime.asset_state import AssetState, CheckState, Setback, overtaken
 
 from .conftest import OpenPage
 
@@ -139,8 +139,20 @@ STATES = [
     failed("raw.variants", "2026-03-02T21:10:00+00:00"),
     failed("stg.variants", "2026-03-01T20:53:00+00:00", "raw.variants", check_at="2026-03-02T21:10:05+00:00"),
     failed("mart.profit", "2026-03-01T20:53:09+00:00", "stg.variants", "stg.orders"),
-    failed("stg.orders", "2026-03-02T21:10:01+00:00"),
-    failed("mart.orders", "2026-03-02T21:10:02+00:00", "stg.orders"),
+    AssetState(
+        "stg.orders",
+        "2026-03-02T21:10:01+00:00",
+        setbacks=(Setback("2026-02-05T09:00:00+00:00", "failed"),),
+    ),
+    AssetState(
+        "mart.orders",
+        "2026-03-02T21:10:02+00:00",
+        depends=("stg.orders",),
+        setbacks=(
+            *(Setback(f"2026-02-0{n}T10:00:00+00:00", "late") for n in range(2, 8)),
+            Setback("2026-01-31T10:00:00+00:00", "failed"),
+        ),
+    ),
 ]  # fmt: skip
 
 
@@ -197,6 +209,20 @@ def test_a_page_says_what_is_old_what_failed_and_what_is_not_over(
     assert "Older" not in page.get_by_role("figure", name="Value by day").inner_text()
     visible = "svg" if scripts else ".wide svg"
     assert "stg.variants failed" in profit.locator(f"{visible} text").all_text_contents()
+    # Each day on which a load of it failed or was late has a line; the latest has a text.
+    value_by_day = page.get_by_role("figure", name="Value by day")
+    expect(value_by_day).to_contain_text(
+        "Dashed lines: 2026-02-03 (mart.orders late), 2026-02-04 (mart.orders late), 2026-02-05"
+        " (stg.orders failed, 1 more), 2026-02-06 (mart.orders late), 2026-02-07 (mart.orders late),"
+        " and 1 earlier day."
+    )
+    lines = value_by_day.locator(f"{visible} .mark-rule line, {visible} .mark-rule path")
+    assert (
+        lines.evaluate_all("all => all.filter(e => e.getAttribute('stroke-dasharray')).length") == 6
+    )
+    texts = value_by_day.locator(f"{visible} text").all_text_contents()
+    assert [text for text in texts if "mart.orders" in text] == ["mart.orders late"]
+    assert "Dashed" not in page.get_by_role("figure", name="Value by name").inner_text()
     # A value of a million fits; all of it is shown to the pointer.
     expect(page.locator(".tile .value")).to_have_text("1.23 M")
     expect(page.locator(".tile .value")).to_have_attribute("title", "1,234,567.80")
