@@ -5,6 +5,7 @@
     │   ├── ProjectError             files of a pipeline; `problems` lists what is wrong in them
     │   ├── UnusableConnection       a connection of .bruin.yml
     │   ├── SelectionError           a selection, or the name of something that there is not
+    │   ├── CommitError              a commit to compare with that cannot be read
     │   ├── FolderError              a folder that must not be written to
     │   └── MissingExtra             an extra of this package is not installed
     ├── SourceError               1  a database or file that an asset reads

@@ -63,6 +63,7 @@ MARKED_BY = {
         "deploy",
         "orchestration",
         "pages",
+        "plan/test_plan.py",
         "strangers",
         "trust",
         "lake",

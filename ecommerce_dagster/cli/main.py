@@ -17,6 +17,13 @@ from ecommerce_dagster.cli.options import example, output_option, pipeline_optio
 from ecommerce_dagster.cli.sections import WIDEST, Commands, under
 
 _ASSET = Name("asset", or_file=True)
+_against_option = click.option(
+    "--against",
+    metavar="REF",
+    default="published",
+    show_default=True,
+    help="A branch or commit: changes since the work here left it.",
+)
 _NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
 
 
@@ -56,7 +63,8 @@ def dev(port: int) -> None:
         "ecommerce run\necommerce run mart.sales_daily stg.orders\necommerce run --tag mart\n"
         "ecommerce run --start-date 2026-01-01 --end-date 2026-01-31\n"
         "ecommerce run --reconcile raw.customers --downstream\n"
-        'ecommerce run --selector "stg.orders+,tag:mart"'
+        'ecommerce run --selector "stg.orders+,tag:mart"\n'
+        "ecommerce run --modified+"
     )
 )
 @click.argument("assets", nargs=-1, type=_ASSET)
@@ -70,6 +78,11 @@ def dev(port: int) -> None:
     help="No assets with this tag.",
 )
 @click.option("--selector", metavar="TERMS", help="tag: path: file: fqn: n+name+n @name; , is and.")
+@click.option("--modified", is_flag=True, help="Only what changed, as `plan` says.")
+@click.option(
+    "--modified+", "modified_affected", is_flag=True, help="What changed and all that it affects."
+)
+@_against_option
 @click.option("--downstream", is_flag=True, help="Everything downstream of ASSETS, too.")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
@@ -342,6 +355,29 @@ def validate(
         options["variables"] = variables_of(options["variables"])
         path = path or pipeline or pipelines_here()
         sys.exit(report_problems(path, options, fast=fast, output=output))
+
+
+@under("Write")
+@main.command(
+    epilog=example(
+        "ecommerce plan\necommerce plan --against HEAD\necommerce plan --against HEAD -o markdown"
+    )
+)
+@_against_option
+@output_option("text", "json", "markdown")
+@pipeline_options
+def plan(against: str, output: str, **options: Any) -> None:
+    """Print what the changes in the files do to the tables.
+
+    Of each table downstream it says, column by column, whether it breaks, has other values or is
+    not affected, and what has to be built again. Without --against, changes are those since each
+    table was last built. Every query is bound first, as by `validate`. Exit code 0: nothing is
+    wrong, whatever changed; 1: something in the files is; 2: they cannot be compared.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.plan import print_plan
+
+        sys.exit(print_plan(against, options, output))
 
 
 @under("Look")

@@ -7,7 +7,7 @@ import shlex
 import sys
 import textwrap
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from ecommerce_dagster.cli.outcome import (
     succeeded,
     unanswered,
 )
+from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import interval_of, located, opened
@@ -105,6 +106,9 @@ def run_from_options(
     folder, names = located(assets, pipeline)
     project = opened(folder, options)
     require_variant(project.pipeline, options["variant"])
+    among = _modified(project, options)
+    if among is not None and not among:
+        return 0
     request = RunRequest(
         command=_typed(context),
         is_of_code_location=not any(_is_given(context, name) for name in _OTHER_PROJECT),
@@ -114,6 +118,8 @@ def run_from_options(
             excluded_tags=options["exclude_tag"],
             selector=options["selector"],
             downstream=options["downstream"],
+            among=among,
+            modified=_finder(project, options),
         ),
         interval=interval,
         full_refresh=options["full_refresh"],
@@ -126,6 +132,26 @@ def run_from_options(
         profile=options["profile"],
     )
     return run_and_report(project, request, options["output"])
+
+
+def _modified(project: Project, options: Mapping[str, Any]) -> Sequence[str] | None:
+    """The assets that `--modified` or `--modified+` stands for, which is printed; None without."""
+    if not options["modified"] and not options["modified_affected"]:
+        return None
+    plan = planned(project, options)
+    names = plan.changed if not options["modified_affected"] else plan.to_run
+    words = f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}"
+    if more := [name for name in names if name not in plan.changed]:
+        words += f"; affected by that: {', '.join(more)}"
+    click.echo(words if names else f"{words}; there is nothing to run", err=True)
+    return names
+
+
+def _finder(project: Project, options: Mapping[str, Any]) -> Callable[[], Sequence[str]] | None:
+    """What finds the assets that `state:modified` stands for; None where that is not written."""
+    if "state:" not in (options["selector"] or ""):
+        return None
+    return lambda: planned(project, options).changed
 
 
 def _typed(context: click.Context) -> str:

@@ -2,14 +2,14 @@
 
 A selector is a list of terms. A space between terms means either, a comma both. A term is a name
 (`*` matches any text), `tag:x`, `path:folder`, `file:name.sql` (also `file:name`) or
-`fqn:schema.table`; `2+x` adds two generations above it, `x+` everything below, `@x` everything
-below and all above those.
+`fqn:schema.table`, or `state:modified` for what changed since it was published; `2+x` adds two
+generations above it, `x+` everything below, `@x` everything below and all above those.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,13 +29,16 @@ class SelectionError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for. Empty means everything."""
+    """What the user asked for. Empty means everything. Without `among` any asset can be meant.
+    `modified` finds what changed; it is asked for `state:modified`."""
 
     assets: Sequence[str] = ()
     tag: str | None = None
     excluded_tags: Sequence[str] = ()
     selector: str | None = None
     downstream: bool = False
+    among: Collection[str] | None = None
+    modified: Callable[[], Collection[str]] | None = None
 
 
 def select(project: Project, selection: Selection) -> list[str]:
@@ -44,13 +47,15 @@ def select(project: Project, selection: Selection) -> list[str]:
     if selection.assets:
         chosen = {asset_called(project, text).name for text in selection.assets}
     if selection.selector:
-        chosen &= _selected(project, selection.selector)
+        chosen &= _selected(project, selection.selector, selection.modified)
     if selection.downstream:
         chosen = set(reached(chosen, project.neighbours.below))
     if selection.tag is not None:
         chosen &= _tagged(project, selection.tag)
     for tag in selection.excluded_tags:
         chosen -= {asset.name for asset in project.assets if tag in asset.tags}
+    if selection.among is not None:
+        chosen &= set(selection.among)
     if not chosen:
         raise SelectionError("no asset matches the selection")
     return [asset.name for asset in project.assets if asset.name in chosen]
@@ -74,22 +79,27 @@ def _tagged(project: Project, tag: str) -> set[str]:
     return {asset.name for asset in project.assets if tag in asset.tags}
 
 
-def _selected(project: Project, selector: str) -> set[str]:
+_Modified = Callable[[], Collection[str]] | None
+
+
+def _selected(project: Project, selector: str, modified: _Modified) -> set[str]:
     graph = project.neighbours
     either = [term for term in re.split(r"\s+", re.sub(r"\s*,\s*", ",", selector.strip())) if term]
-    return set().union(*(_both(project, graph, term.split(",")) for term in either))
+    return set().union(*(_both(project, graph, term.split(","), modified) for term in either))
 
 
-def _both(project: Project, graph: Neighbours, terms: Iterable[str]) -> set[str]:
-    sets = [_term(project, graph, term) for term in terms if term]
+def _both(
+    project: Project, graph: Neighbours, terms: Iterable[str], modified: _Modified
+) -> set[str]:
+    sets = [_term(project, graph, term, modified) for term in terms if term]
     return set.intersection(*sets) if sets else set()
 
 
-def _term(project: Project, graph: Neighbours, text: str) -> set[str]:
+def _term(project: Project, graph: Neighbours, text: str, modified: _Modified) -> set[str]:
     found = _TERM.match(text)
     if found is None:
         raise SelectionError(f"'{text}' is not a selector")
-    matches = _matcher(found["what"])
+    matches = _matcher(found["what"], modified)
     core = {asset.name for asset in project.assets if matches(asset, project)}
     if not core:
         raise SelectionError(
@@ -105,7 +115,7 @@ def _term(project: Project, graph: Neighbours, text: str) -> set[str]:
     return result
 
 
-def _matcher(what: str) -> Callable[[Asset, Project], bool]:
+def _matcher(what: str, modified: _Modified) -> Callable[[Asset, Project], bool]:
     method, colon, pattern = what.partition(":")
     if not colon:
         return lambda asset, _: fnmatchcase(asset.name, what)
@@ -118,7 +128,12 @@ def _matcher(what: str) -> Callable[[Asset, Project], bool]:
             return lambda asset, _: any(fnmatchcase(n, pattern) for n in _file_names(asset.path))
         case "path":
             return lambda asset, project: _below(asset.path, pattern, project)
-    raise SelectionError(f"'{method}:' is not a selector; known: tag:, path:, file:, fqn:")
+        case "state" if pattern == "modified" and modified is not None:
+            names = modified()
+            return lambda asset, _: asset.name in names
+    raise SelectionError(
+        f"'{method}:' is not a selector; known: tag:, path:, file:, fqn:, state:modified"
+    )
 
 
 def _file_names(path: Path) -> Iterator[str]:

@@ -28,6 +28,7 @@ from ecommerce_dagster.orchestration.partitions import (
     time_windows,
     unit_of,
 )
+from ecommerce_dagster.orchestration.published import keep_definition
 from ecommerce_dagster.orchestration.requested_runs import LASTS
 from ecommerce_dagster.orchestration.resources import has_resource
 from ecommerce_dagster.orchestration.results import (
@@ -155,6 +156,12 @@ def _execute(
             written,
         )
         yield materialization_of(run, built, partition_rows=rows)
+        attempt(
+            context.log,
+            f"{asset.name}: the definition that it was built by",
+            lambda: keep_definition(context.instance, run.project, asset),
+            None,
+        )
     else:
         since = kept_since(context, asset_key(asset.name, run.project))
         kept = f"still shows the data of {moment(since)}" if since else "is as it was before"

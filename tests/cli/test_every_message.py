@@ -100,6 +100,11 @@ ELSEWHERE = {
     "initdb failed:": "test_embedded_postgres.py",
     "restore it": "test_embedded_postgres.py",
     "not followed for": "orchestration/test_watching.py",
+    "there is no commit ": "plan/test_plan.py",
+    "this repository has no commit yet": "plan/test_plan.py",
+    "have no commit in common": "plan/test_plan.py",
+    "git is not installed": "plan/test_plan.py",
+    "the pipeline in ": "plan/test_plan.py",
     "nothing was changed, Postgres says": "test_data_generator.py",
     "cannot connect to Postgres": "test_data_generator.py",
 }
@@ -107,6 +112,7 @@ ELSEWHERE = {
 # another user's files, a refusal in which PostgreSQL names no value, a schema too deep for Python.
 UNHEARD = {
     "An earlier PostgreSQL does not end.",
+    "git \0 fails: \0",
     "This needs Linux or macOS.",
     "PostgreSQL, started by another process, does not answer.",
     "There is no free port on 127.0.0.1.",

@@ -94,7 +94,7 @@ REFUSED = [
             "no assets found with include tag 'nowhere'; known: a"),
     Refused("run --tag a --exclude-tag a", "no asset matches the selection"),
     Refused("run --selector size:1",
-            "'size:' is not a selector; known: tag:, path:, file:, fqn:"),
+            "'size:' is not a selector; known: tag:, path:, file:, fqn:, state:modified"),
     Refused("run --selector 1+", "nothing matches '1+'; known: main.people"),
     Refused("run --selector nowhere+", "nothing matches 'nowhere+'; known: main.people"),
     Refused("run --single-check main.people:id:unique",

@@ -107,6 +107,13 @@ def test_each_runs_in_the_checkout_after_the_demo(reachable_tmp: Path) -> None:
 
     [(code, text, _)] = ran(["demo", "--days", "3"])
     assert code == 0, text
+    who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
+    for command in (
+        ("init", "--quiet"),
+        ("add", "asset_specs"),
+        ("commit", "--quiet", "-m", "all"),
+    ):
+        subprocess.run(["git", *who, *command], cwd=checkout, check=True, timeout=60)
     (checkout / "asset_specs/assets/mart/mart.customers_by_domain.sql").write_text(added)
     run = [text for text in examples() if not text.startswith(tuple(NOT_RUN))]
     assert len(run) > 30

@@ -1,0 +1,106 @@
+"""What has to be built again after a change, and what that takes, by what runs have recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dagster as dg
+
+from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.partitions import partitions_of
+from ecommerce_dagster.runtime.schedule import is_partitioned
+from ecommerce_dagster.sources.parameters import strategy_of
+from ecommerce_dagster.sql.strategies.registry import strategy_name
+
+How = Literal["run", "partitions", "full-refresh", "restricted"]
+
+# Each run of those makes the whole table.
+_WHOLE = {"create+replace", "truncate+insert", "ddl"}
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """How the table of an asset becomes what its definition says.
+
+    `partitions` are first and last keys of ranges that have been built. `rows` and `seconds` are
+    those to expect; None where no run tells.
+    """
+
+    asset: str
+    how: How
+    partitions: tuple[tuple[str, str], ...] = ()
+    count: int = 0
+    rows: int | None = None
+    seconds: float | None = None
+
+
+def rebuilds_of(
+    names: Iterable[str], project: Project, instance: dg.DagsterInstance | None
+) -> list[Rebuild]:
+    """The rebuild of each of these assets, those first that others read."""
+    wanted = set(names)
+    return [_rebuild(a, project, instance) for a in project.assets if a.name in wanted]
+
+
+def _rebuild(asset: Asset, project: Project, instance: dg.DagsterInstance | None) -> Rebuild:
+    how = _how(asset)
+    if instance is None:
+        return Rebuild(asset.name, how)
+    key = asset_key(asset.name, project)
+    ranges, count = _built(project, instance, key) if how == "partitions" else ((), 0)
+    event = instance.get_latest_materialization_event(key)
+    built = event.asset_materialization if event is not None else None
+    if built is None:
+        return Rebuild(asset.name, how, ranges, count)
+    rows = _number(built, "dagster/row_count")
+    seconds = (_number(built, "build_seconds") or 0) + (_number(built, "check_seconds") or 0)
+    if how == "partitions":
+        # As fast as the last run was, for all rows that the table has.
+        written = _number(built, "rows_written")
+        known = bool(written and rows is not None)
+        seconds = seconds / written * rows if written and rows is not None else 0
+        return Rebuild(
+            asset.name, how, ranges, count, _whole(rows), round(seconds, 1) if known else None
+        )
+    return Rebuild(asset.name, how, rows=_whole(rows), seconds=round(seconds, 1))
+
+
+def _how(asset: Asset) -> How:
+    if is_partitioned(asset):
+        return "partitions"
+    how = asset.materialization
+    strategy = strategy_of(asset) if asset.type == "ingestr" else strategy_name(asset)
+    if strategy in _WHOLE or (how.type != "table" and asset.type != "ingestr"):
+        return "run"
+    return "restricted" if asset.is_refresh_restricted else "full-refresh"
+
+
+def _built(
+    project: Project, instance: dg.DagsterInstance, key: dg.AssetKey
+) -> tuple[tuple[tuple[str, str], ...], int]:
+    """The ranges of partitions that have been built, and how many partitions there are in them."""
+    partitions = partitions_of(project.pipeline)
+    built = instance.get_materialized_partitions(key)
+    if partitions is None or not built:
+        return (), 0
+    ranges: list[tuple[str, str]] = []
+    before = ""
+    for name in partitions.get_partition_keys():
+        if name in built:
+            first = ranges.pop()[0] if before in built and ranges else name
+            ranges.append((first, name))
+        before = name
+    return tuple(ranges), len(built)
+
+
+def _number(built: Any, name: str) -> float | None:
+    found = built.metadata.get(name)
+    return None if found is None else float(found.value)
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)

@@ -1,0 +1,1 @@
+"""What a change of the files does to the tables: what changed, whom it touches."""
