@@ -185,6 +185,83 @@ def query(
 @under("Look")
 @main.command(
     epilog=example(
+        "ecommerce diff mart.sales_daily mart.orders_daily\n"
+        "ecommerce diff pg-default:orders raw.orders --key id\n"
+        "ecommerce diff lake:mart.sales_daily@yesterday\n"
+        "ecommerce diff --against production --environment dev\n"
+        "ecommerce diff --against production mart.sales_daily -o markdown"
+    )
+)
+@click.argument("tables", nargs=-1, type=_ASSET, metavar="[TABLE]...")
+@click.option("--against", metavar="ENV", help="Compare with this environment; TABLES are assets.")
+@click.option("--key", metavar="COLUMNS", help="Match rows by these, with commas.  [primary key]")
+@click.option("--exclude", metavar="COLUMNS", help="Leave these out, with commas.")
+@click.option(
+    "--tolerance",
+    "-t",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="PERCENT",
+    help="Numbers this near are equal.  [0]",
+)
+@click.option(
+    "--connection",
+    "-c",
+    type=Name("connection"),
+    metavar="NAME",
+    help="The connection of tables that name none.",
+)
+@click.option("--limit", type=click.IntRange(0), default=3, help="Examples at most.  [3]")
+@click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when something differs.")
+@output_option("text", "json", "markdown", "html")
+@pipeline_options
+def diff(
+    tables: tuple[str, ...],
+    against: str | None,
+    key: str | None,
+    exclude: str | None,
+    tolerance: float,
+    connection: str | None,
+    limit: int,
+    fail_if_diff: bool,
+    output: str,
+    **options: Any,
+) -> None:
+    """Compare two tables, row by row.
+
+    A TABLE is [CONNECTION:]SCHEMA.TABLE. Of a DuckLake, TABLE@yesterday, @2026-01-31 or @SNAPSHOT
+    is what it was; alone it is compared with what it is now.
+    """
+    if not against and len(tables) not in {1, 2}:
+        raise click.UsageError("name two tables, or an environment with --against")
+    if not against and len(tables) == 1 and "@" not in tables[0]:
+        raise click.UsageError(f"name a table to compare {tables[0]} with, or add @yesterday")
+    with user_errors():
+        from ecommerce_dagster.cli.diff import compare_environments, compare_two, print_differences
+        from ecommerce_dagster.cli.workspace import readable_project
+        from ecommerce_dagster.runtime.diff.compare import How
+
+        how = How(_names(key) or None, _names(exclude), tolerance, limit)
+        here = readable_project(options)[0]
+        if against:
+            production = readable_project({**options, "environment": against})[0]
+            found = compare_environments(production, here, tables, how)
+        else:
+            before, after = (*tables, None)[:2]
+            assert before is not None
+            found = compare_two(here, before, after, connection, how)
+        print_differences(found, output)
+        sys.exit(1 if fail_if_diff and not all(each.is_none for each in found) else 0)
+
+
+def _names(text: str | None) -> list[str]:
+    """What is written with commas."""
+    return [name for part in (text or "").split(",") if (name := part.strip())]
+
+
+@under("Look")
+@main.command(
+    epilog=example(
         "ecommerce status\n"
         "ecommerce status --exit-code --output json\n"
         "ecommerce status --history raw.product_variants --limit 30"

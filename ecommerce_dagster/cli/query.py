@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, count
 from pathlib import Path
@@ -26,13 +24,13 @@ from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
+from ecommerce_dagster.cli.values import for_json, shown
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, WarehouseType
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.query import QueryError
 
 Rows = list[tuple[Any, ...]]
 _TABLE_LIMIT = 100
-_ASCII = frozenset(range(0x20, 0x7F)) - {ord("\\")}
 
 
 def show_rows(
@@ -48,10 +46,10 @@ def show_rows(
     if output == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(names)
-        writer.writerows(map(_text, row) for row in rows)
+        writer.writerows(map(shown, row) for row in rows)
     elif output == "json":
         keys = _distinct(names)
-        records = [dict(zip(keys, map(_plain, row), strict=True)) for row in rows]
+        records = [dict(zip(keys, map(for_json, row), strict=True)) for row in rows]
         print(json.dumps(records, indent=2, ensure_ascii=False))
     else:
         print_table(Console(), names, rows)
@@ -125,7 +123,7 @@ def print_table(console: Console, names: list[str], rows: Rows, title: str | Non
         for position in range(len(names))
         if any(isinstance(row[position], int | float | Decimal) for row in rows)
     }
-    texts = [[_text(value) for value in row] for row in rows]
+    texts = [[shown(value) for value in row] for row in rows]
     print_rows(console, table, names, texts, to_the_right=numbers)
 
 
@@ -136,35 +134,3 @@ def _distinct(names: Sequence[str]) -> list[str]:
         numbered = (f"{name}_{number}" for number in count(1))
         keys.append(next(key for key in chain([name], numbered) if key not in keys))
     return keys
-
-
-def _text(value: Any) -> str:
-    """A value as SQL writes it, and lists and structs as JSON."""
-    if isinstance(value, bool | dict | list | tuple):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return "" if value is None else str(_printable(value))
-
-
-def _printable(value: Any) -> Any:
-    """Bytes as DuckDB shows them; anything else as it is."""
-    if not isinstance(value, bytes):
-        return value
-    return "".join(chr(b) if b in _ASCII else f"\\x{b:02X}" for b in value)
-
-
-def _plain(value: Any) -> Any:
-    """A value for JSON; what JSON has no exact form for becomes text."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case Decimal():
-            return float(value) if Decimal(repr(float(value))) == value else str(value)
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case date() | datetime() | time():
-            return value.isoformat()
-    return str(_printable(value))

@@ -18,6 +18,9 @@ from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
 from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
 from ecommerce_dagster.cli.garbage import paused_collector
 
+# The rules about what the options of a command choose.
+_CHOSEN = {"valid-environment", "valid-variables"}
+
 
 def open_project(
     pipeline: Path | None,
@@ -73,7 +76,8 @@ def readable_project(
 ) -> tuple[Project, str | None]:
     """The same for commands that only look: mistakes in its files do not stop them.
 
-    Raises ProjectError when there is no pipeline to speak of.
+    Raises ProjectError when there is no pipeline to speak of, or not the environment, the variant
+    or the variables that are wished: those of another one would be shown in their place.
     """
     named, names = located([asset] if asset else [], options["pipeline"])
     folder = pipeline_of(named)
@@ -87,8 +91,9 @@ def readable_project(
         variables=variables_of(options["variables"]),
         variant=options["variant"],
     )
-    if project is None:
-        raise ProjectError(log.errors)
+    chosen = [error for error in log.errors if error.rule in _CHOSEN]
+    if project is None or chosen:
+        raise ProjectError(chosen or log.errors)
     return project, names[0] if names else None
 
 

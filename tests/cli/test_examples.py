@@ -37,6 +37,9 @@ NOT_RUN = {
     "ecommerce with-postgres": "runs another program: cli/test_installed.py",
     "ecommerce report report.something": "stands for a report of the reader's: cli/test_looking.py",
     "ecommerce report --output FILE": "stands for a file of the reader's: cli/test_looking.py",
+    "ecommerce diff lake:": "needs a DuckLake: cli/test_diff.py",
+    "ecommerce diff mart.sales_daily@": "needs a DuckLake: cli/test_diff.py",
+    "ecommerce diff --against": "needs another environment: cli/test_diff.py",
     "generate-data": "breaks the data of the others: orchestration/test_chaos.py",
 }
 COPIED = ("asset_specs", "data_generator", "ecommerce_dagster", "glossary.yml", ".bruin.yml")
