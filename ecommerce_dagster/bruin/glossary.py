@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecommerce_dagster.bruin.model.anomalies import inherited_anomalies
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute, Domain, Entity, Glossary
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
@@ -132,4 +133,6 @@ class _Words:
             update["checks"] = (*(c for c in inherited if c.name not in own), *column.checks)
             if column.primary_key is None:
                 update["primary_key"] = attribute.primary_key
+            if anomalies := inherited_anomalies(column.meta, attribute.meta):
+                update |= {"meta": {**column.meta, **anomalies}, "term": attribute}
         return column.model_copy(update=update)

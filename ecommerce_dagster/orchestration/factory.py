@@ -43,6 +43,7 @@ from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.builders import in_time
+from ecommerce_dagster.runtime.comparisons import compared
 from ecommerce_dagster.runtime.names import in_copy, resource_key
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
@@ -186,7 +187,7 @@ def _check(
 def _wanted(run: AssetRun, checks: Sequence[Check], context: Context) -> list[Check]:
     """The checks that the run selected."""
     selected = context.selected_asset_check_keys
-    return [run.here(check) for check in checks if check_key(check, run.project) in selected]
+    return compared(run, [check for check in checks if check_key(check, run.project) in selected])
 
 
 def _record_partitions(

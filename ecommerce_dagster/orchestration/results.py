@@ -15,6 +15,7 @@ from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.orchestration.afterwards import attempt
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS, Partitions, rows_by_time
+from ecommerce_dagster.orchestration.past_measures import measures_shown
 from ecommerce_dagster.orchestration.places import place
 from ecommerce_dagster.orchestration.rows import rows_shown
 from ecommerce_dagster.orchestration.table_columns import (
@@ -117,6 +118,7 @@ def check_result_of(
     if moments := result.bad_rows.moments:
         rows = dict(list(rows_by_time(moments, partitions).items())[-_MOST_PARTITIONS:])
         metadata["failed_partitions"] = dg.MetadataValue.json(rows)
+    metadata |= measures_shown(result)
     if result.bad_rows_sql:
         metadata["bad_rows_sql"] = _code(result.bad_rows_sql)
     if sample := _shown(result.sample, check.asset, run, f"the bad rows of {check.label}"):

@@ -19,6 +19,7 @@ from ecommerce_dagster.orchestration.partitions import (
     unit_of,
     whole_range,
 )
+from ecommerce_dagster.orchestration.past_measures import past_measures
 from ecommerce_dagster.orchestration.run_interval import run_interval
 from ecommerce_dagster.orchestration.setbacks import with_setbacks
 from ecommerce_dagster.runtime.asset_run import AssetRun
@@ -62,6 +63,7 @@ def run_info(context: Context, project: Project) -> RunInfo:
         last_known=lambda assets: with_setbacks(
             last_known(context.instance, assets, project), context.instance, project
         ),
+        past_measures=lambda checks: past_measures(context.instance, checks, project),
     )
 
 

@@ -33,6 +33,7 @@ from ecommerce_dagster.sources import ingestr
 from ecommerce_dagster.sources.known_parameters import lint_parameters
 from ecommerce_dagster.sources.parameters import lint_ingestion, unmaskable
 from ecommerce_dagster.sources.seeds.seed import lint_seed
+from ecommerce_dagster.sql.checks import checks_of
 
 Sources = Mapping[str, frozenset[str]]
 Lint = Callable[[Asset, Project, ProblemLog], None]
@@ -78,7 +79,7 @@ def _ingestr_sources(asset: Asset) -> Sources:
 
 
 def _is_checked(asset: Asset) -> bool:
-    return bool(asset.custom_checks or any(column.checks for column in asset.columns))
+    return bool(checks_of(asset))
 
 
 def _has_rows(asset: Asset) -> bool:

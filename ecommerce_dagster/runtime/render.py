@@ -12,6 +12,7 @@ from functools import partial
 
 import duckdb
 
+from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck
 from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck, Hook
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
@@ -141,6 +142,8 @@ def _checks(
     def sql_of(check: Check) -> str:
         if isinstance(check.rule, CustomCheck):
             return _rendered(run, check.rule.query, check.rule.text_at("query"))
+        if isinstance(check.rule, AnomalyCheck):
+            return f"-- {check.words}"
         try:
             return bad_rows(run.asset, run.here(check)) or ""
         except RuleError as error:

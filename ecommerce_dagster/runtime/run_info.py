@@ -9,7 +9,10 @@ from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.runtime.asset_state import AssetState
+from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.comparison import Point
 
+PastMeasures = Callable[[Sequence[Check]], Mapping[str, Sequence[Point]]]
 States = Callable[[Sequence[Asset]], Mapping[str, AssetState]]
 
 
@@ -26,7 +29,8 @@ class RunInfo:
 
     `database` gives an open-able database by the key of its connection (`resource_key`);
     `is_selected` tells whether the run builds the asset of a name; `last_known` gives what was
-    recorded of assets in earlier runs, by their names. The defaults are those of a run that is
+    recorded of assets in earlier runs, by their names, `past_measures` what their checks without a
+    threshold measured, by the checks' ids. The defaults are those of a run that is
     not executed, as when its statements are only shown.
     """
 
@@ -37,3 +41,4 @@ class RunInfo:
     database: Callable[[str], Any] = _no_database
     is_selected: Callable[[str], bool] = lambda name: False
     last_known: States = lambda assets: {}
+    past_measures: PastMeasures = lambda checks: {}

@@ -10,9 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck, anomaly_checks
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, CustomCheck
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.column_kinds import ColumnKind, in_duckdb
+from ecommerce_dagster.sql.comparison import Comparison, Measured
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.sql.rules import RULES
 from ecommerce_dagster.sql.types import known_type
@@ -20,6 +22,15 @@ from ecommerce_dagster.sql.types import known_type
 Number = int | float | Decimal
 SAMPLE_ROWS = 10
 _NAMED_TIMES = 3  # that a message names
+Rule = ColumnCheck | CustomCheck | AnomalyCheck
+
+_MEASURED = {
+    "volume": "The number of rows",
+    "freshness": "The age of the newest {}",
+    "null_percent": "The share of {} that is NULL",
+    "distinct_percent": "The share of distinct values in {}",
+    "average": "The average of {}",
+}
 
 
 @dataclass(frozen=True)
@@ -73,18 +84,21 @@ def _written(at: float, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of one asset. `id` is `asset:column:check` or `asset:custom-check:name`.
+    """One rule of one asset. `id` is `asset:column:check`, `asset:custom-check:name` or, of a
+    measure of the whole table, `asset:anomaly:name`.
 
     A rule that each row keeps by itself may look at the rows `among` all, those that a run can have
-    written: the others were checked when they were. Rows that break it are counted `by_time`.
+    written: the others were checked when they were. Rows that break it are counted `by_time`. A
+    measure is `compared` with earlier ones.
     """
 
     id: str
     asset: Asset
-    rule: ColumnCheck | CustomCheck
+    rule: Rule
     column: Column | None = None
     among: Rows | None = None
     by_time: TimeUnit | None = None
+    compared: Comparison | None = None
 
     @property
     def blocking(self) -> bool:
@@ -93,7 +107,12 @@ class Check:
     @property
     def reads_other_tables(self) -> bool:
         """Whether the answer may depend on other tables than the one that is checked."""
-        return self.column is None or self.rule.name == "relationships"
+        return isinstance(self.rule, CustomCheck) or self.rule.name == "relationships"
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether it cannot be asked without the asset's own table."""
+        return not isinstance(self.rule, CustomCheck)
 
     @property
     def label(self) -> str:
@@ -107,6 +126,10 @@ class Check:
         """The rule as a sentence."""
         if self.rule.description:
             return self.rule.description
+        if isinstance(self.rule, AnomalyCheck):
+            about = self.column.name if self.column else "row"
+            measured = _MEASURED.get(self.rule.name, self.rule.name).format(about)
+            return f"{measured} is what its past lets expect."
         if self.column is not None and isinstance(self.rule, ColumnCheck):
             known = RULES.get(self.rule.name)
             # Assets of other platforms may have checks of their own.
@@ -123,8 +146,8 @@ class CheckResult:
 
     `failed_rows` counts the bad rows (None when the check has no such count), `bad_rows_sql` finds
     them, `bad_rows` holds some of them. `total_rows` were looked at, `which_rows` says which.
-    `returned` is the number that the query of a custom check returned. `error` says why a check
-    could not run.
+    `returned` is the number that the query of a custom check returned, `measured` what a check
+    without a threshold found. `error` says why a check could not run.
     """
 
     check: Check
@@ -137,6 +160,7 @@ class CheckResult:
     error: str | None = None
     which_rows: str | None = None
     returned: Number | None = None
+    measured: Measured | None = None
 
     @property
     def sample(self) -> tuple[dict[str, Any], ...]:
@@ -158,14 +182,15 @@ class CheckCannotRun(UnlocatedError):
 
 
 def checks_of(asset: Asset) -> list[Check]:
-    """The checks of an asset, columns first, in the order of the file.
+    """The checks of an asset, columns first, in the order of the file; last those that need no
+    threshold.
 
     Two checks of one name on a column (two `min`) are distinguished by a number.
     """
     found: list[Check] = []
     seen: Counter[str] = Counter()
 
-    def add(id: str, rule: ColumnCheck | CustomCheck, column: Column | None = None) -> None:
+    def add(id: str, rule: Rule, column: Column | None = None) -> None:
         seen[id] += 1
         suffix = f"_{seen[id]}" if seen[id] > 1 else ""
         found.append(Check(id + suffix, asset, rule, column))
@@ -176,6 +201,11 @@ def checks_of(asset: Asset) -> list[Check]:
                 add(f"{asset.name}:{column.name}:{rule.name}", rule, column)
     for custom in asset.custom_checks:
         add(f"{asset.name}:custom-check:{'_'.join(custom.name.lower().split())}", custom)
+    for anomaly in anomaly_checks(asset):
+        add(f"{asset.name}:anomaly:{anomaly.name}", anomaly)
+    for column in asset.columns:
+        for anomaly in anomaly_checks(column):
+            add(f"{asset.name}:{column.name}:{anomaly.name}", anomaly, column)
     return found
 
 

@@ -4,10 +4,13 @@ shown. A check that cannot be evaluated is a result with an error: not verified 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from ecommerce_dagster.bruin.model.asset import CustomCheck
+from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck
+from ecommerce_dagster.bruin.model.asset import ColumnCheck, CustomCheck
+from ecommerce_dagster.sql.anomalies import days_judged, run_judged
 from ecommerce_dagster.sql.checks import (
     SAMPLE_ROWS,
     BadRows,
@@ -16,7 +19,9 @@ from ecommerce_dagster.sql.checks import (
     TimeUnit,
     failed_to_run,
 )
+from ecommerce_dagster.sql.comparison import Comparison
 from ecommerce_dagster.sql.custom_checks import custom_result, number_in
+from ecommerce_dagster.sql.measures import DAY, EPOCH, MOST_ROWS, MeasuredTable, number, values
 from ecommerce_dagster.sql.statements import ScriptError
 from ecommerce_dagster.warehouses.query import Answer
 
@@ -42,6 +47,10 @@ class CheckedTable(Protocol):
 
     def bad_rows(self, check: Check) -> str:
         """The query for the rows that break a column check."""
+        ...
+
+    def measured(self) -> MeasuredTable:
+        """The table for queries of measures."""
         ...
 
     def only_query(self, text: str) -> str:
@@ -76,14 +85,18 @@ def run_checks(
 ) -> tuple[CheckResult, ...]:
     """The results of `checks` on what the transaction sees, in their order.
 
-    Column checks share statements unless `one_by_one`.
+    Checks of columns, and those without a threshold, share statements unless `one_by_one`.
     """
-    columns = [check for check in checks if check.column is not None]
+    anomalies = [check for check in checks if isinstance(check.rule, AnomalyCheck)]
+    columns = [check for check in checks if isinstance(check.rule, ColumnCheck)]
     results = {} if one_by_one or not columns else _together(table, columns)
+    results |= _measured(table, anomalies, one_by_one=one_by_one)
     for check in checks:
+        if check.id in results:
+            continue
         if check.column is None:
             results[check.id] = _custom_result(table, check, render)
-        elif check.id not in results:
+        else:
             results[check.id] = _alone(table, check)
     return tuple(results[check.id] for check in checks)
 
@@ -148,6 +161,53 @@ def _column_result(table: CheckedTable, check: Check, count: int, total: int) ->
     when = rows.when(count, check.by_time)
     share = f"{count:,} of {total:,} rows{when} break the rule: {check.words}"
     return CheckResult(check, False, share, count, total, query, rows, which_rows=looked_at)
+
+
+def _measured(
+    table: CheckedTable, checks: Sequence[Check], *, one_by_one: bool
+) -> dict[str, CheckResult]:
+    """The results of checks without a threshold by id. Those that are compared with the same share
+    a statement unless `one_by_one`, or when one of them spoils it."""
+    alike: dict[tuple[Comparison, str], list[Check]] = {}
+    for check in checks:
+        assert check.compared is not None
+        shared = replace(check.compared, past=()), check.id if one_by_one else ""
+        alike.setdefault(shared, []).append(check)
+    found: dict[str, CheckResult] = {}
+    faults: tuple[type[Exception], ...] = (*table.errors, ScriptError)
+    for (compared, _), each in alike.items():
+        only = each[0] if len(each) == 1 else None
+        try:
+            found |= _compared(table, each, compared)
+        except faults as error:
+            message = table.error_message_or_reraise(only, error)
+            again = {} if only else _measured(table, each, one_by_one=True)
+            found |= {only.id: failed_to_run(only, message)} if only else again
+    return found
+
+
+def _compared(
+    table: CheckedTable, checks: Sequence[Check], compared: Comparison
+) -> dict[str, CheckResult]:
+    measured = table.measured()
+    if compared.key is not None and compared.days is None:
+        _, ((newest,),) = table.answer(measured.newest_day(compared), 1)
+        if newest is None:
+            return {check.id: days_judged(check, compared, {}, {}) for check in checks}
+        day = EPOCH + int(newest) * DAY
+        compared = replace(compared, days=(day, day))
+    _, rows = table.answer(measured.measures(checks, compared), MOST_ROWS)
+    if compared.key is not None:
+        totals = values(rows, 1)
+        return {
+            check.id: days_judged(check, compared, values(rows, n), totals)
+            for n, check in enumerate(checks, start=2)
+        }
+    [(total, *cells)] = rows
+    return {
+        check.id: run_judged(check, check.compared or compared, number(cell), total)
+        for check, cell in zip(checks, cells, strict=True)
+    }
 
 
 def _custom_result(table: CheckedTable, check: Check, render: Callable[[str], str]) -> CheckResult:

@@ -28,6 +28,7 @@ from ecommerce_dagster.bruin.templates.render import RunContext, render
 from ecommerce_dagster.shop.embedded_postgres import PostgresServer
 from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import Check, CheckResult, TimeUnit, checks_of
+from ecommerce_dagster.sql.comparison import Comparison
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.strategies.registry import (
     lint_materialization,
@@ -152,8 +153,11 @@ class Warehouse(ABC):
         """Fill the table, ask its checks, publish or not."""
 
     @abstractmethod
-    def check_only(self, header: str) -> tuple[CheckResult, ...]:
-        """The results of the checks of the table as it is."""
+    def check_only(
+        self, header: str, compared: Comparison | None = None
+    ) -> tuple[CheckResult, ...]:
+        """The results of the checks of the table as it is; of those without a threshold, `compared`
+        with the past."""
 
     def checks(self, header: str, sql: str = "") -> dict[str, CheckResult]:
         """Run the file and give its check results by label."""
@@ -219,9 +223,12 @@ class DuckDB(Warehouse):
         transaction = DuckDBTransaction(self.connection, asset)
         return publish(transaction, asset, fill, self.checks_of(asset), ask)
 
-    def check_only(self, header: str) -> tuple[CheckResult, ...]:
+    def check_only(
+        self, header: str, compared: Comparison | None = None
+    ) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
-        return check_only(self.connection, asset, checks_of(asset), renderer(asset))
+        checks = [replace(check, compared=compared) for check in checks_of(asset)]
+        return check_only(self.connection, asset, checks, renderer(asset))
 
     def moments(self, key: str, unit: str, window: Interval | None = None) -> dict[float, int]:
         return DuckDBWarehouse(lambda: nullcontext(self.connection)).moments(
@@ -305,9 +312,12 @@ class Postgres(Warehouse):
         database = PostgresWarehouse(self.connection)
         return database.publish(asset, fill, self.checks_of(asset), renderer(asset, interval))
 
-    def check_only(self, header: str) -> tuple[CheckResult, ...]:
+    def check_only(
+        self, header: str, compared: Comparison | None = None
+    ) -> tuple[CheckResult, ...]:
         asset = self.asset(header)
-        return PostgresWarehouse(self.connection).check(asset, checks_of(asset), renderer(asset))
+        checks = [replace(check, compared=compared) for check in checks_of(asset)]
+        return PostgresWarehouse(self.connection).check(asset, checks, renderer(asset))
 
     def moments(self, key: str, unit: str, window: Interval | None = None) -> dict[float, int]:
         return PostgresWarehouse(self.connection).moments("mart.t", key, unit, window)

@@ -107,6 +107,7 @@ class Column(Node):
 
     label = "a column"
     separable = True
+    internal = Node.internal | {"term"}
 
     name: Text = ""
     extends: Text | None = None
@@ -130,6 +131,8 @@ class Column(Node):
     domains: Texts = ()
     meta: Settings = {}
     owner: Text | None = None
+    # The glossary's attribute that says which anomalies are looked for.
+    term: Node | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def sized_type(self) -> str:

@@ -16,6 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.runtime.lint.anomalies import lint_anomalies
 from ecommerce_dagster.runtime.lint.catalogue import lint_catalogue
 from ecommerce_dagster.runtime.lint.database_names import database_names, lint_database
 from ecommerce_dagster.runtime.lint.executor import lint_executor
@@ -50,6 +51,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         _lint_preview(asset, log)
         _lint_modifiers(project, asset, log)
         lint_checks(asset, log)
+        lint_anomalies(asset, log)
         lint_automation(asset, log)
         if asset.type in ASSET_TYPES:
             ASSET_TYPES[asset.type].lint(asset, project, log)

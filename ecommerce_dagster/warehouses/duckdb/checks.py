@@ -19,6 +19,7 @@ from ecommerce_dagster.sql.checks import (
 from ecommerce_dagster.sql.column_names import column_of, meant
 from ecommerce_dagster.sql.dialect import DUCKDB
 from ecommerce_dagster.sql.identifiers import relation
+from ecommerce_dagster.sql.measures import MeasuredTable
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.count_failures import counts_of, kind_in
@@ -46,6 +47,9 @@ class DuckDBTable:
     def bad_rows(self, check: Check) -> str:
         check = self._named(check)
         return bad_rows_sql(self.asset, check, kind_in(self._kinds, check)) or ""
+
+    def measured(self) -> MeasuredTable:
+        return MeasuredTable(relation(self.asset.name), self._kinds)
 
     def _named(self, check: Check) -> Check:
         """The check of the column as the table calls it."""

@@ -154,6 +154,6 @@ def check_only(
     connection: duckdb.DuckDBPyConnection, asset: Asset, checks: Sequence[Check], render: Render
 ) -> tuple[CheckResult, ...]:
     """Run checks on the table as it stands."""
-    if kind_of(connection, asset.name) is None and any(check.column for check in checks):
+    if kind_of(connection, asset.name) is None and any(check.reads_rows for check in checks):
         return without_table(asset, checks)
     return DuckDBTransaction(connection, asset, is_committed=True).results(checks, render)

@@ -14,6 +14,7 @@ import psycopg
 from ecommerce_dagster.sql.checks import Check, TimeUnit, counted_rows
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.load_result import LoadError
+from ecommerce_dagster.sql.measures import MeasuredTable
 from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.statements import only_query
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
@@ -57,6 +58,9 @@ class PostgresTable:
 
     def bad_rows(self, check: Check) -> str:
         return self._rules.bad_rows(check)
+
+    def measured(self) -> MeasuredTable:
+        return MeasuredTable(self.table.sql, self._rules.columns)
 
     def only_query(self, text: str) -> str:
         return only_query(text, DIALECT).text

@@ -82,7 +82,7 @@ class PostgresWarehouse:
     ) -> tuple[CheckResult, ...]:
         with self._working(asset, timeout, read_only=True) as catalog:
             missing = catalog.find(asset.name).kind is None
-            if missing and any(check.column for check in checks):
+            if missing and any(check.reads_rows for check in checks):
                 return without_table(asset, checks)
             transaction = _Transaction(self.connection, catalog, asset, Dependents(catalog))
             return transaction.results(checks, render)
