@@ -16,7 +16,7 @@ from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.comparison import Comparison
 from ecommerce_dagster.sql.expected_range import LONGEST
-from ecommerce_dagster.sql.identifiers import literal, quoted
+from ecommerce_dagster.sql.identifiers import quoted
 
 EPOCH, DAY = date(1970, 1, 1), timedelta(days=1)
 MOST_ROWS = 10_000  # of an answer; there is one for each day
@@ -62,8 +62,8 @@ class MeasuredTable:
                 return f"100.0 * count(DISTINCT {column}) / nullif(count({column}), 0)"
             case "freshness":
                 moment = self._moment(name)
-                past = f"{moment} <= {literal(compared.until)}"
-                return f"max(extract(epoch FROM {moment})) FILTER (WHERE {past})"
+                past = f"{moment} <= '{compared.until.replace(tzinfo=None)}'"
+                return f"extract(epoch FROM max({moment}) FILTER (WHERE {past}))"
         return f"avg(CAST({column} AS DOUBLE PRECISION))"
 
     def _name(self, name: str) -> str:
