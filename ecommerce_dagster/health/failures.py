@@ -25,7 +25,7 @@ def failures(setup: Setup) -> Iterator[Finding]:
         return
     names = [f"{one.asset} ({one.check})" if one.check else one.asset for one in found]
     text = f"{counted(len(found), 'thing')} failed, the first {ago(oldest)} ago: {_some(names)}"
-    advice = "See `ecommerce status`; when it is mended, `ecommerce run --continue`"
+    advice = "See `ecommerce status`; when it is mended, `ecommerce run` builds all of it again"
     yield Finding("failure", "", "problem" if blocking else "warning", text, advice, facts)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
-from orchestration.helpers import ROOT, clean_environment, eventually, processes_of
+from orchestration.helpers import ROOT, Shop, clean_environment, eventually, processes_of
 
 from cli import test_help, test_pages_are_true
 from ecommerce_dagster.shop.commands import main
@@ -42,6 +42,8 @@ NOT_RUN = {
     "ecommerce diff --against": "needs another environment: cli/test_diff.py",
     "generate-data": "breaks the data of the others: orchestration/test_chaos.py",
 }
+# Its commands are for a pipeline of which a check has failed.
+OPERATION = ROOT / "docs" / "operations.md"
 COPIED = ("asset_specs", "data_generator", "ecommerce_dagster", "glossary.yml", ".bruin.yml")
 COPIED += ("pyproject.toml",)
 # All in one process, which imports Dagster once. Of each its exit code and what it says.
@@ -73,7 +75,7 @@ def examples() -> dict[str, None]:
     # On a page a bare name speaks of the command.
     names = {shlex.join(["ecommerce", *path]) for path in test_help.commands(main)} - found.keys()
     for page in test_pages_are_true.PAGES:
-        if page.name != "CHANGELOG.md":
+        if page.name not in {"CHANGELOG.md", OPERATION.name}:
             for program, *arguments in test_pages_are_true.commands(page):
                 if arguments and program != "make":
                     text = shlex.join([program, *arguments])
@@ -129,6 +131,63 @@ def test_each_runs_in_the_checkout_after_the_demo(reachable_tmp: Path) -> None:
     assert not failed, json.dumps(failed, indent=1)
     assert eventually(lambda: not processes_of(checkout)), processes_of(checkout)
     assert (checkout / "sales.html").exists()
+
+
+def test_those_for_operators_repair_what_a_check_has_stopped(after_day: Shop) -> None:
+    """Those of the page, between a bad row and the morning."""
+    shop, day = after_day, ("--starting-at", "2025-03-06", "--ending-at", "2025-03-06T23:59:59")
+    page = [line for line in test_pages_are_true.shell_lines(OPERATION) if line]
+    backup = [line for line in page if line.startswith(("mkdir ", "cp .ecommerce/"))]
+    night = [line for line in page if line not in backup]
+    yesterday = shop.tables()
+    assert failing(backup, shop) == []
+    shop.generate(*day, "--chaos-percent", "5")
+    assert shop.invoke("run").code == 1
+    kept = {name: yesterday[name] for name in ("stg.product_variants", "mart.top_skus")}
+
+    look, repair = parted(night, "ecommerce validate")
+    assert [line.split()[1] for line in failing(look, shop)] == ["doctor"]
+    assert kept.items() <= shop.tables().items()
+    shop.generate(*day)
+    repair, proceed = parted(repair, "ecommerce run --continue")
+    assert failing(repair, shop) == []
+    today = shop.tables()
+    assert today["mart.top_skus"] != yesterday["mart.top_skus"]
+    (shop.home / "reports").rename(shop.home / "away")
+    (shop.home / "reports").touch()
+    assert shop.invoke("run", "report.sales").code == 1
+    (shop.home / "reports").unlink()
+    proceed, restore = parted(proceed, "cp backups")
+    assert failing(proceed, shop) == []
+    assert [*(shop.home / "reports").iterdir()]
+    restore, later = parted(restore, "ecommerce run")
+    assert failing(restore, shop) == []
+    assert shop.tables() == yesterday
+    assert failing(later, shop) == []
+    assert shop.tables() == today
+
+
+def parted(lines: list[str], text: str) -> tuple[list[str], list[str]]:
+    """The lines before the first one that starts so, and the others."""
+    place = next(place for place, line in enumerate(lines) if line.startswith(text))
+    return lines[:place], lines[place:]
+
+
+def failing(lines: list[str], shop: Shop) -> list[str]:
+    """The lines that do not succeed, in a shop that has neither alerts nor a DuckLake."""
+    others = ("ecommerce alerts", "ecommerce warehouse", "export ")
+    return [line for line in lines if not line.startswith(others) and ended_with(line, shop)]
+
+
+def ended_with(line: str, shop: Shop) -> int:
+    """The exit code of a line in a shop, whose state is elsewhere."""
+    for name in (".ecommerce/", "backups", "ecommerce.prom"):
+        line = line.replace(f" {name}", f" {shop.home}/{name.removeprefix('.ecommerce/')}")
+    program, *arguments = shlex.split(line.partition(" > ")[0], comments=True)
+    variables = {"DAGSTER_HOME": str(shop.home / "dagster")}
+    if program == "ecommerce":
+        return shop.invoke(*arguments, **variables).code
+    return shop.run(program, *arguments, **variables).code
 
 
 def test_what_is_not_run_is_run_by_the_test_that_is_named() -> None:

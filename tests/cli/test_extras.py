@@ -83,6 +83,8 @@ def test_files_on_duckdb_run(lean: Installation, tmp_path: Path) -> None:
     ran = lean.ecommerce(tmp_path, "run")
     assert ran.succeeded, ran.text
     assert lean.ecommerce(tmp_path, "docs").succeeded
+    looked = lean.ecommerce(tmp_path, "doctor")
+    assert (looked.code, looked.stderr) == (0, ""), looked.text
 
 
 LAKE = CONFIG.replace(

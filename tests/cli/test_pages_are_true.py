@@ -19,10 +19,20 @@ PROGRAMS = {"ecommerce": main, "generate-data": generate_data}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
+def shell_lines(page: Path) -> list[str]:
+    """The lines of its shell blocks."""
+    return "\n".join(re.findall(r"```sh\n(.*?)```", text_of(page), re.DOTALL)).splitlines()
+
+
+def text_of(page: Path) -> str:
+    """What stands on it, with the folder of the pipeline that is here."""
+    return page.read_text().replace("path/to/pipeline", str(ROOT / "asset_specs"))
+
+
 def commands(page: Path) -> list[list[str]]:
     """The lines of its shell blocks, and the `commands` in its sentences, without comments."""
-    text = page.read_text().replace("path/to/pipeline", str(ROOT / "asset_specs"))
-    lines = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
+    text = text_of(page)
+    lines = shell_lines(page)
     lines += re.findall(r"`((?:ecommerce|generate-data|make) [^`\n]+)`", text)
     # A command may be one of several, or of another shell: `make x && ...` is its beginning.
     return [
