@@ -23,6 +23,7 @@ from ecommerce_dagster.runtime.plan.texts import can_be_compared, is_same_text
 from ecommerce_dagster.sql.lineage.clauses import changed_clauses
 from ecommerce_dagster.sql.lineage.effects import EVERYTHING, NONE, Effect, Level, effect_of
 from ecommerce_dagster.sql.lineage.parts import Columns, Part, parts_of, words_of
+from ecommerce_dagster.sql.lineage.writes import written_tables
 from ecommerce_dagster.sql.sql_text import texts_of
 from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.sql.used_tables import key_of
@@ -40,10 +41,6 @@ _VERDICTS: Mapping[Level, Verdict] = {
 }
 # A row of the table is made of what others were before.
 _STATEFUL = {"merge", "scd2_by_column", "scd2_by_time"}
-_WRITES = {
-    "insert", "update", "delete", "create", "drop", "alter", "merge", "truncate", "copy", "replace",
-    "attach", "call", "execute", "import",
-}  # fmt: skip
 _MACROS = {"macro", "function"}
 _MOST_FILES = 5
 
@@ -308,13 +305,16 @@ class _Comparing:
         for side in (self._old, self._new):
             for asset in side.project.assets:
                 text = _statements(asset)
+                if not text:
+                    continue
                 words = words_of(text)
                 if words & _MACROS:
                     makers.add(asset.name)
-                if words & _WRITES:
-                    for key, name in self._keys.items():
-                        if name != asset.name and _mentions(text, words, key):
-                            found.setdefault(name, set()).add(asset.name)
+                written = written_tables(text, dialect_of(asset.type) or "duckdb")
+                for key, name in self._keys.items():
+                    may = _mentions(text, words, key) if written is None else key in written
+                    if may and name != asset.name:
+                        found.setdefault(name, set()).add(asset.name)
         for asset in self._new.project.assets:
             parts = self._new.parts.get(asset.name, [])
             if any(part.has_macros for cut in parts for part in cut):
@@ -543,8 +543,8 @@ def _statements(asset: Asset) -> str:
 
 
 def _mentions(text: str, words: Collection[str], key: str) -> bool:
-    """Whether a text may name a table."""
-    return bool(text) and words_of(key.rpartition('"."')[2]) <= set(words)
+    """Whether a text may name a table: with its schema, if it has one."""
+    return bool(text) and words_of(key.removeprefix('"main".')) <= set(words)
 
 
 def _first_line(old: str, new: str, asset: Asset) -> int:
