@@ -21,6 +21,25 @@ def prefixed_name(name: str, prefix: str) -> str:
     return ".".join([*database, f"{prefix}{schema}", table])
 
 
+def own_tables(names: Iterable[str], prefix: str, there: Iterable[str]) -> frozenset[str]:
+    """Those of the tables `names` that an environment reads with its prefix.
+
+    What it has not is read under its plain name: so an asset can be changed and built alone, over
+    the tables of production. `there` are the tables and views of the database, as schema.table. A
+    table that is there in neither form is to have the prefix, so that an error names it.
+    """
+    found = {name.lower() for name in there}
+
+    def is_there(name: str) -> bool:
+        return ".".join(name.lower().split(".")[-2:]) in found
+
+    return frozenset(
+        name
+        for name in names
+        if not prefix or is_there(prefixed_name(name, prefix)) or not is_there(name)
+    )
+
+
 def prefixed_asset(asset: Asset, prefix: str, known: Iterable[str]) -> Asset:
     """The asset with its table, and the tables its foreign keys name, in prefixed schemas."""
     if not prefix:

@@ -20,11 +20,13 @@ from rich.table import Table
 from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.cli.values import for_json, shown
+from ecommerce_dagster.runtime.own_tables import tables_to_read
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, WarehouseType
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.query import QueryError
@@ -78,8 +80,17 @@ def fetch(
     QueryError, WarehouseError, SourceError."""
     connection, known = _asked(project, name)
     with companion_of(project.directory).asked(connection.name):
+        sql = _here(project, sql, connection.name)
         names, rows = known.ask(connection, sql, None if limit is None else limit + 1, _tell)
     return names, rows[:limit], limit is not None and len(rows) > limit
+
+
+def _here(project: Project, sql: str, connection: str) -> str:
+    """A query over the tables of the environment: where it has its own, over those."""
+    prefix = project.connections.schema_prefix
+    if not prefix:
+        return sql
+    return prefixed_sql(sql, prefix, tables_to_read(project, connection))
 
 
 def _asked(project: Project, name: str | None) -> tuple[Connection, WarehouseType]:
@@ -108,6 +119,7 @@ def _write_parquet(project: Project, sql: str, limit: int | None, name: str | No
         )
     if sys.stdout.isatty():
         raise QueryError("a Parquet file is not for a terminal; add `> file.parquet`")
+    sql = _here(project, sql, connection.name)
     with TemporaryDirectory() as folder:
         path = Path(folder).resolve() / "rows.parquet"
         known.to_parquet(connection, sql, limit, _tell, path)

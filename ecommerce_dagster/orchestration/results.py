@@ -203,9 +203,9 @@ def _columns_read(run: AssetRun) -> dict[str, list[str]]:
     project = run.project
     prefix = project.connections.schema_prefix
     names = {
-        prefixed_name(dependency.asset, prefix): dependency.asset
+        prefixed_name(name, prefix if name in run.own else ""): name
         for dependency in run.declared.depends
-        if dependency.asset in project.by_name
+        if (name := dependency.asset) in project.by_name
     }
     return {names[name]: found for name, found in run.warehouse.columns_of(names).items()}
 

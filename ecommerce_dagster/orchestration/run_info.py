@@ -24,6 +24,7 @@ from ecommerce_dagster.orchestration.run_interval import run_interval
 from ecommerce_dagster.orchestration.setbacks import with_setbacks
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.names import in_copy
+from ecommerce_dagster.runtime.own_tables import tables_to_read
 from ecommerce_dagster.runtime.render import Rendering, rendering_of
 from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.runtime.schedule import is_partitioned
@@ -83,5 +84,6 @@ def rendering(project: Project, asset: Asset, tags: Mapping[str, str]) -> Render
     partitions = partitions_of(project.pipeline)
     interval = interval_of(tags, partitions)
     whole = whole_range_of(project, asset, partitions) if interval is None else None
-    run = AssetRun.of(project, asset, RunInfo("render", tags), interval, whole)
+    own = tables_to_read(project, project.connection_name(asset))
+    run = AssetRun.of(project, asset, RunInfo("render", tags), interval, whole, own)
     return rendering_of(run)

@@ -13,10 +13,11 @@ from typing import Any
 import duckdb
 
 from ecommerce_dagster.bruin.model.connections import Connection
-from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
+from ecommerce_dagster.bruin.schema_prefix import own_tables, prefixed_sql
 from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.sql.used_tables import key_of, used_tables
 from ecommerce_dagster.warehouses.place import open_place
+from ecommerce_dagster.warehouses.query import ALL_TABLES
 
 Row = Mapping[str, Any]
 
@@ -53,11 +54,19 @@ class Source:
         used = {use.key for use in used_tables(self.connection, sql) or ()}
         tables = [name for name in known if key_of(name) in used]
         try:
-            cursor = self.connection.execute(prefixed_sql(sql, self.schema_prefix, known))
+            cursor = self.connection.execute(self._here(sql, known))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             return Answer(missing=str(error).splitlines()[0], tables=tables)
         names = [str(column[0]) for column in cursor.description or []]
         return Answer([dict(zip(names, row, strict=True)) for row in cursor.fetchall()], "", tables)
+
+    def _here(self, sql: str, known: Sequence[str]) -> str:
+        """A query over the tables of the environment: where it has its own, over those."""
+        if not self.schema_prefix:
+            return sql
+        there = [str(name) for (name,) in self.connection.execute(ALL_TABLES).fetchall()]
+        own = own_tables(known, self.schema_prefix, there)
+        return prefixed_sql(sql, self.schema_prefix, own)
 
 
 @contextmanager

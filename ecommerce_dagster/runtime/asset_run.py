@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +13,9 @@ from ecommerce_dagster.bruin.model.durations import seconds_in
 from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.model.interval_modifiers import modified
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.schema_prefix import prefixed_asset, prefixed_sql
+from ecommerce_dagster.bruin.schema_prefix import own_tables, prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
+from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.runtime.commit import commit_of
 from ecommerce_dagster.runtime.names import resource_key
 from ecommerce_dagster.runtime.run_info import RunInfo
@@ -46,7 +47,8 @@ class AssetRun:
     `declared` is the asset as its file says; `asset` is what is built in this environment, where
     schemas may have a prefix. `interval` is the time that the run covers, None when no dates were
     given; `whole_range` is then what an asset that is rebuilt by intervals is rebuilt over. `unit`
-    (minute, hour or day) is the largest that is whole in its partitions.
+    (minute, hour or day) is the largest that is whole in its partitions. `own` are the tables of
+    the project that are read with the environment's prefix.
     """
 
     project: Project
@@ -56,6 +58,7 @@ class AssetRun:
     interval: Interval | None = None
     whole_range: Interval | None = None
     unit: str = "day"
+    own: frozenset[str] = frozenset()
 
     def resource(self, connection: str) -> Any:
         """The database of a connection of `.bruin.yml`. Raises UnusableConnection for another."""
@@ -70,17 +73,35 @@ class AssetRun:
         info: RunInfo,
         interval: Interval | None,
         whole_range: Interval | None,
+        own: Collection[str] | None = None,
     ) -> AssetRun:
         """The run of an asset, with the templates in its parameters rendered. Raises AssetError for
-        a template that cannot be rendered."""
-        built = prefixed_asset(asset, project.connections.schema_prefix, project.by_name)
-        run = cls(project, asset, built, info, interval, whole_range)
+        a template that cannot be rendered.
+
+        `own` are the tables that the environment has; its database tells them, if they are not
+        given.
+        """
+        run = cls(project, asset, asset, info, interval, whole_range)
+        found = frozenset(run._own_tables() if own is None else own) | {asset.name}
+        built = prefixed_asset(asset, project.connections.schema_prefix, found)
+        run = replace(run, asset=built, own=found)
         try:
             parameters = render_nested(asset.parameters, run.render)
         except RenderError as error:
             message = f"a template in 'parameters': {error}"
             raise AssetError(f"{asset.path}:{asset.line}: {message}") from None
         return replace(run, asset=run.asset.model_copy(update={"parameters": parameters}))
+
+    def _own_tables(self) -> Collection[str]:
+        """All tables of the project that are there under the name of this environment."""
+        project, name = self.project, self.project.connection_name(self.declared)
+        found, prefix = project.connections.by_name.get(name), project.connections.schema_prefix
+        if not prefix or found is None or found.platform not in WAREHOUSES:
+            return project.by_name
+        try:
+            return own_tables(project.by_name, prefix, self.warehouse.tables())
+        except BruinError:
+            return project.by_name  # the build tells what is wrong with the database
 
     @property
     def warehouse(self) -> Warehouse:
@@ -239,7 +260,7 @@ class AssetRun:
     def render(self, template: str) -> str:
         """A template of the asset, over the tables of this environment. Raises RenderError."""
         text = self.project.render(template, self.template_context, self.asset)
-        return prefixed_sql(text, self.project.connections.schema_prefix, self.project.by_name)
+        return prefixed_sql(text, self.project.connections.schema_prefix, self.own)
 
     def here(self, check: Check) -> Check:
         """A check over the tables of this environment."""

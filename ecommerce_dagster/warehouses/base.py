@@ -206,6 +206,10 @@ class Warehouse(Protocol):
         a column of time, and how many: all, or those of a window."""
         ...
 
+    def tables(self) -> set[str]:
+        """The tables and views that exist, as schema.table."""
+        ...
+
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         """The columns of those of the named tables and views that exist, for the lineage."""
         ...

@@ -17,6 +17,11 @@ from ecommerce_dagster.sql.identifiers import literal
 # The names of the columns, and the rows.
 Answer = tuple[list[str], list[tuple[Any, ...]]]
 
+# Of every warehouse: its tables and views, as schema.table.
+ALL_TABLES = (
+    "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+    "WHERE table_catalog = current_database()"
+)
 _EXPLAIN = re.compile(
     r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b((\s|--[^\n]*\n|/\*.*?\*/)*(ANALYZE|VERBOSE|\([^)]*\)))*",
     re.IGNORECASE | re.DOTALL,

@@ -10,13 +10,19 @@ import pytest
 from ecommerce_dagster import build_defs
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.orchestration.resources import WarehouseResource
-from orchestration.helpers import Tiny, clean_environment, findings, invoke, query, run_all
+from orchestration.helpers import Tiny, clean_environment, findings, invoke, query, run_all, tables
 
 CONFIG = """
 environments:
   default:
     connections:
       duckdb: [{name: duckdb-default, path: w.duckdb}]
+"""
+DEV = """
+  dev:
+    schema_prefix: dev_
+    connections:
+      duckdb: [{name: duckdb-default, path: warehouse.duckdb}]
 """
 PIPELINE = "name: %s\nschedule: daily\nstart_date: 2026-01-01\n"
 TABLE = """/* @bruin
@@ -164,6 +170,35 @@ def test_a_schema_prefix_keeps_environments_apart(tiny: Tiny) -> None:
     found = tiny.query("SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1")
     assert found == [("dev_raw", "a"), ("dev_stg", "b")]
     assert tiny.query("SELECT x FROM dev_stg.b") == [(2,)]
+
+
+def test_what_an_environment_has_not_is_read_under_its_plain_name(tiny: Tiny) -> None:
+    unique = "columns: [{name: x, checks: [{name: unique}]}]"
+    tiny.sql("raw.a", "SELECT 1 AS x", unique)
+    key = "columns: [{name: x, foreign_key: {table: raw.a, column: x}}]"
+    check = "custom_checks: [{name: as many, query: SELECT count(*) FROM raw.a, value: 1}]"
+    tiny.sql("stg.b", "SELECT x FROM raw.a", f"depends: [raw.a]\n{key}\n{check}")
+    tiny.sql("mart.c", "SELECT x + 1 AS y FROM stg.b", "depends: [stg.b]")
+    config = next(path for path in tiny.folder.rglob(".bruin.yml"))
+    config.write_text(f"{config.read_text()}{DEV}")
+    assert tiny.ecommerce("run").succeeded
+    before = tables(tiny.warehouse)
+    tiny.sql("stg.b", "SELECT x AS x, 5 AS more FROM raw.a", f"depends: [raw.a]\n{key}\n{check}")
+
+    built = tiny.ecommerce("run", "stg.b", "mart.c", "--environment", "dev")
+
+    assert built.succeeded, built.text
+    after = tables(tiny.warehouse)
+    assert {name: after[name] for name in before} == before
+    assert {*after} - {*before} == {"dev_stg.b", "dev_mart.c"}
+    for name, read in (("stg.b", " raw.a"), ("mart.c", " dev_stg.b")):
+        shown = tiny.ecommerce("render", name, "--environment", "dev").stdout
+        assert f"FROM{read}" in shown
+    asked = ("query", "SELECT b.*, a.x FROM stg.b, raw.a", "--output", "csv", "-e")
+    assert tiny.ecommerce(*asked, "dev").stdout.split() == ["x,more,x", "1,5,1"]
+    assert tiny.ecommerce(*asked, "default").stdout.split() == ["x,x", "1,1"]
+    assert tiny.ecommerce("run", "-e", "dev").succeeded
+    assert "FROM dev_raw.a" in tiny.ecommerce("render", "stg.b", "-e", "dev").stdout
 
 
 def test_a_path_that_is_not_known_makes_no_database(tiny: Tiny) -> None:

@@ -27,6 +27,7 @@ from ecommerce_dagster.warehouses.duckdb.locking import Locking, no_lock
 from ecommerce_dagster.warehouses.duckdb.moments import moments_in
 from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
 from ecommerce_dagster.warehouses.publish import publish
+from ecommerce_dagster.warehouses.query import ALL_TABLES
 from ecommerce_dagster.warehouses.time_limit import time_limit
 
 
@@ -85,6 +86,10 @@ class DuckDBWarehouse:
             kinds = described(connection, relation(table))
             name = meant(column, kinds) or column
             return moments_in(connection, relation(table), name, kinds.get(name), unit, window)
+
+    def tables(self) -> set[str]:
+        with self.open() as connection:
+            return {str(name) for (name,) in connection.execute(ALL_TABLES).fetchall()}
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with self.open() as connection:

@@ -41,6 +41,7 @@ from ecommerce_dagster.warehouses.postgres.session import (
 )
 from ecommerce_dagster.warehouses.postgres.target import PostgresTarget
 from ecommerce_dagster.warehouses.publish import publish
+from ecommerce_dagster.warehouses.query import ALL_TABLES
 from ecommerce_dagster.warehouses.run_checks import run_checks, sample
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError
 from ecommerce_dagster.warehouses.table_facts import TableFacts
@@ -97,6 +98,10 @@ class PostgresWarehouse:
             name = meant(column, columns) or column
             is_time = POSTGRES.is_time(columns[name])
             return moments_in(session, found.sql, name, unit, window, is_time=is_time)
+
+    def tables(self) -> set[str]:
+        with opened(self.connection, read_only=True) as session:
+            return {str(row[0]) for row in ask(session, ALL_TABLES)}
 
     def columns_of(self, names: Iterable[str]) -> dict[str, list[str]]:
         with opened(self.connection, read_only=True) as session:
