@@ -15,6 +15,7 @@ from ecommerce_dagster._lazy import lazily
 
 __all__ = [
     "INDEX_SHARD_NAME",
+    "AssetCheckEvaluationTargetMaterializationData",
     "AssetCheckExecutionRecordStatus",
     "AssetCheckExecutionsTable",
     "CanCancelExecutionRequest",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+        AssetCheckEvaluationTargetMaterializationData,
+    )
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.errors import (
         DagsterUserCodeUnreachableError,
@@ -84,6 +88,9 @@ FIRST_TRIED, LAST_TRIED = "1.13.20", "1.13.29"
 
 _SQLITE = "dagster._core.storage.event_log.sqlite.sqlite_event_log"
 MODULES = {
+    "AssetCheckEvaluationTargetMaterializationData": (
+        "dagster._core.definitions.asset_checks.asset_check_evaluation"
+    ),
     "AssetCheckExecutionRecordStatus": "dagster._core.storage.asset_check_execution_record",
     "AssetCheckExecutionsTable": "dagster._core.storage.event_log.schema",
     "CanCancelExecutionRequest": "dagster._grpc.types",

@@ -104,6 +104,7 @@ def _events(
         ended = sa.and_(
             table.asset_key.in_(assets[first : first + _ASSETS_AT_ONCE]),
             table.execution_status.in_(_DONE),
+            sa.not_(_is_part()),
         )
         latest = sa.select(table.id, nth.label("nth")).where(ended).subquery()
         query = (
@@ -116,6 +117,14 @@ def _events(
             rows = connection.execute(query).fetchall()
         for asset, name, event in rows:
             yield (asset, name), dg.deserialize_value(event, dg.EventLogEntry)
+
+
+def _is_part() -> sa.ColumnElement[bool]:
+    """Whether a result is about one of several partitions, beside one about all of them."""
+    part, whole = AssetCheckExecutionsTable.c, AssetCheckExecutionsTable.alias().c
+    same = [part[name] == whole[name] for name in ("asset_key", "check_name", "run_id")]
+    beside = sa.select(whole.id).where(*same, whole.partition.is_(None)).exists()
+    return sa.and_(part.partition.is_not(None), beside)
 
 
 def _result(event: dg.EventLogEntry) -> PastResult:

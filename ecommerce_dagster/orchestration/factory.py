@@ -21,6 +21,7 @@ from ecommerce_dagster.orchestration.not_run import (
     kept_since,
     report_not_run,
 )
+from ecommerce_dagster.orchestration.partition_checks import record_by_partition, with_partitions
 from ecommerce_dagster.orchestration.partitions import (
     PARTITION_ROWS,
     Partitions,
@@ -74,15 +75,18 @@ def build_asset(
     spec = translator.get_asset_spec(asset, project)
     partitions = spec.partitions_def
     require_time(asset, partitions)
-    if not partitioned:
-        spec = spec.replace_attributes(partitions_def=None)
+    shown = partitions if partitioned else None
+    spec = spec if shown is partitions else spec.replace_attributes(partitions_def=None)
     checks = checks_of(asset)
     retries = _retry_policy(asset, project)
 
     @dg.multi_asset(
         name=op_name(asset.name, project),
         specs=[spec],
-        check_specs=[translator.get_asset_check_spec(check, project) for check in checks],
+        check_specs=[
+            with_partitions(translator.get_asset_check_spec(check, project), check, project, shown)
+            for check in checks
+        ],
         can_subset=True,
         required_resource_keys=_required_resources(project, asset),
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
@@ -168,6 +172,7 @@ def _execute(
         kept = f"still shows the data of {moment(since)}" if since else "is as it was before"
         context.log_event(rejection_of(run, built.results, kept))
         unpublished = f"The rows were not published: the table {kept}."
+    record_by_partition(context, run.project, built.results, partitions)
     yield from (check_result_of(result, run, partitions, unpublished) for result in built.results)
     kept = "the new rows are published" if built.published else "the table is as it was before"
     _fail_when_rejected(asset, built.results, kept)
@@ -180,6 +185,7 @@ def _check(
     with in_time(run):
         wanted = _wanted(run, checks, context)
         results = run.warehouse.check(run.asset, wanted, run.render, run.timeout)
+    record_by_partition(context, run.project, results, partitions)
     yield from (check_result_of(result, run, partitions) for result in results)
     _fail_when_rejected(run.declared, results, "the table is as it was")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -152,6 +152,14 @@ def rows_by_time(moments: Mapping[float, int], partitions: Partitions | None) ->
         else:
             rows[datetime.fromtimestamp(moment, UTC).date().isoformat()] += number
     return dict(rows)
+
+
+def bad_rows_of(
+    keys: Collection[str], moments: Mapping[float, int], partitions: Partitions
+) -> dict[str, int]:
+    """How many of the rows at these moments are of each partition."""
+    rows = rows_by_time(moments, partitions)
+    return {key: rows.get(_time_key(partitions, key), 0) for key in keys}
 
 
 def rows_by_partition(

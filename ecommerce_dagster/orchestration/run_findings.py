@@ -83,7 +83,7 @@ class RunFindings:
         if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data
             check = self._checks.get(evaluation.asset_check_key)
-            if check is not None:
+            if check is not None and not _is_part(evaluation, run):
                 yield Finding(
                     Subject("check", check.asset.name, check.id),
                     not evaluation.passed,
@@ -111,6 +111,12 @@ class RunFindings:
 
     def _partitions(self, name: str, run: dg.DagsterRun) -> Partitions | None:
         return keys_of(run.tags) if is_partitioned(self._project.by_name[name]) else None
+
+
+def _is_part(evaluation: Any, run: dg.DagsterRun) -> bool:
+    """Whether a result is about one of several partitions: one about all of them follows."""
+    first, last = keys_of(run.tags) or ("", "")
+    return getattr(evaluation, "partition", None) is not None and first != last
 
 
 def _bad_rows(metadata: Mapping[str, Any]) -> tuple[str, ...]:

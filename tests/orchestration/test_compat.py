@@ -22,6 +22,7 @@ ENUMS = {
 TABLES = {
     "AssetCheckExecutionsTable": {
         *("id", "asset_key", "check_name", "execution_status", "evaluation_event"),
+        *("partition", "run_id"),
     },
     "SqlEventLogStorageTable": {"asset_key", "dagster_event_type", "run_id", "timestamp"},
 }
@@ -47,6 +48,7 @@ FIELDS = {
 }
 # The parameters by position, which these classes hide until one is made.
 RECORDS = {
+    "AssetCheckEvaluationTargetMaterializationData": ("storage_id", "run_id", "timestamp"),
     "RegisteredCodeLocationOrigin": ("location_name",),
     "RemoteJobOrigin": ("repository_origin", "job_name"),
     "RemoteRepositoryOrigin": ("code_location_origin", "repository_name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from inspect import signature
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,10 @@ import pytest
 
 from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
+from ecommerce_dagster.orchestration.build import definitions_of, load_project
+from ecommerce_dagster.orchestration.check_history import histories_of
+from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.run_findings import RunFindings
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from orchestration.helpers import QUIET, Tiny, checks_recorded, failures, run_all
 
@@ -290,10 +295,93 @@ class TestPartitionsThatATranslatorGives:
         )
 
 
-class TestChecksOfATranslator:
-    """A translator may give checks the partitions of their asset."""
+@pytest.mark.skipif(
+    "partitions_def" not in signature(dg.AssetCheckSpec).parameters,
+    reason="comes with Dagster 1.13",
+)
+class TestChecksByPartition:
+    """`meta: {checks_by_partition: true}`: Dagster shows which days failed."""
 
-    def test_a_run_of_one_partition_records_what_the_check_found_in_it(
+    CHECK = dg.AssetCheckKey(STAGED, "n__positive")
+
+    @pytest.fixture
+    def checked(self, events: Tiny) -> Tiny:
+        rules = "columns: [{name: n, checks: [{name: positive}, {name: unique}]}]\n"
+        header = f"{BY_TIME.format('timestamp')}{rules}meta: {{checks_by_partition: true}}\n"
+        events.sql(
+            "raw.events",
+            "SELECT TIMESTAMP '2024-01-01' + n * INTERVAL 1 hour AS moment, n FROM range(1, 120) r(n)",
+        )
+        events.sql("stg.events", f"SELECT * FROM raw.events {FILTER}", header, table=False)
+        return events
+
+    def bad(self, checked: Tiny, *days: str) -> None:
+        """From now on a row of each of these days is wrong."""
+        moments = ", ".join(f"TIMESTAMP '{day} 12:00:00'" for day in days) or "NULL"
+        query = (
+            "SELECT TIMESTAMP '2024-01-01' + n * INTERVAL 1 hour AS moment,"
+            f" CASE WHEN moment IN ({moments}) THEN -n ELSE n END AS n FROM range(1, 120) r(n)"
+        )
+        checked.sql("raw.events", query)
+
+    def run(self, checked: Tiny, instance: dg.DagsterInstance, *days: str) -> Any:
+        tags = {RANGE_START_TAG: days[0], RANGE_END_TAG: days[-1]}
+        how = {"tags": tags} if len(days) > 1 else {"partition_key": days[0]}
+        return run_all(checked.definitions(), instance, **how)
+
+    def shown(self, checked: Tiny, instance: dg.DagsterInstance) -> dict[str, set[str]]:
+        """The days by how Dagster's page of the check shows them."""
+        graph = checked.definitions().resolve_asset_graph()
+        partitions = graph.get(self.CHECK).partitions_def
+        state = instance.event_log_storage.get_asset_check_state([(self.CHECK, partitions)])
+        found = {
+            status.value.lower(): set(subset.subset_value.get_partition_keys())
+            for status, subset in state[self.CHECK].subsets.items()
+        }
+        return {status: days for status, days in found.items() if days}
+
+    def test_each_day_of_a_range_has_its_result(
+        self, checked: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        assert self.run(checked, instance, "2024-01-01", "2024-01-02", "2024-01-04").success
+        four = {f"2024-01-0{n}" for n in range(1, 5)}
+        assert self.shown(checked, instance) == {"succeeded": four}
+        self.bad(checked, "2024-01-03")
+        ran = self.run(checked, instance, "2024-01-02", "2024-01-04")
+        assert "(1 of 2024-01-03)" in failures(ran)["stg__events"]
+        bad, good = {"2024-01-03"}, four - {"2024-01-03"}
+        assert self.shown(checked, instance) == {"succeeded": good, "failed": bad}
+        # What a check says last is what it said of all: in the catalogue, too.
+        project = load_project(checked.directory)
+        state = last_known(instance, project.assets, project)["stg.events"]
+        assert [check.status for check in state.checks] == ["failed", "passed"]
+        history = histories_of(instance, project, project.assets, 10)["stg.events:n:positive"]
+        assert [(r.passed, r.bad_rows) for r in history.results] == [(True, 0), (False, 1)]
+        [record] = instance.get_run_records(dg.RunsFilter(run_ids=[ran.run_id]))
+        found = RunFindings(project).of(record, instance)
+        told = [(one.subject.check, one.failed) for one in found if one.subject.kind == "check"]
+        assert told == [("stg.events:n:positive", True), ("stg.events:n:unique", False)]
+
+        assert not self.run(checked, instance, "2024-01-03").success
+        self.bad(checked)
+        assert self.run(checked, instance, "2024-01-03").success
+        assert self.shown(checked, instance) == {"succeeded": four}
+        # `unique` compares rows of all days.
+        graph = checked.definitions().resolve_asset_graph()
+        assert graph.get(dg.AssetCheckKey(STAGED, "n__unique")).partitions_def is None
+
+    def test_a_run_without_partitions_is_about_all_of_them(
+        self, checked: Tiny, instance: dg.DagsterInstance
+    ) -> None:
+        self.bad(checked, "2024-01-03")
+        assert not self.run(checked, instance, "2024-01-02", "2024-01-04").success
+        self.bad(checked)
+        assert checked.ecommerce("run").succeeded
+        whole = definitions_of(load_project(checked.directory), partitioned=False)
+        assert run_all(whole, instance).success
+        assert self.shown(checked, instance) == {}
+
+    def test_it_is_not_asked_for_and_a_translator_may_give_them_all_the_same(
         self, events: Tiny, instance: dg.DagsterInstance
     ) -> None:
         class ByPartition(BruinTranslator):
@@ -305,6 +393,8 @@ class TestChecksOfATranslator:
         header = f"{BY_TIME.format('timestamp')}{rule}"
         query = f"SELECT moment, n - 24 AS n FROM raw.events {FILTER}"
         events.sql("stg.events", query, header, table=False)
+        check = dg.AssetCheckKey(STAGED, "n__non_negative")
+        assert events.definitions().resolve_asset_graph().get(check).partitions_def is None
         job = events.definitions(translator=ByPartition()).resolve_job_def("tiny")
         for key, passed in (("2024-01-02", True), ("2024-01-01", False)):
             ran = job.execute_in_process(

@@ -37,7 +37,7 @@ _LISTED = 3  # assets that are left out for one reason, each with a line of its 
 def lint(project: Project, log: ProblemLog) -> None:
     """Report what the files ask for and the warehouse, the sources or Dagster cannot do."""
     lint_schedule(project.pipeline, log)
-    _lint_preview(project.pipeline, log)
+    _lint_switches(project.pipeline, log)
     lint_catalogue(project, log)
     lint_executor(project, log)
     lint_keys([project], log)
@@ -48,7 +48,7 @@ def lint(project: Project, log: ProblemLog) -> None:
         if asset.name in left_out:
             continue
         _lint_type(asset, log)
-        _lint_preview(asset, log)
+        _lint_switches(asset, log)
         _lint_modifiers(project, asset, log)
         lint_checks(asset, log)
         lint_anomalies(asset, log)
@@ -87,10 +87,10 @@ def _lint_left_out(project: Project, log: ProblemLog) -> set[str]:
     return {asset.name for assets in by_reason.values() for asset in assets}
 
 
-def _lint_preview(node: Asset | Pipeline, log: ProblemLog) -> None:
-    if switched(node.meta.get("preview", True)) is None:
-        at = node.at("meta", "preview")
-        log.error(*at, "valid-meta", "'preview' must be true or false")
+def _lint_switches(node: Asset | Pipeline, log: ProblemLog) -> None:
+    for name in ("preview", "checks_by_partition"):
+        if switched(node.meta.get(name, True)) is None:
+            log.error(*node.at("meta", name), "valid-meta", f"'{name}' must be true or false")
 
 
 def _lint_modifiers(project: Project, asset: Asset, log: ProblemLog) -> None:
