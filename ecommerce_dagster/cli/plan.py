@@ -13,7 +13,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import read_project
-from ecommerce_dagster.cli.planning import Plan, planned
+from ecommerce_dagster.cli.planning import SINCE_BUILT, Plan, planned
 from ecommerce_dagster.cli.workspace import pipeline_of, variables_of
 from ecommerce_dagster.orchestration.rebuilds import Rebuild
 from ecommerce_dagster.runtime.plan.definitions import Change
@@ -191,8 +191,12 @@ def _cost(rebuild: Rebuild) -> str:
     if rebuild.rows is None and rebuild.seconds is None:
         return "rows and seconds unknown"
     rows = "rows unknown" if rebuild.rows is None else counted(rebuild.rows, "row")
-    seconds = "seconds unknown" if rebuild.seconds is None else f"{rebuild.seconds:g} s"
+    seconds = "seconds unknown" if rebuild.seconds is None else _seconds(rebuild.seconds)
     return f"{rows}, {seconds}"
+
+
+def _seconds(seconds: float) -> str:
+    return "less than 1 s" if seconds < 1 else f"{seconds:,.0f} s"
 
 
 def _how(rebuild: Rebuild) -> str:
@@ -206,19 +210,19 @@ def _how(rebuild: Rebuild) -> str:
 
 def _commands(plan: Plan) -> Iterator[str]:
     """What brings the tables up to the files."""
-    against = "" if plan.since == "the last builds" else f" --against {plan.since}"
-    ranges: dict[tuple[str, str], list[str]] = {}
-    for rebuild in plan.rebuilds:
-        for each in rebuild.partitions:
-            ranges.setdefault(each, []).append(rebuild.asset)
-    for (first, last), names in ranges.items():
-        yield f"ecommerce run {' '.join(names)} --start-date {first} --end-date {last}"
     whole = [rebuild.asset for rebuild in plan.rebuilds if rebuild.how == "full-refresh"]
+    rest = [name for name in plan.affected if name not in whole]
+    keys = [key for rebuild in plan.rebuilds for each in rebuild.partitions for key in each]
+    dates = f" --start-date {min(keys)} --end-date {max(keys)}" if keys else ""
     if whole:
         yield f"ecommerce run {' '.join(whole)} --full-refresh"
-    if plan.affected:
-        yield f"ecommerce run --modified+{against}"
-    elif plan.checked_again:
+        # What is built is no change any more.
+        if rest:
+            yield f"ecommerce run {' '.join(rest)}{dates}"
+    elif rest:
+        against = "" if plan.since == SINCE_BUILT else f" --against {plan.since}"
+        yield f"ecommerce run --modified+{against}{dates}"
+    if plan.checked_again:
         yield f"ecommerce run {' '.join(plan.checked_again)} --only checks"
 
 

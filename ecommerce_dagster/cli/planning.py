@@ -10,12 +10,13 @@ from typing import Any
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import existing_instance
 from ecommerce_dagster.cli.workspace import variables_of
-from ecommerce_dagster.orchestration.published import published_side
+from ecommerce_dagster.orchestration.published import published
 from ecommerce_dagster.orchestration.rebuilds import Rebuild, rebuilds_of
 from ecommerce_dagster.runtime.plan.checkout import project_at
 from ecommerce_dagster.runtime.plan.impact import Comparison, Side, compare
 
 PUBLISHED = "published"
+SINCE_BUILT = "the last builds"
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ def planned(project: Project, options: Mapping[str, Any]) -> Plan:
     """The plan for a pipeline, with the options of a command: `against`, `variables`, `variant`.
     Raises CommitError."""
     ref = options["against"]
+    done: Mapping[str, frozenset[str]] = {}
     variables = variables_of(options["variables"])
     with existing_instance() as instance:
         if ref == PUBLISHED:
-            old, unknown = published_side(project, instance)
+            last = published(project, instance)
+            old, unknown, done = last.side, last.unknown, last.done
             at: AbstractContextManager[Project | None] = nullcontext(old.project)
-            since, absent = "the last builds", "it was never built"
+            since, absent = SINCE_BUILT, "it was never built"
         else:
             at = project_at(ref, project, variables, options["variant"])
             old, unknown = Side(project), frozenset()
@@ -75,4 +78,4 @@ def planned(project: Project, options: Mapping[str, Any]) -> Plan:
                 old = Side(before or replace(project, assets=()))
             comparison = compare(old, Side(project), unknown, absent)
         plan = Plan(project, since, comparison, ())
-        return replace(plan, rebuilds=rebuilds_of(plan.affected, project, instance))
+        return replace(plan, rebuilds=rebuilds_of(plan.affected, project, instance, done))

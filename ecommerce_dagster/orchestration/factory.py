@@ -164,7 +164,9 @@ def _execute(
         attempt(
             context.log,
             f"{asset.name}: the definition that it was built by",
-            lambda: keep_definition(context.instance, run.project, asset),
+            lambda: keep_definition(
+                context.instance, run.project, asset, _partitions_of(run, context)
+            ),
             None,
         )
     else:
@@ -224,6 +226,13 @@ def _record_partitions(
     for name, number in rows.items():
         context.add_asset_metadata({PARTITION_ROWS: number}, key, partition_key=name)
     return 0
+
+
+def _partitions_of(run: AssetRun, context: dg.AssetExecutionContext) -> Sequence[str] | None:
+    """The partitions that a run fills, which may be none whole; None for all of a table."""
+    if run.interval is None or not is_partitioned(run.declared):
+        return None
+    return context.partition_keys if context.has_partition_key_range else ()
 
 
 def _summary(asset: Asset, built: BuildResult) -> str:

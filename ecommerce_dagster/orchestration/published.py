@@ -1,14 +1,16 @@
 """The definition by which each table was last built, kept in the Dagster instance.
 
 Dagster keeps a hash of it, which tells that something changed. With the definition `ecommerce plan`
-tells what. There is one for each asset; a build replaces it.
+tells what. There is one for each asset; a build replaces it. One that builds some partitions of a
+table keeps the earlier one, until it has been followed by builds of all the others.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -24,44 +26,97 @@ from ecommerce_dagster.runtime.plan.impact import Side
 from ecommerce_dagster.runtime.plan.shared import Shared
 
 
-def keep_definition(instance: dg.DagsterInstance, project: Project, asset: Asset) -> None:
-    """Keep what a table was just built by. One small value is written."""
-    kept = {
+@dataclass(frozen=True)
+class Published:
+    """The pipeline as its tables were last built, without the assets that never were.
+
+    Of the `unknown` it is only known that they were built by another definition. `done` are the
+    partitions that were built by the one of now, of tables in which others were not.
+    """
+
+    side: Side
+    unknown: frozenset[str]
+    done: Mapping[str, frozenset[str]]
+
+
+def keep_definition(
+    instance: dg.DagsterInstance,
+    project: Project,
+    asset: Asset,
+    partitions: Collection[str] | None = None,
+) -> None:
+    """Keep what a table was just built by, all of it or these `partitions`. One small value is
+    written."""
+    key = _name(project, asset)
+    kept = _definition(project, asset)
+    if partitions is not None:
+        text = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+        built = instance.get_materialized_partitions(asset_key(asset.name, project))
+        kept = _merged(json.loads(text), kept, set(partitions), built) if text else kept
+    instance.daemon_cursor_storage.set_cursor_values({key: json.dumps(kept)})
+
+
+def _definition(project: Project, asset: Asset) -> dict[str, Any]:
+    return {
         "asset": asset.model_dump(mode="json"),
         "files": files_of(asset, project),
         "shared": asdict(Shared.of(project)),
     }
-    values = {_name(project, asset): json.dumps(kept)}
-    instance.daemon_cursor_storage.set_cursor_values(values)
 
 
-def published_side(
-    project: Project, instance: dg.DagsterInstance | None
-) -> tuple[Side, frozenset[str]]:
-    """The pipeline as its tables were last built, without the assets that never were; and those of
-    which it is only known that their definition was another one."""
+def _merged(
+    old: dict[str, Any], new: dict[str, Any], partitions: set[str], built: Collection[str]
+) -> dict[str, Any]:
+    """What is kept after a build of some partitions of a table that others were built of before."""
+    newer = old.get("newer", {"definition": "", "partitions": []})
+    done = set(newer["partitions"])
+    if _fingerprint(old) == _fingerprint(new):
+        done -= partitions
+    else:
+        same = newer["definition"] == _fingerprint(new)
+        done = (done if same else set()) | partitions
+        newer = {"definition": _fingerprint(new)}
+        if done.issuperset(built):
+            return new
+    kept = {name: value for name, value in old.items() if name != "newer"}
+    return {**kept, "newer": {**newer, "partitions": sorted(done)}} if done else kept
+
+
+def _fingerprint(kept: Mapping[str, Any]) -> str:
+    text = json.dumps({name: kept[name] for name in ("asset", "files", "shared")}, sort_keys=True)
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def published(project: Project, instance: dg.DagsterInstance | None) -> Published:
+    """The pipeline as its tables were last built."""
     states = last_known(instance, project.assets, project)
     kept = _kept(project, instance)
     assets: list[Asset] = []
     unknown: set[str] = set()
     files: dict[str, Mapping[str, str]] = {}
     shared: dict[str, Shared] = {}
+    done: dict[str, frozenset[str]] = {}
     for asset in project.assets:
-        state, found = states[asset.name], kept.get(asset.name)
+        name, found = asset.name, kept.get(asset.name)
         if asset.external_key or unsupported(project, asset) is not None:
             assets.append(asset)
-        elif not state.built_at:
+        elif not states[name].built_at:
             continue
-        elif found is not None:
-            assets.append(Asset.model_validate(found["asset"]))
-            files[asset.name] = found["files"]
-            shared[asset.name] = Shared(**found["shared"])
-        else:
+        elif found is None:
             assets.append(asset)
-            if state.code_version != code_version_of(asset):
-                unknown.add(asset.name)
+            if states[name].code_version != code_version_of(asset):
+                unknown.add(name)
+        else:
+            assets.append(Asset.model_validate(found["asset"]))
+            files[name], shared[name] = found["files"], Shared(**found["shared"])
+            newer, now = found.get("newer"), _fingerprint(_definition(project, asset))
+            if newer and newer["definition"] == now:
+                done[name] = frozenset(newer["partitions"])
+            elif newer and _fingerprint(found) == now:
+                # Some partitions were built in between by another one.
+                unknown.add(name)
     side = Side(replace(project, assets=tuple(assets)), files, shared)
-    return side, frozenset(unknown)
+    return Published(side, frozenset(unknown), done)
 
 
 def _kept(project: Project, instance: dg.DagsterInstance | None) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import dagster as dg
@@ -39,34 +40,42 @@ class Rebuild:
 
 
 def rebuilds_of(
-    names: Iterable[str], project: Project, instance: dg.DagsterInstance | None
+    names: Iterable[str],
+    project: Project,
+    instance: dg.DagsterInstance | None,
+    done: Mapping[str, frozenset[str]] = MappingProxyType({}),
 ) -> list[Rebuild]:
-    """The rebuild of each of these assets, those first that others read."""
+    """The rebuild of each of these assets, those first that others read. `done` are partitions that
+    are as they should be."""
     wanted = set(names)
-    return [_rebuild(a, project, instance) for a in project.assets if a.name in wanted]
+    return [
+        _rebuild(asset, project, instance, done.get(asset.name, frozenset()))
+        for asset in project.assets
+        if asset.name in wanted
+    ]
 
 
-def _rebuild(asset: Asset, project: Project, instance: dg.DagsterInstance | None) -> Rebuild:
+def _rebuild(
+    asset: Asset, project: Project, instance: dg.DagsterInstance | None, done: frozenset[str]
+) -> Rebuild:
     how = _how(asset)
     if instance is None:
         return Rebuild(asset.name, how)
     key = asset_key(asset.name, project)
-    ranges, count = _built(project, instance, key) if how == "partitions" else ((), 0)
+    ranges, count = _built(project, instance, key, done) if how == "partitions" else ((), 0)
     event = instance.get_latest_materialization_event(key)
     built = event.asset_materialization if event is not None else None
     if built is None:
         return Rebuild(asset.name, how, ranges, count)
     rows = _number(built, "dagster/row_count")
-    seconds = (_number(built, "build_seconds") or 0) + (_number(built, "check_seconds") or 0)
-    if how == "partitions":
+    parts = [_number(built, f"{part}_seconds") for part in ("build", "check")]
+    seconds = sum(part or 0 for part in parts) if any(parts) else None
+    if how == "partitions" and seconds is not None:
         # As fast as the last run was, for all rows that the table has.
         written = _number(built, "rows_written")
-        known = bool(written and rows is not None)
-        seconds = seconds / written * rows if written and rows is not None else 0
-        return Rebuild(
-            asset.name, how, ranges, count, _whole(rows), round(seconds, 1) if known else None
-        )
-    return Rebuild(asset.name, how, rows=_whole(rows), seconds=round(seconds, 1))
+        seconds = seconds / written * rows if written and rows is not None else None
+    rounded = None if seconds is None else round(seconds, 2)
+    return Rebuild(asset.name, how, ranges, count, _whole(rows), rounded)
 
 
 def _how(asset: Asset) -> How:
@@ -80,11 +89,11 @@ def _how(asset: Asset) -> How:
 
 
 def _built(
-    project: Project, instance: dg.DagsterInstance, key: dg.AssetKey
+    project: Project, instance: dg.DagsterInstance, key: dg.AssetKey, done: frozenset[str]
 ) -> tuple[tuple[tuple[str, str], ...], int]:
-    """The ranges of partitions that have been built, and how many partitions there are in them."""
+    """The ranges of partitions that have been built and are not `done`, and how many there are."""
     partitions = partitions_of(project.pipeline)
-    built = instance.get_materialized_partitions(key)
+    built = instance.get_materialized_partitions(key) - done
     if partitions is None or not built:
         return (), 0
     ranges: list[tuple[str, str]] = []

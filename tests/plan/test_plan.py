@@ -230,3 +230,41 @@ class TestSinceTheLastBuilds:
 def names_run(outcome: Outcome) -> list[str]:
     assert outcome.succeeded, outcome.text
     return [line.split()[1] for line in outcome.stdout.splitlines() if line.startswith("PASS")]
+
+
+class TestPartitions:
+    def test_those_that_were_built_before_the_change_are_to_be_built_again(
+        self, tmp_path: Path
+    ) -> None:
+        tiny = Tiny(tmp_path)
+        start = "schedule: daily\nstart_date: 2026-01-01\n"
+        tiny.write("pipeline/pipeline.yml", f"name: tiny\n{start}")
+        tiny.write(
+            "pipeline/assets/days.sql",
+            "/* @bruin\nname: days\ntype: duckdb.sql\nmaterialization: {type: table, strategy: "
+            "time_interval, incremental_key: day, time_granularity: date}\n@bruin */\n"
+            "SELECT DATE '{{ start_date }}' + i::INTEGER AS day, 1 AS n\nFROM range(9) r(i)\n"
+            "WHERE DATE '{{ start_date }}' + i::INTEGER <= DATE '{{ end_date }}'\n",
+        )
+        dates = ("--start-date", "2026-01-02", "--end-date", "2026-01-05")
+        assert tiny.ecommerce("run", *dates).succeeded
+        change(tiny, "days", "1 AS n", "2 AS n")
+        [rebuild] = planned(tiny)["rebuilds"]
+        assert (rebuild["how"], rebuild["partitions"]) == (
+            "partitions",
+            [["2026-01-02", "2026-01-05"]],
+        )
+        assert (rebuild["partition_count"], rebuild["rows"]) == (4, 4)
+        assert rebuild["seconds"] >= 0
+        # A night in between builds its own day only.
+        assert tiny.ecommerce("run", "--start-date", "2026-01-03").succeeded
+        plan = planned(tiny)
+        assert plan["rebuilds"][0]["partitions"] == [
+            ["2026-01-02", "2026-01-02"],
+            ["2026-01-04", "2026-01-05"],
+        ]
+        command = "ecommerce run --modified+ --start-date 2026-01-02 --end-date 2026-01-05"
+        assert command in tiny.ecommerce("plan").stdout
+        assert tiny.ecommerce("run", "--modified+", *dates).succeeded
+        assert planned(tiny)["changes"] == []
+        assert tiny.query("SELECT DISTINCT n FROM days") == [(2,)]

@@ -76,12 +76,15 @@ def files_of(asset: Asset, project: Project) -> dict[str, str]:
         return {asset.parameter("path"): _fingerprint(path)} if path.is_file() else {}
     if asset.type != "python":
         return {}
-    return _named_by(asset, project.checkout)
+    return _named_by(asset, project)
 
 
-def _named_by(asset: Asset, root: Path) -> dict[str, str]:
-    """The files of the checkout that code may import or read, as far as their names tell."""
-    files = [path for path in _files(root) if path not in {asset.path, asset.body_path}]
+def _named_by(asset: Asset, project: Project) -> dict[str, str]:
+    """The files of the checkout that code may import or read, as far as their names tell. Other
+    assets count as tables."""
+    root = project.checkout
+    assets = {path for one in project.assets for path in (one.path, one.body_path)}
+    files = [path for path in _files(root) if path not in assets]
     found: dict[Path, None] = {}
     texts = [asset.body]
     while texts:

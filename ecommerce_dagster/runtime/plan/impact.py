@@ -208,7 +208,6 @@ class _Comparing:
         self._changes: dict[str, list[Change]] = {}
         self._own: dict[str, Effect] = {}
         self._keys = {key_of(name): name for name in (*old.project.by_name, *new.project.by_name)}
-        self._extra = self._more_edges()
 
     def run(self) -> Comparison:
         for asset in self._new.project.assets:
@@ -219,6 +218,8 @@ class _Comparing:
             self._changes[asset.name] = [
                 Change("removed", "the asset is gone", asset.path, asset.line)
             ]
+        if not any(self._changes.values()):
+            return Comparison((), ())
         for _ in range(len(self._new.project.assets) + 1):
             before = dict(self._effects)
             for asset in self._new.project.assets:
@@ -265,7 +266,7 @@ class _Comparing:
         if not same and not can_be_compared(old.body, asset.body, dialect):
             words = "the template changed: what it becomes in other runs is not known"
             yield Change("query", words, asset.body_path, line, Level.CHANGED)
-        elif self._texts(self._old, asset) != self._texts(self._new, asset):
+        elif not same and self._texts(self._old, asset) != self._texts(self._new, asset):
             yield from self._of_query(old, asset, line)
 
     def _texts(self, side: Side, asset: Asset) -> list[list[Part]]:
@@ -297,7 +298,8 @@ class _Comparing:
         if not clauses and not own.columns:
             yield Change("query", "the query changed", asset.body_path, line)
 
-    def _more_edges(self) -> dict[str, set[str]]:
+    @cached_property
+    def _extra(self) -> dict[str, set[str]]:
         """What else assets are made of than their queries say, by their names: assets whose hooks
         or scripts may write into their tables, or make macros that they call."""
         found: dict[str, set[str]] = {}
