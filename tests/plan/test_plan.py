@@ -183,13 +183,18 @@ class TestWhatCannotBeCompared:
         assert outcome.code == 2
         assert "is not in a git repository; --against needs one" in outcome.stderr
 
-    def test_a_shallow_clone_says_how_to_deepen_it(self, tiny: Tiny, tmp_path: Path) -> None:
+    def test_a_clone_knows_branches_of_its_origin_and_says_when_it_is_shallow(
+        self, tiny: Tiny, tmp_path: Path
+    ) -> None:
         change(tiny, "mart.ages", "count(*)", "count(id)")
         commit(tiny.folder)
         clone = tmp_path / "clone"
         git(tmp_path, "clone", "--quiet", "--depth", "1", tiny.folder.as_uri(), str(clone))
         shallow = Tiny.__new__(Tiny)
         shallow.folder, shallow.directory = clone, clone / "pipeline"
+        git(clone, "checkout", "--quiet", "-b", "mine")
+        git(clone, "branch", "--quiet", "-D", "main")
+        assert planned(shallow, "--against", "main")["changes"] == []
         outcome = shallow.ecommerce("plan", "--against", "HEAD~1")
         assert outcome.code == 2
         assert (
