@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.instance import untouched_instance
 from ecommerce_dagster.cli.workspace import opened, readable_project
-from ecommerce_dagster.health.examine import health_of
+from ecommerce_dagster.health.examine import PATIENCE, health_of
 from ecommerce_dagster.health.finding import LEVELS, Finding, Level, Setup
 from ecommerce_dagster.local import StateError
 
@@ -64,21 +64,21 @@ def setup_of(project: Project) -> Iterator[tuple[Setup, list[Finding]]]:
     with ExitStack() as stack:
         at_rest = stack.enter_context(companion_of(project.directory).joined())
         try:
-            instance = stack.enter_context(untouched_instance())
+            instance = stack.enter_context(untouched_instance(PATIENCE))
         except StateError as error:
             advice = "See whether the folder or the database of Dagster's records is there"
             unread = Finding("records", "", "problem", str(error), advice, {"readable": 0})
-            yield Setup(project, None, at_rest), [unread]
+            yield Setup(project, None, has_unread_records=True, at_rest=at_rest), [unread]
             return
         text = "can be read" if instance is not None else "there are none yet"
         known = Finding("records", "", "ok", text, facts={"readable": 1})
-        yield Setup(project, instance, at_rest), [known]
+        yield Setup(project, instance, at_rest=at_rest), [known]
 
 
 def _print(project: Project, found: Sequence[Finding]) -> None:
     levels = [one.level for one in found]
     numbers = [f"{counted(levels.count(level), level)}" for level in ("problem", "warning")]
-    click.secho(f"{project.pipeline.name}: {', '.join(numbers)}", bold=True)
+    click.secho(printable(f"{project.pipeline.name}: {', '.join(numbers)}"), bold=True)
     for one in found:
         subject = f"{one.part} {one.name}".strip()
         advice = f". {one.advice}." if one.advice else ""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
-from yaml import YAMLError
+from sqlalchemy.exc import DatabaseError
 
 from ecommerce_dagster import local
 
@@ -50,21 +51,37 @@ def existing_instance() -> Iterator[dg.DagsterInstance | None]:
 
 
 @contextmanager
-def untouched_instance() -> Iterator[dg.DagsterInstance | None]:
+def untouched_instance(patience: float) -> Iterator[dg.DagsterInstance | None]:
     """The same, and nothing is written: not even the settings of this package, where an older one
-    has left its own. Raises StateError for records that cannot be read."""
+    has left its own. Raises StateError for records that cannot be read, or not within `patience`
+    seconds."""
     home = Path(os.environ.get("DAGSTER_HOME") or local.state_dir() / "dagster")
-    if not _has_records(home):
+    opening: Future[dg.DagsterInstance | None] = Future()
+    # In a thread that keeps no process from ending: a server may never answer.
+    threading.Thread(target=_open, args=(home, opening), daemon=True).start()
+    try:
+        instance = opening.result(patience)
+    except TimeoutError:
+        reason = f"no answer within {patience:g} s"
+        raise local.StateError(f"the records of runs in {home} cannot be read: {reason}") from None
+    if instance is None:
         yield None
         return
-    try:
-        instance = dg.DagsterInstance.from_config(str(home))
-    except (dg.DagsterError, SQLAlchemyError, OSError, YAMLError) as error:
-        reason = getattr(error, "orig", None) or type(error).__name__
-        first = str(reason).splitlines()[0] if str(reason) else type(error).__name__
-        raise local.StateError(f"the records of runs in {home} cannot be read: {first}") from None
     with instance:
         yield instance
+
+
+def _open(home: Path, opening: Future[dg.DagsterInstance | None]) -> None:
+    try:
+        found = dg.DagsterInstance.from_config(str(home)) if _has_records(home) else None
+    except Exception as error:
+        # What a driver says, without the statement that stands around it; never a setting.
+        told = str(getattr(error, "orig", None) or getattr(error, "strerror", None) or "")
+        reason = (told.strip().splitlines() or [type(error).__name__])[0]
+        what = f"the records of runs in {home} cannot be read: {reason}"
+        opening.set_exception(local.StateError(what))
+    else:
+        opening.set_result(found)
 
 
 def _has_records(home: Path) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.problems import printable
 from ecommerce_dagster.health.finding import Finding, Setup, ago
 from ecommerce_dagster.orchestration.alerts import alerts_name
 from ecommerce_dagster.orchestration.sensors import changes_name
@@ -18,6 +17,7 @@ from ecommerce_dagster.runtime.names import job_name
 
 _LONGEST = 300  # characters of an error
 _TICKS = 20  # that are read, the latest ones
+_TOO_LONG = 600.0  # between two ticks of a sensor, in seconds
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Automation:
 
     name: str
     runs: bool
+    is_sensor: bool
     cursor: str | None
     ticked: float
     succeeded: float
@@ -51,24 +52,29 @@ def automations(setup: Setup) -> dict[str, Automation]:
 
 
 def ticks(setup: Setup) -> Iterator[Finding]:
-    """Whether the last tick of each failed."""
+    """Whether each runs, and what its last tick said."""
     found = automations(setup)
-    for each in found.values():
-        age = setup.now - each.ticked if each.ticked else None
-        facts = {"runs": int(each.runs), "failed": int(bool(each.error)), "last_tick_seconds": age}
-        if each.error and each.runs:
-            text = printable(f"its last tick, {ago(age or 0)} ago, failed: {each.error}")
-            advice = "Mend what it says; the next tick tries again"
-            yield Finding("automation", each.name, "problem", text, advice, facts)
-        elif each.runs:
-            when = f"its last tick was {ago(age)} ago" if age is not None else "it has not ticked"
-            yield Finding("automation", each.name, "ok", f"runs; {when}", facts=facts)
-        else:
-            advice = "Start it in Dagster, on the page Automation, if that is over"
-            yield Finding("automation", each.name, "warning", "is stopped", advice, facts)
+    yield from (_tick(each, setup) for each in found.values())
     if not found:
         text = "no sensor or schedule of the pipeline was started here"
         yield Finding("automation", "", "ok", text)
+
+
+def _tick(each: Automation, setup: Setup) -> Finding:
+    age = setup.now - each.ticked if each.ticked else None
+    facts = {"runs": int(each.runs), "failed": int(bool(each.error)), "last_tick_seconds": age}
+    if not each.runs:
+        advice = "Start it in Dagster, on the page Automation, unless it is to be silent"
+        return Finding("automation", each.name, "warning", "is stopped", advice, facts)
+    if each.error:
+        text = f"its last tick, {ago(age or 0)} ago, failed: {each.error}"
+        advice = "Mend what it says; the next tick tries again"
+        return Finding("automation", each.name, "problem", text, advice, facts)
+    text = f"runs; its last tick was {ago(age)} ago" if age is not None else "has not ticked yet"
+    if each.is_sensor and (age or 0) > _TOO_LONG:
+        advice = "See whether the daemon runs and the code location loads"
+        return Finding("automation", each.name, "warning", text, advice, facts)
+    return Finding("automation", each.name, "ok", text, facts=facts)
 
 
 def _names(setup: Setup) -> set[str]:
@@ -87,6 +93,7 @@ def _automation(state: Any, instance: dg.DagsterInstance) -> Automation:
     return Automation(
         state.instigator_name,
         state.status.value != "STOPPED",
+        state.instigator_type.value == "SENSOR",
         getattr(state.instigator_data, "cursor", None),
         ended[0].timestamp if ended else 0.0,
         good[0].timestamp if good else 0.0,

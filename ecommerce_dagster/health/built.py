@@ -9,7 +9,8 @@ from typing import Any
 from ecommerce_dagster.health.finding import Setup
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.last_known import latest_results
-from ecommerce_dagster.sql.checks import checks_of
+from ecommerce_dagster.orchestration.results import NOT_PUBLISHED
+from ecommerce_dagster.sql.checks import Check, checks_of
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,44 @@ def built_assets(setup: Setup) -> dict[str, Built]:
     return found
 
 
-def bad_rows(setup: Setup) -> dict[tuple[str, str], float]:
-    """The rows that broke a rule when it was last checked, by asset and check; a check that found
-    none has 0, and one that counts no rows is 0 when it passed and 1 when it failed."""
+@dataclass(frozen=True)
+class Result:
+    """The latest result of a check. `bad_rows` is 0 when it passed, and 1 for one that failed and
+    counts no rows; `at` is in seconds since 1970. `kept` tells whether it was one of rows that were
+    not published."""
+
+    asset: str
+    check: str
+    at: float
+    passed: bool
+    blocking: bool
+    bad_rows: float
+    kept: bool
+
+
+def latest_checks(setup: Setup) -> list[Result]:
+    """The results of all checks that have run."""
     if setup.instance is None:
-        return {}
+        return []
     checks = [check for asset in setup.project.assets for check in checks_of(asset)]
     keys = {check_key(check, setup.project): check for check in checks}
-    found = {}
-    for key, record in latest_results(setup.instance, list(keys)).items():
-        evaluation, check = record.evaluation, keys[key]
-        counted = _number(evaluation.metadata, "bad_rows")
-        failed = float(not evaluation.passed)
-        found[check.asset.name, check.label] = failed if counted is None else counted
-    return found
+    found = latest_results(setup.instance, list(keys))
+    # There are results, too, of checks that are no longer in the files.
+    return [_result(keys[key], record) for key, record in found.items() if key in keys]
+
+
+def _result(check: Check, record: Any) -> Result:
+    evaluation = record.evaluation
+    counted = _number(evaluation.metadata, "bad_rows")
+    return Result(
+        check.asset.name,
+        check.label,
+        record.event.timestamp,
+        evaluation.passed,
+        check.blocking,
+        float(not evaluation.passed) if counted is None else counted,
+        NOT_PUBLISHED in evaluation.metadata,
+    )
 
 
 def _number(metadata: Mapping[str, Any], name: str) -> float | None:

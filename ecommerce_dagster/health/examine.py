@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from queue import Empty, Queue
 from time import monotonic
 
@@ -12,7 +13,7 @@ from ecommerce_dagster.health.automation import ticks
 from ecommerce_dagster.health.connections import connection_parts
 from ecommerce_dagster.health.disk import disk_parts
 from ecommerce_dagster.health.failures import failures, unpublished
-from ecommerce_dagster.health.finding import Finding, Part, Setup
+from ecommerce_dagster.health.finding import Finding, Level, Part, Setup
 from ecommerce_dagster.health.lag import lag_parts
 from ecommerce_dagster.health.locks import lock_parts
 from ecommerce_dagster.health.messages import waiting_alerts
@@ -25,15 +26,17 @@ PATIENCE = 10.0
 
 def health_of(setup: Setup) -> list[Finding]:
     """All findings. Connections come first, alone: what else is done would count in their times."""
-    return examine(setup, connection_parts(setup)) + examine(setup, _others(setup))
+    recorded = _recorded(setup)
+    if setup.has_unread_records:
+        recorded = {name: partial(_unread, name) for name in recorded}
+    others = {**lock_parts(setup), **disk_parts(setup), **recorded, "version": versions}
+    return examine(setup, connection_parts(setup)) + examine(setup, others)
 
 
-def _others(setup: Setup) -> dict[str, Part]:
-    """The other parts by their names, in the order in which they are told. The first word of a name
-    is the part of its findings, the rest what they are about."""
+def _recorded(setup: Setup) -> dict[str, Part]:
+    """The parts that are about Dagster's records. The first word of the name of a part is that of
+    its findings, the rest what they are about."""
     return {
-        **lock_parts(setup),
-        **disk_parts(setup),
         "daemon": daemon,
         "automation": ticks,
         **lag_parts(setup),
@@ -41,8 +44,11 @@ def _others(setup: Setup) -> dict[str, Part]:
         "failure": failures,
         "unpublished": unpublished,
         "alert": waiting_alerts,
-        "version": versions,
     }
+
+
+def _unread(name: str, setup: Setup) -> Iterator[Finding]:
+    yield _unknown(name, "the records of runs cannot be read")
 
 
 def examine(setup: Setup, parts: Mapping[str, Part], patience: float = PATIENCE) -> list[Finding]:
@@ -62,8 +68,10 @@ def examine(setup: Setup, parts: Mapping[str, Part], patience: float = PATIENCE)
         except Empty:
             break
         found[name] = findings
-    late = f"no answer within {patience:g} s"
-    return [finding for name in parts for finding in found.get(name, [_unknown(name, late)])]
+    late, advice = f"no answer within {patience:g} s", "See whether a disk or a server hangs"
+    return [
+        finding for name in parts for finding in found.get(name, [_unknown(name, late, advice)])
+    ]
 
 
 def _answer(name: str, part: Part, setup: Setup) -> Sequence[Finding]:
@@ -71,11 +79,12 @@ def _answer(name: str, part: Part, setup: Setup) -> Sequence[Finding]:
         return [*part(setup)]
     except (BruinError, OSError) as error:
         return [_unknown(name, str(error))]
-    except Exception as error:  # one part that cannot be told keeps none of the others back
-        return [_unknown(name, f"{type(error).__name__}, a fault of this program or of Dagster's")]
+    except Exception as error:  # one part that fails keeps none of the others back
+        why = f"a fault of this program or of Dagster's: {type(error).__name__}"
+        return [_unknown(name, why, "Please report it")]
 
 
-def _unknown(name: str, why: str) -> Finding:
+def _unknown(name: str, why: str, advice: str = "") -> Finding:
     part, _, about = name.partition(" ")
-    advice = "Look at it again; if it stays so, look there"
-    return Finding(part, about, "problem" if part == "connection" else "warning", why, advice)
+    level: Level = "problem" if part == "connection" else "warning"
+    return Finding(part, about, level, f"not known: {why}", advice)

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.health.finding import Finding, Setup, ago
-from ecommerce_dagster.orchestration.last_known import last_known
-from ecommerce_dagster.orchestration.living_runs import clock
+from ecommerce_dagster.health.built import built_assets, latest_checks
+from ecommerce_dagster.health.finding import Finding, Setup, ago, some
+from ecommerce_dagster.orchestration.living_runs import clock, moment
 from ecommerce_dagster.orchestration.status import status_of
-
-_NAMES = 3  # that a line shows
 
 
 def failures(setup: Setup) -> Iterator[Finding]:
@@ -24,43 +22,35 @@ def failures(setup: Setup) -> Iterator[Finding]:
         yield Finding("failure", "", "ok", "nothing failed that was not repaired", facts=facts)
         return
     names = [f"{one.asset} ({one.check})" if one.check else one.asset for one in found]
-    text = f"{counted(len(found), 'thing')} failed, the first {ago(oldest)} ago: {_some(names)}"
+    text = f"{counted(len(found), 'thing')} failed, the first {ago(oldest)} ago: {some(names)}"
     advice = "See `ecommerce status`; when it is mended, `ecommerce run` builds all of it again"
     yield Finding("failure", "", "problem" if blocking else "warning", text, advice, facts)
 
 
 def unpublished(setup: Setup) -> Iterator[Finding]:
     """The tables whose last build was rejected by a check: they still show older data."""
-    assets = [asset for asset in setup.project.assets if not asset.external_key]
-    kept = []
-    for state in last_known(setup.instance, assets, setup.project).values():
-        rejected = [
-            check
-            for check in state.checks
-            if check.blocking and check.status == "failed" and check.at > state.built_at
-        ]
-        if rejected:
-            kept.append((state.built_at, state.name, rejected[0].label))
-    # One that was never published comes first.
-    kept.sort()
-    oldest = max([*(_age(at, setup) for at, _, _ in kept if at), 0.0])
-    facts = {"tables": len(kept), "oldest_seconds": oldest}
+    built = {name: each.at for name, each in built_assets(setup).items()}
+    kept: dict[str, str] = {}
+    for result in latest_checks(setup):
+        is_of_build = result.kept and result.at > built.get(result.asset, 0.0)
+        if is_of_build and result.blocking and not result.passed:
+            kept.setdefault(result.asset, result.check)
+    ages = [setup.now - built[name] for name in kept if name in built]
+    facts = {"tables": len(kept), "oldest_seconds": max([*ages, 0.0])}
     if not kept:
-        yield Finding("unpublished", "", "ok", "every table is of its last build", facts=facts)
+        text = "no check keeps a table from being published"
+        yield Finding("unpublished", "", "ok", text, facts=facts)
         return
-    at, name, check = kept[0]
-    shown = f"still shows the data of {clock(at)}" if at else "was never published"
-    text = f"{name} {shown}: {check} rejected its last build"
-    if len(kept) > 1:
-        text += f"; so it is for {_some([other for _, other, _ in kept[1:]])}"
+    # One that was never published comes first.
+    name, *others = sorted(kept, key=lambda name: built.get(name, 0.0))
+    at = built.get(name)
+    shown = f"still shows the data of {clock(moment(at))}" if at else "was never published"
+    text = f"{name} {shown}: {kept[name]} rejected its last build"
+    if others:
+        text += f"; so it is for {some(others)}"
     advice = "See the bad rows on the check's page in Dagster, and mend the source or the rule"
     yield Finding("unpublished", "", "problem", text, advice, facts)
 
 
 def _age(moment: str, setup: Setup) -> float:
     return setup.now - datetime.fromisoformat(moment).timestamp()
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,8 @@ from ecommerce_dagster.bruin.project import Project
 Level = Literal["ok", "warning", "problem"]
 Facts = Mapping[str, str | float | None]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")
+
+_NAMES = 3  # that a line shows
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class Finding:
 class Setup:
     """A pipeline on this machine.
 
-    `instance` is None where Dagster has recorded nothing yet. `at_rest` are the connections whose
+    `instance` is None where Dagster has recorded nothing yet, and for records that cannot be read
+    (`has_unread_records`). `at_rest` are the connections whose
     local server does not run now, and is started by those who need it. `now` is in seconds since
     1970.
     """
 
     project: Project
     instance: dg.DagsterInstance | None
+    has_unread_records: bool = False
     at_rest: frozenset[str] = frozenset()
     now: float = field(default_factory=time.time)
 
@@ -57,6 +61,12 @@ def ago(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {word}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names for people, and how many more there are."""
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
 
 
 def byte_size(number: float) -> str:

@@ -13,9 +13,9 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.errors import BruinError
-from ecommerce_dagster.health.automation import automations
+from ecommerce_dagster.health.automation import Automation, automations
 from ecommerce_dagster.health.connections import PATIENCE
-from ecommerce_dagster.health.finding import Finding, Level, Part, Setup, ago
+from ecommerce_dagster.health.finding import Facts, Finding, Level, Part, Setup, ago, some
 from ecommerce_dagster.orchestration.handover import handed_over
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor
 from ecommerce_dagster.orchestration.sensors import changes_name
@@ -41,42 +41,60 @@ def lag_parts(setup: Setup) -> dict[str, Part]:
 
 def _lag(connection: str, assets: list[Asset], setup: Setup) -> Iterator[Finding]:
     sensor = automations(setup).get(changes_name(setup.project, connection))
-    if setup.instance is None or sensor is None:
+    cursor = _cursor(connection, sensor, setup)
+    if setup.instance is None or sensor is None or cursor is None:
         yield _unknown(connection, "its sensor has not looked yet")
         return
     if connection in setup.at_rest:
         yield _unknown(connection, "its local server is not running")
         return
-    key = resource_key(connection)
-    cursor = handed_over(setup.project, key, setup.instance, sensor.ticked) or sensor.cursor
     seen = Cursor.read(cursor, setup.instance)
     try:
-        tables = _tables(connection, assets, setup)
+        tables, silent = _tables(connection, assets, setup)
     except BruinError:
         yield _unknown(connection, "the source cannot be asked")
         return
-    moved = [n for n, table in tables.items() if _has_moved(n, table, seen)]
-    silent = [n for n, table in tables.items() if table is not None and table.counters is None]
-    since = [_requested_at(key, setup.instance) for key in seen.asked]
-    waiting = [at for at in since if at is not None]
-    waiting += [sensor.succeeded] if moved and sensor.succeeded else []
-    facts: dict[str, str | float | None] = {
-        "seconds": 0.0,
+    moved = [name for name, table in tables.items() if _has_moved(name, table, seen)]
+    gone = [name for name, table in tables.items() if table is None]
+    requested = _requested(seen, setup.instance)
+    since = [at for at in requested if at is not None]
+    since += [sensor.succeeded] if moved and sensor.succeeded else []
+    waits = bool(moved or requested)
+    seconds = setup.now - min(since) if since else None
+    facts: Facts = {
+        "seconds": seconds if waits else 0.0,
         "tables_changed": len(moved),
-        "runs_requested": len(waiting) - bool(moved and sensor.succeeded),
+        "tables_gone": len(gone),
         "tables_unknown": len(silent),
+        "runs_requested": len(requested),
     }
-    unsaid = f"; {', '.join(silent)} do not tell" if silent else ""
-    if not waiting and not moved:
-        yield Finding("lag", connection, "ok", f"all changes are loaded{unsaid}", facts=facts)
-        return
-    seconds = setup.now - min(waiting) if waiting else None
-    facts["seconds"] = seconds
-    long = "for a time that nobody knows" if seconds is None else f"for {ago(seconds)} at most"
-    text = f"changes wait to be loaded {long}: {_what(moved, seen)}{unsaid}"
-    advice = f"See why in `ecommerce status`, and the ticks of {sensor.name}"
-    level = _level(seconds, runs=sensor.runs)
-    yield Finding("lag", connection, level, text, advice if level != "ok" else "", facts)
+    level, text = _said(seconds, waits=waits, runs=sensor.runs)
+    what = f"{text}: {some(sorted({*moved, *_asked(seen)}))}" if waits else text
+    if gone:
+        level, what = "problem", f"there is no source for {some(gone)}; {what}"
+    unsaid = f"; {some(silent)} cannot tell" if silent else ""
+    advice = f"See `ecommerce status`, and the ticks of {sensor.name} in Dagster"
+    yield Finding("lag", connection, level, what + unsaid, advice if level != "ok" else "", facts)
+
+
+def _cursor(connection: str, sensor: Automation | None, setup: Setup) -> str | None:
+    """What the sensor goes on from at its next tick."""
+    if sensor is None or setup.instance is None:
+        return None
+    key = resource_key(connection)
+    return handed_over(setup.project, key, setup.instance, sensor.ticked) or sensor.cursor
+
+
+def _said(seconds: float | None, *, waits: bool, runs: bool) -> tuple[Level, str]:
+    """How bad it is that changes wait, if they do."""
+    if not waits:
+        return "ok", "all changes are loaded"
+    if seconds is None:
+        return "warning", "changes wait to be loaded, since when is not known"
+    text = f"changes wait to be loaded for {ago(seconds)} at most"
+    if not runs:
+        return "warning", f"{text}, the sensor is stopped"
+    return ("problem" if seconds > _TOO_LATE else "warning" if seconds > _LATE else "ok"), text
 
 
 def _unknown(connection: str, why: str) -> Finding:
@@ -84,41 +102,41 @@ def _unknown(connection: str, why: str) -> Finding:
     return Finding("lag", connection, "ok", f"unknown: {why}", facts=facts)
 
 
-def _tables(connection: str, assets: list[Asset], setup: Setup) -> Mapping[str, Table | None]:
-    """The source of each asset that the sensor watches, as PostgreSQL counts it now. Raises
-    BruinError."""
+def _tables(
+    connection: str, assets: list[Asset], setup: Setup
+) -> tuple[Mapping[str, Table | None], list[str]]:
+    """The source of each asset as PostgreSQL counts it now, None for one that is gone; and the
+    assets whose sources do not tell that they changed. Raises BruinError."""
     declared = setup.project.connections.get(connection)
     place = declared.postgres(variables_for(declared.path))
-    watched, _ = watched_of(setup.project, assets)
+    watched, others = watched_of(setup.project, assets)
     sources = {each.name: Source(place, each.source_table) for each in watched}
     with session(place, PATIENCE) as postgres:
         found = read_tables(postgres, sources)
-    return {name: found.get(name) for name in sources}
+    silent = [name for name, table in found.items() if table.counters is None]
+    return {name: found.get(name) for name in sources}, sorted([*silent, *others])
 
 
 def _has_moved(name: str, table: Table | None, seen: Cursor) -> bool:
-    if table is None:
-        return False  # the sensor says that it is gone
-    return table.counters is not None and table.counters != seen.counters.get(name)
+    counters = table.counters if table is not None else None
+    return counters is not None and counters != seen.counters.get(name)
 
 
-def _requested_at(key: str, instance: dg.DagsterInstance) -> float | None:
-    """When a run that the sensor requested was made; None once it has succeeded."""
-    records = instance.get_run_records(dg.RunsFilter(tags={"dagster/run_key": key}), limit=1)
-    if not records or records[0].dagster_run.status == dg.DagsterRunStatus.SUCCESS:
-        return None
-    return records[0].create_timestamp.timestamp()
+def _requested(seen: Cursor, instance: dg.DagsterInstance) -> list[float | None]:
+    """When the runs were made that the sensor requested and that have not succeeded; None for one
+    that Dagster does not know any more."""
+    found: list[float | None] = []
+    for key in seen.asked:
+        filters = dg.RunsFilter(tags={"dagster/run_key": key})
+        records = instance.get_run_records(filters, limit=1)
+        if not records:
+            found.append(None)
+        elif records[0].dagster_run.status != dg.DagsterRunStatus.SUCCESS:
+            found.append(records[0].create_timestamp.timestamp())
+    return found
 
 
-def _what(moved: list[str], seen: Cursor) -> str:
-    asked = {name for each in seen.asked.values() for name in each.work.whole}
-    for each in seen.asked.values():
-        asked.update(*each.work.by_partition.values())
-    names = sorted({*moved, *asked})
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _level(seconds: float | None, *, runs: bool) -> Level:
-    if seconds is None or not runs:
-        return "warning"
-    return "problem" if seconds > _TOO_LATE else "warning" if seconds > _LATE else "ok"
+def _asked(seen: Cursor) -> set[str]:
+    """The assets of the runs that were requested."""
+    works = [asked.work for asked in seen.asked.values()]
+    return {name for work in works for name in work.whole.union(*work.by_partition.values())}

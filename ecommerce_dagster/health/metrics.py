@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 
 from ecommerce_dagster.errors import MissingExtra
-from ecommerce_dagster.health.built import bad_rows, built_assets
+from ecommerce_dagster.health.built import built_assets, latest_checks
 from ecommerce_dagster.health.finding import LEVELS, Finding, Setup
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def _of_assets(setup: Setup) -> Iterator[_Named]:
         yield "asset_last_success_timestamp_seconds", {"asset": name}, built.at
         yield "asset_rows", {"asset": name}, built.rows
         yield "asset_duration_seconds", {"asset": name}, built.seconds
-    for (asset, check), rows in bad_rows(setup).items():
-        yield "check_bad_rows", {"asset": asset, "check": check}, rows
+    for result in latest_checks(setup):
+        labels = {"asset": result.asset, "check": result.check}
+        yield "check_bad_rows", labels, result.bad_rows
 
 
 def _of_runs(setup: Setup) -> Iterator[_Named]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -11,9 +12,11 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.health.automation import automations
 from ecommerce_dagster.health.finding import Facts, Finding, Level, Setup, ago
 from ecommerce_dagster.orchestration.living_runs import living_runs
+from ecommerce_dagster.orchestration.status import reason_of
 
 # A run that waits for longer than this waits for something that does not end.
 _TOO_LONG = 3600.0
+_LONGEST = 300  # characters of an error
 
 
 def queue(setup: Setup) -> Iterator[Finding]:
@@ -55,7 +58,11 @@ def daemon(setup: Setup) -> Iterator[Finding]:
     facts: Facts = {"runs": int(bool(beats) and not dead), "heartbeat_seconds": age}
     if not dead:
         text = "runs" if statuses else "Dagster has not run here yet"
-        yield Finding("daemon", "", "ok", text, facts=facts)
+        level: Level = "ok"
+        if errors := _errors(statuses):
+            level, text = "warning", f"runs, and says: {errors[0]}"
+        advice = "See its log, and whether the code location loads" if errors else ""
+        yield Finding("daemon", "", level, text, advice, facts)
         return
     whole = len(dead) == len(statuses)
     text = "does not run" if whole else f"these parts of it do not run: {', '.join(dead)}"
@@ -67,6 +74,12 @@ def daemon(setup: Setup) -> Iterator[Finding]:
     text += f"; it is needed for {', '.join(needed)}"
     advice = "Start it: `dagster-daemon run`, or `ecommerce dev`, which has one"
     yield Finding("daemon", "", "problem", text, advice, facts)
+
+
+def _errors(statuses: Mapping[str, Any]) -> list[str]:
+    """What went wrong in the last rounds of the daemon."""
+    beats = [status.last_heartbeat for status in statuses.values() if status.last_heartbeat]
+    return [reason_of(error)[:_LONGEST] for beat in beats for error in beat.errors or ()]
 
 
 def _needs_daemon(setup: Setup) -> list[str]:

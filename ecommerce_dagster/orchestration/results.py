@@ -35,6 +35,9 @@ from ecommerce_dagster.warehouses.base import BuildResult
 # Whose bad rows are counted one by one, the latest ones.
 _MOST_PARTITIONS = 400
 
+# The metadata of a check's result that is one of rows which were not published.
+NOT_PUBLISHED = "published"
+
 
 def materialization_of(
     run: AssetRun, built: BuildResult, *, partition_rows: int | None
@@ -109,7 +112,7 @@ def check_result_of(
         "declared_in": place(rule.path, run.project, rule.line),
     }
     if unpublished is not None:
-        metadata["published"] = unpublished
+        metadata[NOT_PUBLISHED] = unpublished
     if result.error is not None:
         metadata["error"] = result.error
     metadata |= _numbers(result)
