@@ -1,6 +1,6 @@
 """Results of checks by partition, a preview of Dagster from 1.13 on.
 
-Of a run of one partition Dagster records the result for it. Of a run over several it plans a result
+Of a run of one partition Dagster records the result for it. Of a run over a range it plans a result
 for each and records none: those are recorded here, by the times of the bad rows.
 """
 
@@ -61,18 +61,18 @@ def record_by_partition(
     results: Sequence[CheckResult],
     partitions: Partitions | None,
 ) -> None:
-    """Record what checks found in each partition of a run over several.
+    """Record what checks found in each partition of a run over a range.
 
     One event for each check and partition, of 6 ms each.
     """
     if isinstance(context, dg.AssetCheckExecutionContext) or partitions is None:
         return
-    if not context.has_partition_key_range:
+    if context.has_partition_key or not context.has_partition_key_range:
         return
     keys, spec_of = context.partition_keys, context.assets_def.get_spec_for_check_key
     specs = [spec_of(check_key(result.check, project)) for result in results]
     found = [(r, spec) for r, spec in zip(results, specs, strict=True) if is_partitioned(spec)]
-    if len(keys) < 2 or not found:
+    if not found:
         return
     events = list(_evaluations(context, found, keys, partitions))
     batch, step = generate_event_batch_id(), context.get_step_execution_context()
@@ -108,7 +108,7 @@ def _evaluations(
                 asset_key=spec.asset_key,
                 check_name=spec.name,
                 passed=is_dated and not bad[key],
-                metadata={"bad_rows": bad[key]} if is_dated else {},
+                metadata={"partition_bad_rows": bad[key]} if is_dated else {},
                 target_materialization_data=targets.get(key),
                 severity=severity_of(result.check),
                 description=result.message if bad[key] or not is_dated else None,

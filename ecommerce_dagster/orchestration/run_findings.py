@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
 from ecommerce_dagster.orchestration.status import reason_of
 from ecommerce_dagster.runtime.names import job_name
-from ecommerce_dagster.runtime.run_tags import keys_of
+from ecommerce_dagster.runtime.run_tags import RANGE_START_TAG, keys_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of
 
@@ -114,9 +114,9 @@ class RunFindings:
 
 
 def _is_part(evaluation: Any, run: dg.DagsterRun) -> bool:
-    """Whether a result is about one of several partitions: one about all of them follows."""
-    first, last = keys_of(run.tags) or ("", "")
-    return getattr(evaluation, "partition", None) is not None and first != last
+    """Whether a result is about one partition of a range: one about all of them follows."""
+    of_one = getattr(evaluation, "partition", None) is not None
+    return of_one and RANGE_START_TAG in run.tags
 
 
 def _bad_rows(metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -147,18 +147,19 @@ def _marks() -> list[Spec]:
         {"filter": "datum.nth === 1"},
     ]
     text = {"type": "text", "align": "right", "baseline": "top", "dx": -4, "color": "var(--bad)"}
+    # Lines that the text stands over are interrupted there.
+    ground = {**text, "stroke": "var(--surface)", "strokeWidth": 5}
+    place = {"x": x, "y": {"value": 0}, "text": {"field": "text"}}
     return [
         {
             "data": data,
             "mark": {"type": "rule", "color": "var(--bad)", "strokeDash": [4, 3]},
             "encoding": {"x": x, "tooltip": {"field": "text"}},
         },
-        {
-            "data": data,
-            "transform": latest,
-            "mark": text,
-            "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}},
-        },
+        *(
+            {"data": data, "transform": latest, "mark": mark, "encoding": place}
+            for mark in (ground, text)
+        ),
     ]
 
 

@@ -366,6 +366,10 @@ class TestChecksByPartition:
         self.bad(checked)
         assert self.run(checked, instance, "2024-01-03").success
         assert self.shown(checked, instance) == {"succeeded": four}
+        # A range of one day, as the terminal asks for it.
+        self.bad(checked, "2024-01-02")
+        assert not self.run(checked, instance, "2024-01-02", "2024-01-02").success
+        assert self.shown(checked, instance)["failed"] == {"2024-01-02"}
         # `unique` compares rows of all days.
         graph = checked.definitions().resolve_asset_graph()
         assert graph.get(dg.AssetCheckKey(STAGED, "n__unique")).partitions_def is None

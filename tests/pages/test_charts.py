@@ -221,7 +221,7 @@ def test_a_page_says_what_is_old_what_failed_and_what_is_not_over(
         lines.evaluate_all("all => all.filter(e => e.getAttribute('stroke-dasharray')).length") == 6
     )
     texts = value_by_day.locator(f"{visible} text").all_text_contents()
-    assert [text for text in texts if "mart.orders" in text] == ["mart.orders late"]
+    assert {text for text in texts if "mart.orders" in text} == {"mart.orders late"}
     assert "Dashed" not in page.get_by_role("figure", name="Value by name").inner_text()
     # A value of a million fits; all of it is shown to the pointer.
     expect(page.locator(".tile .value")).to_have_text("1.23 M")
