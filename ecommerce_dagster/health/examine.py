@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from queue import Empty, Queue
 from time import monotonic
@@ -26,11 +27,15 @@ PATIENCE = 10.0
 
 def health_of(setup: Setup) -> list[Finding]:
     """All findings. Connections come first, alone: what else is done would count in their times."""
+    tried = examine(setup, connection_parts(setup))
+    # Whoever does not answer is not asked again.
+    away = frozenset(one.name for one in tried if one.level != "ok")
+    setup = replace(setup, away=away)
     recorded = _recorded(setup)
     if setup.has_unread_records:
         recorded = {name: partial(_unread, name) for name in recorded}
     others = {**lock_parts(setup), **disk_parts(setup), **recorded, "version": versions}
-    return examine(setup, connection_parts(setup)) + examine(setup, others)
+    return tried + examine(setup, others)
 
 
 def _recorded(setup: Setup) -> dict[str, Part]:

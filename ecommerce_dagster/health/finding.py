@@ -41,14 +41,15 @@ class Setup:
 
     `instance` is None where Dagster has recorded nothing yet, and for records that cannot be read
     (`has_unread_records`). `at_rest` are the connections whose
-    local server does not run now, and is started by those who need it. `now` is in seconds since
-    1970.
+    local server does not run now, and is started by those who need it; `away` are those that were
+    tried and do not work. `now` is in seconds since 1970.
     """
 
     project: Project
     instance: dg.DagsterInstance | None
     has_unread_records: bool = False
     at_rest: frozenset[str] = frozenset()
+    away: frozenset[str] = frozenset()
     now: float = field(default_factory=time.time)
 
 

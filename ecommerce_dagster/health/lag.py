@@ -12,7 +12,6 @@ from functools import partial
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
-from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.health.automation import Automation, automations
 from ecommerce_dagster.health.connections import PATIENCE
 from ecommerce_dagster.health.finding import Facts, Finding, Level, Part, Setup, ago, some
@@ -40,20 +39,17 @@ def lag_parts(setup: Setup) -> dict[str, Part]:
 
 
 def _lag(connection: str, assets: list[Asset], setup: Setup) -> Iterator[Finding]:
+    """What waits to be loaded. Raises BruinError."""
     sensor = automations(setup).get(changes_name(setup.project, connection))
     cursor = _cursor(connection, sensor, setup)
     if setup.instance is None or sensor is None or cursor is None:
         yield _unknown(connection, "its sensor has not looked yet")
         return
-    if connection in setup.at_rest:
-        yield _unknown(connection, "its local server is not running")
+    if connection in setup.at_rest | setup.away:
+        yield _unknown(connection, "its server is not running, or does not answer")
         return
     seen = Cursor.read(cursor, setup.instance)
-    try:
-        tables, silent = _tables(connection, assets, setup)
-    except BruinError:
-        yield _unknown(connection, "the source cannot be asked")
-        return
+    tables, silent = _tables(connection, assets, setup)
     moved = [name for name, table in tables.items() if _has_moved(name, table, seen)]
     gone = [name for name, table in tables.items() if table is None]
     requested = _requested(seen, setup.instance)

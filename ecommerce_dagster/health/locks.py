@@ -46,7 +46,7 @@ def lock_parts(setup: Setup) -> dict[str, Part]:
     servers = {
         f"lock {connection.name}": partial(_server, connection)
         for connection in warehouses_of(setup, "postgres")
-        if connection.name not in setup.at_rest
+        if connection.name not in setup.at_rest | setup.away
     }
     return {**files, **servers}
 
