@@ -17,6 +17,8 @@ from ecommerce_dagster.orchestration.asset_keys import check_key
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.comparison import Point
 
+DAYS = "days"
+_TO = " to "
 _KEY = "history"
 _DONE = {Status.SUCCEEDED, Status.FAILED}
 
@@ -48,10 +50,21 @@ def measures_shown(result: CheckResult) -> dict[str, Any]:
             "expected_to": measured.high,
         }
         shown |= {key: float(value) for key, value in found.items() if value is not None}
+    if measured is not None and measured.days is not None:
+        shown[DAYS] = _TO.join(map(str, dict.fromkeys(measured.days)))
     if points:
         rows = [[int(point.at), point.value, point.passed] for point in points]
         shown[_KEY] = dg.MetadataValue.json(rows)
     return shown
+
+
+def days_in(metadata: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first and the last day that a result is about; None when it is about no days."""
+    known = metadata.get(DAYS)
+    if not isinstance(known, dg.TextMetadataValue):
+        return None
+    first, _, last = str(known.value).partition(_TO)
+    return first, last or first
 
 
 def _points(metadata: Mapping[str, Any]) -> tuple[Point, ...]:

@@ -11,6 +11,7 @@ from dagster import DagsterEventType
 from ecommerce_dagster.alerts.incidents import Finding, Partitions, Subject
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
+from ecommerce_dagster.orchestration.past_measures import days_in
 from ecommerce_dagster.orchestration.status import reason_of
 from ecommerce_dagster.runtime.names import job_name
 from ecommerce_dagster.runtime.run_tags import RANGE_START_TAG, keys_of
@@ -89,7 +90,7 @@ class RunFindings:
                     not evaluation.passed,
                     entry.timestamp,
                     run.run_id,
-                    self._partitions(check.asset.name, run),
+                    self._about(check, evaluation, run),
                     str(evaluation.description or ""),
                     _bad_rows(evaluation.metadata),
                 )
@@ -108,6 +109,18 @@ class RunFindings:
     ) -> Finding:
         subject, partitions = Subject("asset", name), self._partitions(name, run)
         return Finding(subject, failed, entry.timestamp, run.run_id, partitions, reason)
+
+    def _about(
+        self, check: Check, evaluation: dg.AssetCheckEvaluation, run: dg.DagsterRun
+    ) -> Partitions | None:
+        """The partitions that a result is about: those of the run. A result that compares days may
+        be about the day before: when it failed about its days alone, else about both."""
+        filled, days = self._partitions(check.asset.name, run), days_in(evaluation.metadata)
+        if days is None or (filled is None and evaluation.passed):
+            return filled
+        if filled is None or not evaluation.passed:
+            return days
+        return min(filled[0], days[0]), max(filled[1], days[1])
 
     def _partitions(self, name: str, run: dg.DagsterRun) -> Partitions | None:
         return keys_of(run.tags) if is_partitioned(self._project.by_name[name]) else None

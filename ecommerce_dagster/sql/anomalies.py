@@ -68,13 +68,19 @@ class _Judgement:
     def _has_no_low(self) -> bool:
         return self.check.rule.name in ONLY_MORE
 
-    def result(self, about: str = "", points: tuple[Point, ...] = ()) -> CheckResult:
+    def result(
+        self,
+        about: str = "",
+        *,
+        points: tuple[Point, ...] = (),
+        days: tuple[date, date] | None = None,
+    ) -> CheckResult:
         """The result in words, which begin with what it is `about`."""
         found = self.expected
-        measured = Measured(self.value, points=points)
+        measured = Measured(self.value, points=points, days=days)
         if found is not None:
             low = None if self._has_no_low else found.low
-            measured = Measured(self.value, low, found.high, points)
+            measured = replace(measured, low=low, high=found.high)
         message = f"{about}{self._found()}; {self._wanted()}"
         return CheckResult(self.check, self.passed, message, measured=measured)
 
@@ -138,9 +144,9 @@ def days_judged(
     if not judged:
         return CheckResult(check, True, f"there is nothing to measure on {last}")
     wrong = [one for one in judged if not one.passed]
-    shown = wrong[-1] if wrong else judged[-1]
-    more = f"{counted(len(wrong) - 1, 'more day')} out of range, and on " if wrong[1:] else ""
-    return shown.result(f"{more}{shown.day}: ")
+    told = wrong or judged
+    more = f"{counted(len(wrong) - 1, 'other day')} out of range, and on " if wrong[1:] else ""
+    return told[-1].result(f"{more}{told[-1].day}: ", days=(told[0].day, told[-1].day))
 
 
 def run_judged(check: Check, compared: Comparison, found: float | None, rows: float) -> CheckResult:

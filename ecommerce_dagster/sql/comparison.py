@@ -36,9 +36,11 @@ class Comparison:
 @dataclass(frozen=True)
 class Measured:
     """A value, the range that was expected (None while that is learnt) and the measures that later
-    runs compare theirs with."""
+    runs compare theirs with; or, of a table that is its own history, the first and the last of the
+    `days` that the result is about."""
 
     value: float
     low: float | None = None
     high: float | None = None
     points: tuple[Point, ...] = ()
+    days: tuple[date, date] | None = None

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from ecommerce_dagster.alerts.incidents import Finding, Incidents, Subject
 from ecommerce_dagster.orchestration import alerts
+from ecommerce_dagster.runtime.run_tags import END_TAG, START_TAG
 from orchestration.helpers import Tiny, clean_environment, free_port, invoke, run_all
 from orchestration.receivers import MailServer, Webhook, mail_server, webhook
 
@@ -303,6 +305,51 @@ class TestPartitions:
         assert watch.tick() == "1 thing broken"
         watch.run(partition_key="2025-03-02")
         assert watch.tick() == "nothing is broken; 1 message sent"
+
+    def test_a_day_that_is_not_like_others_is_told_once(self, watch: Watch, hook: Webhook) -> None:
+        """Also when the run that notices it is about the day after, which is not over."""
+        pipeline(watch.tiny, "webhook: [{connection: hook}]")
+        today = datetime.now(UTC).date()
+        yesterday = str(today - timedelta(days=1))
+
+        def load(rows: int, day: str) -> str:
+            orders(watch.tiny, rows, today)
+            watch.run([LOADED], partition_key=day)
+            return watch.tick()
+
+        orders(watch.tiny, 100, today)
+        watch.run([LOADED], tags={START_TAG: str(today - timedelta(days=50)), END_TAG: yesterday})
+        assert watch.tick() == "nothing is broken"
+        for day in (yesterday, str(today), yesterday):
+            load(10, day)
+        [told] = hook.taken
+        assert told["title"] == "[tiny] stg.orders: volume failed"
+        assert f"{yesterday}: 10 rows; expected 66 to 180, from" in told["message"]
+        assert f"Partition: {yesterday}" in told["message"]
+        assert "The check does not block: the rows are published." in told["message"]
+        load(100, yesterday)
+        assert hook.titles[1:] == ["[tiny] stg.orders: volume passes again"]
+
+
+LOADED = dg.AssetKey(["stg", "orders"])
+
+
+def orders(tiny: Tiny, rows: int, today: date) -> None:
+    """A table with 100 rows a day, for the last 50 days, and so many of yesterday."""
+    text = (tiny.directory / "pipeline.yml").read_text().partition("schedule")[0]
+    start = today - timedelta(days=50)
+    tiny.write("pipeline/pipeline.yml", f"{text}schedule: daily\nstart_date: {start}\n")
+    last = today - timedelta(days=1)
+    tiny.sql(
+        "stg.orders",
+        f"SELECT CAST(DATE '{start}' + CAST(d AS INTEGER) AS DATE) AS day\n"
+        f"FROM range(51) AS days (d), range(100) AS orders (n)\n"
+        f"WHERE (day <> '{last}' OR n < {rows}) AND day <= '{today}'\n"
+        "  AND day BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+        "materialization: {type: table, strategy: time_interval, incremental_key: day, "
+        "time_granularity: date}\nmeta: {anomalies: volume}",
+        table=False,
+    )
 
 
 class TestRuns:
