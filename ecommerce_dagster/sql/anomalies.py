@@ -96,11 +96,12 @@ class _Judgement:
                 return f"the average of {column} is {value}"
             case "freshness":
                 return f"the newest {column} is {value} old"
+        rows = counted(round(self.value), "row")
         if self.before is None:
-            return f"{value} rows"
+            return rows
         more, fewer = self.value - self.before.value, self.before.value - self.value
         by = f"{more:,.0f} more" if more >= 0 else f"{fewer:,.0f} fewer"
-        return f"{value} rows, {by} than on {_day_of(self.before)}"
+        return f"{rows}, {by} than on {_day_of(self.before)}"
 
     def _wanted(self) -> str:
         found = self.expected
@@ -255,4 +256,4 @@ def _duration(seconds: float) -> str:
         return f"{days} d {hours} h" if hours else f"{days} d"
     if hours:
         return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
-    return f"{minutes} min"
+    return f"{minutes} min" if minutes else "less than 1 min"

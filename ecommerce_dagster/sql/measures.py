@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from ecommerce_dagster.sql.checks import Check
+from ecommerce_dagster.sql.column_kinds import ColumnKind
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.comparison import Comparison
 from ecommerce_dagster.sql.expected_range import LONGEST
@@ -73,8 +74,25 @@ class MeasuredTable:
         """A column of time. Days and instants are taken as they are, so that a database can skip
         what is not asked for."""
         name = self._name(name)
-        is_time = self.columns.get(name, "").upper().startswith(("DATE", "TIMESTAMP"))
+        is_time = _is_time(self.columns.get(name, ""))
         return quoted(name) if is_time else f"CAST({quoted(name)} AS TIMESTAMPTZ)"
+
+
+def unmeasurable(name: str, kind: ColumnKind) -> str | None:
+    """Why an anomaly of a name cannot be had of a column with values of this kind; None when it
+    can, or nothing is known of them."""
+    if not kind.type:
+        return None
+    is_time = _is_time(kind.type)
+    if name == "average" and (is_time or kind.family in {"text", "boolean"}):
+        return "needs numbers"
+    if name == "freshness" and not is_time and (kind.is_number or kind.family == "boolean"):
+        return "needs a column of time"
+    return None
+
+
+def _is_time(kind: str) -> bool:
+    return kind.upper().startswith(("DATE", "TIMESTAMP"))
 
 
 def _day(moment: str) -> str:

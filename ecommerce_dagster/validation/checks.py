@@ -13,6 +13,7 @@ from ecommerce_dagster.sql.identifiers import literal, relation
 from ecommerce_dagster.sql.rules import RULES, RuleError
 from ecommerce_dagster.sql.sql_text import SqlText
 from ecommerce_dagster.sql.used_tables import key_of
+from ecommerce_dagster.validation.anomalies import lint_measures
 from ecommerce_dagster.validation.bind_errors import BindError
 from ecommerce_dagster.validation.column_lint import place_of
 from ecommerce_dagster.validation.diagnostics import Diagnostics
@@ -69,7 +70,10 @@ class CheckBinding:
     def _check_columns(self) -> None:
         """All conditions in one statement; one by one when there is something to find."""
         schema = self._warehouse.schema(key_of(self._asset.name))
-        if schema is None or not any(column.checks for column in self._asset.columns):
+        if schema is None:
+            return
+        lint_measures(self._asset, lambda name: in_duckdb(schema.type_of(name) or ""), self._log)
+        if not any(column.checks for column in self._asset.columns):
             return
         found: list[tuple[Column, ColumnCheck, str]] = []
         for column in self._asset.columns:

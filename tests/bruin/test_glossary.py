@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bruin.helpers import Files
+from ecommerce_dagster.bruin.model.anomalies import anomaly_checks
 
 GLOSSARY = """
     domains:
@@ -256,3 +257,30 @@ columns:
         assert asset(files, text).errors() == [
             "assets/a.asset.yml:4: the custom check 'c' stands here and in line 3; remove one"
         ]
+
+
+def test_anomalies_reach_the_columns_that_say_nothing_of_their_own(files: Files) -> None:
+    files.write(
+        "glossary.yml",
+        "entities:\n  Order:\n    attributes:\n"
+        '      Amount: {type: double, meta: {anomalies: "average, null_percent", unit: EUR}}\n',
+    )
+    extending = (
+        "columns: [{name: a, extends: Order.Amount, meta: {synonyms: [price]}}, "
+        "{name: b, extends: Order.Amount, meta: {anomalies: none}}, "
+        "{name: c, extends: Order.Amount, meta: {blocking_anomalies: average}}]"
+    )
+    columns = asset(files, extending).columns()
+    found = {
+        name: [(check.name, check.blocking, check.path.name, check.line) for check in checks]
+        for name, column in columns.items()
+        if (checks := list(anomaly_checks(column)))
+    }
+    assert found == {
+        "a": [("average", False, "glossary.yml", 4), ("null_percent", False, "glossary.yml", 4)],
+        "c": [("average", True, "a.asset.yml", 2)],
+    }
+    assert set(columns["a"].meta) == {"synonyms", "anomalies"}
+
+    files.write("pipeline.yml", "name: shop\nmeta: {glossary_checks: false}\n")
+    assert not list(anomaly_checks(asset(files, extending).columns()["a"]))

@@ -592,6 +592,8 @@ RULES: dict[str, list[Broken]] = {
             "the column n is TIME_NS: a DuckLake has no TIME_NS; cast it to TIME", also=LAKE),
     ],
     "check-fits-column": [
+        Broken(column("    meta: {anomalies: average} <<<\n", "SELECT 'a' AS n"),
+            "the anomaly 'average' needs numbers; 'n' is VARCHAR"),
         Broken(column("    checks:\n      - name: positive <<<\n", "SELECT 'a' AS n"),
             "the check 'positive' of 'n' cannot be answered: it compares VARCHAR with 0; give the column the type of a number, or compare it with a text"),
         Broken(column("    checks:\n      - {name: min, value: few} <<<\n"),

@@ -87,7 +87,7 @@ def test_the_shops_tables_are_those_of_a_file(
     outcome = shop.invoke("run", *arguments, **password)
 
     assert outcome.succeeded, outcome.text
-    assert "187 of 187 checks passed" in outcome.text
+    assert "188 of 188 checks passed" in outcome.text
     lake = read_connections(file, None, ProblemLog()).get("duckdb-default")
     place = lake.duckdb(password).lakehouse
     assert place is not None

@@ -215,7 +215,7 @@ def test_dagster_gets_two_lines_of_each_asset_and_no_event_that_it_need_not(day:
     found = max((events_in(path) for path in files), key=Counter.total)
 
     assets, checks = found["STEP_SUCCESS"], found["ASSET_CHECK_EVALUATION"]
-    assert (assets, checks) == (27, 187)
+    assert (assets, checks) == (27, 188)
     assert found["ASSET_MATERIALIZATION_PLANNED"] == assets
     assert found["ASSET_CHECK_EVALUATION_PLANNED"] == checks
     assert found["STEP_OUTPUT"] == assets + checks

@@ -20,6 +20,9 @@ materialization:
   incremental_key: order_date
   time_granularity: timestamp
 
+meta:
+  anomalies: volume
+
 columns:
   - extends: Order.ID
     primary_key: true

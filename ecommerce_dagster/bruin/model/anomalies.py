@@ -46,7 +46,7 @@ class AnomalyCheck(Node):
 
 def anomaly_checks(node: Asset | Column) -> Iterator[AnomalyCheck]:
     """The checks for anomalies that `meta` of an asset or a column asks for, known or not."""
-    for key, blocking in KEYS.items():
+    for key, blocking in KEYS.items() if node.meta else ():
         for name in names_in(node.meta.get(key)):
             path, line = position_of(node, key)
             yield AnomalyCheck(name=name, blocking=blocking, path=path, line=line)

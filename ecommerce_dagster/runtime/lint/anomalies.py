@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.problems import TYPING_ERROR, ProblemLog, did_you_mean, nearest
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.column_kinds import in_duckdb
-from ecommerce_dagster.sql.dialect import DUCKDB
+from ecommerce_dagster.sql.measures import unmeasurable
 from ecommerce_dagster.sql.types import known_type
 
 _RULE = "valid-anomalies"
@@ -66,13 +66,7 @@ def _impossible(asset: Asset, node: Asset | Column, name: str) -> str | None:
         lacks_time = name == "freshness" and incremental_key_of(asset) is None
         right = "write it in `meta` of a column of time"
         return f"of an asset needs an incremental_key; {right}" if lacks_time else None
-    kind = known_type(node.type) or ""
-    family = in_duckdb(kind).family
-    if name == "average":
-        if node.mask:
-            return f"would show what the mask of '{node.name}' hides; remove it"
-        if kind and (DUCKDB.is_time(kind) or family in {"text", "boolean"}):
-            return f"needs numbers; '{node.name}' is {node.type}"
-    if name == "freshness" and kind and not (DUCKDB.is_time(kind) or family == "text"):
-        return f"needs a column of time; '{node.name}' is {node.type}"
-    return None
+    if name == "average" and node.mask:
+        return f"would show what the mask of '{node.name}' hides; remove it"
+    lack = unmeasurable(name, in_duckdb(known_type(node.type) or ""))
+    return f"{lack}; '{node.name}' is {node.type}" if lack else None

@@ -6,11 +6,12 @@ from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.rules import RULES, RuleError
+from ecommerce_dagster.validation.anomalies import lint_measures
 from ecommerce_dagster.validation.column_lint import place_of
 from ecommerce_dagster.validation.schema_only import Schema
 from ecommerce_dagster.warehouses.postgres.bind_errors import BindError, columns_or_error
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog
-from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
+from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules, column_kind
 
 # Any column can answer the one; the other asks another table.
 _ELSEWHERE = {"unique", "relationships"}
@@ -21,6 +22,7 @@ def lint_column_checks(
 ) -> None:
     """Report the checks that a table cannot answer that has `schema`; `rows` stands for it."""
     kinds = {name: kind for name, kind in schema.columns.items() if kind is not None}
+    lint_measures(asset, lambda name: column_kind(schema.type_of(name) or ""), log)
     rules = ColumnRules(catalog, catalog.find(asset.name), kinds)
     conditions: list[tuple[Check, str]] = []
     for check in checks_of(asset):
