@@ -211,7 +211,7 @@ def written(folder: Path, queries: dict[str, str]) -> Project:
 def built(queries: dict[str, str]) -> Iterator[tuple[str, duckdb.DuckDBPyConnection]]:
     """The tables that could be made, in a database of their own."""
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute("CREATE SCHEMA raw; CREATE SCHEMA mart")
+        connection.execute("CREATE SCHEMA raw; CREATE SCHEMA stg; CREATE SCHEMA mart")
         for name, sql in queries.items():
             try:
                 connection.execute(f"CREATE TABLE {name} AS {sql}")

@@ -318,10 +318,14 @@ class _Comparing:
                     if may and name != asset.name:
                         found.setdefault(name, set()).add(asset.name)
         for asset in self._new.project.assets:
-            parts = self._new.parts.get(asset.name, [])
-            if any(part.has_macros for cut in parts for part in cut):
+            if self._has_macros(asset):
                 found.setdefault(asset.name, set()).update(makers - {asset.name})
         return found
+
+    def _has_macros(self, asset: Asset) -> bool:
+        """Whether the query of an asset calls functions that may read any table."""
+        cuts = self._new.parts.get(asset.name, [])
+        return any(part.has_macros for cut in cuts for part in cut)
 
     def _effect(self, asset: Asset) -> Effect:
         """What happens to the table of an asset, as far as the effects on others are known."""
@@ -333,6 +337,8 @@ class _Comparing:
             rows = max(rows, Level.CHANGED)
         if asset.name in self._new.broken - self._old.broken:
             rows = Level.GONE
+        if reads and self._has_macros(asset):  # they may read whatever the file depends on
+            rows = max(rows, Level.CHANGED)
         query = self._compare_query(asset, self._effects)
         if query is None:
             lost = max((effect.worst for effect in reads.values()), default=Level.SAME)

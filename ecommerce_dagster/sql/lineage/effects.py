@@ -148,18 +148,25 @@ class _Comparison:
             yield effect.worst if key in part.whole else effect.rows
             if part.ordered and effect.order:
                 yield Level.CHANGED
-        kept = ("frame", "sources", "rows", "whole", "ordered")
+        kept = ("frame", "sources", "rows", "whole")
         if any(getattr(part, key) != getattr(before, key) for key in kept):
             yield Level.CHANGED
         is_recursive = part.name in part.tables
         if is_recursive and (self._read or any(self._columns.values())):
             yield Level.CHANGED
-        named = {n.column for o in self._new.values() for n in o.names if not n.table}
-        if self._moved() and named & self._new.keys():  # an alias is known from there on
+        if self._moved() and self._names_aliases():  # an alias is known from there on
             yield Level.CHANGED
         aggregated = [any(o.aggregates for o in one.values()) for one in (self._old, self._new)]
         if aggregated[0] != aggregated[1]:
             yield Level.CHANGED
+
+    def _names_aliases(self) -> bool:
+        """Whether an output may name another one."""
+        return any(
+            not name.table and name.column != output.name and name.column in self._new
+            for output in self._new.values()
+            for name in output.names
+        )
 
     def _rows_by_outputs(self) -> Iterator[Level]:
         """What happens to the outputs that decide which rows there are."""
