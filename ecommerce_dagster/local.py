@@ -32,7 +32,7 @@ _STATE = ".ecommerce"
 _ROOT_MARKS = ("pyproject.toml", ".bruin.yml", ".git")
 
 # For a DAGSTER_HOME of the user's without a dagster.yaml.
-_NO_SETTINGS = "telemetry:\n  enabled: false\n"
+NO_SETTINGS = "telemetry:\n  enabled: false\n"
 # Here, since it has to say where: Dagster's own place.
 _EVENTS = """
 event_log_storage:
@@ -145,7 +145,7 @@ def dagster_home() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         # Without one Dagster says so in each command, and asks to send usage data.
         with suppress(FileExistsError, PermissionError), (home / "dagster.yaml").open("x") as file:
-            file.write(_NO_SETTINGS)
+            file.write(NO_SETTINGS)
         return home
     make_private("dagster")
     # Of reports only those who write one need the folder, and they say what is wrong with it.

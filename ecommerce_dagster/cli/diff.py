@@ -58,13 +58,15 @@ def compare_environments(
 ) -> list[Compared]:
     """Compare the tables of assets in two environments. Raises what `compare_two` does, but for a
     table that is not there."""
-    found = []
-    for pair in pairs_of(production, here, names):
-        try:
-            found.append(Compared(pair, _difference(here, pair, how)))
-        except MissingTable as error:
-            found.append(Compared(pair, None, str(error).partition(";")[0]))
-    return found
+    return [compare(here, pair, how) for pair in pairs_of(production, here, names)]
+
+
+def compare(project: Project, pair: Pair, how: How) -> Compared:
+    """Compare two tables, of which one may not be there. Raises as `compare_two` does."""
+    try:
+        return Compared(pair, _difference(project, pair, how))
+    except MissingTable as error:
+        return Compared(pair, None, str(error).partition(";")[0])
 
 
 def _difference(project: Project, pair: Pair, how: How) -> TableDifference:

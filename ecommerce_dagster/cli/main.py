@@ -457,6 +457,41 @@ def plan(against: str, output: str, **options: Any) -> None:
         sys.exit(print_plan(against, options, output))
 
 
+@under("Write")
+@main.command(
+    name="try",
+    epilog=example(
+        "ecommerce try\necommerce try mart.sales_daily\necommerce try --against main -o markdown"
+    ),
+)
+@click.argument("assets", nargs=-1, type=_ASSET)
+@_against_option
+@click.option(
+    "--tolerance",
+    "-t",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="PERCENT",
+    help="Numbers this near are equal.  [0]",
+)
+@click.option("--limit", type=click.IntRange(0), default=3, help="Examples at most.  [3]")
+@click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when a table differs.")
+@output_option("text", "json", "markdown", "html")
+@pipeline_options
+def try_out(assets: tuple[str, ...], **options: Any) -> None:
+    """Build what changed beside production, and compare.
+
+    Without ASSETS it is what `plan` says; else these and all downstream of them. They are built in
+    schemas of their own, over the tables that are there, and checked; then each is compared with
+    the table that is there, and dropped again. No other table is written, and no run recorded. Exit
+    code 0: all was built and passed its checks.
+    """
+    with user_errors():
+        from ecommerce_dagster.cli.try_out import try_from_options
+
+        sys.exit(try_from_options(assets, options))
+
+
 @under("Look")
 @main.command(epilog=example("ecommerce show mart.top_skus\necommerce show --output json"))
 @click.argument("asset", required=False, type=_ASSET)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -260,7 +261,11 @@ def _check_called(project: Project, id: str) -> Check:
 
 
 def run(
-    project: Project, selected: Sequence[str], request: RunRequest, reporter: Reporter
+    project: Project,
+    selected: Sequence[str],
+    request: RunRequest,
+    reporter: Reporter,
+    recorded_in: Callable[[], AbstractContextManager[dg.DagsterInstance]] = dagster_instance,
 ) -> tuple[dict[str, AssetOutcome], list[str]]:
     """One Dagster run over the selected assets. The outcome of every asset of the project, and what
     went wrong after them: copies for readers that could not be replaced.
@@ -282,7 +287,7 @@ def run(
     keys = {asset_key(name, project) for name in selected if not project.by_name[name].external_key}
     if not building and not checks:
         return outcomes, []
-    with dagster_instance() as instance, reporter:
+    with recorded_in() as instance, reporter:
         run_id, listener = str(uuid.uuid4()), _Listener(project, outcomes, reporter)
         instance.add_event_listener(run_id, listener)
         try:

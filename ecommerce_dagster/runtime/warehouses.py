@@ -19,6 +19,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.run_info import RunInfo
+from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.strategies.registry import (
     lint_materialization,
     lint_postgres_materialization,
@@ -27,12 +28,12 @@ from ecommerce_dagster.warehouses.base import Warehouse
 from ecommerce_dagster.warehouses.duckdb.database import is_file
 from ecommerce_dagster.warehouses.duckdb.locking import Locking
 from ecommerce_dagster.warehouses.duckdb.warehouse import DuckDBWarehouse
-from ecommerce_dagster.warehouses.place import open_to_read
+from ecommerce_dagster.warehouses.place import open_place, open_to_read
 from ecommerce_dagster.warehouses.postgres import query
 from ecommerce_dagster.warehouses.postgres.databases import Ask
 from ecommerce_dagster.warehouses.postgres.session import opened
 from ecommerce_dagster.warehouses.postgres.warehouse import PostgresWarehouse
-from ecommerce_dagster.warehouses.query import Answer, answer_of, lock, write_parquet
+from ecommerce_dagster.warehouses.query import SCHEMAS, Answer, answer_of, lock, write_parquet
 
 if TYPE_CHECKING:
     # A run does without the proof.
@@ -65,12 +66,14 @@ class WarehouseType:
     lets it change nothing; it tells what it waits for. Raises QueryError for what the query does
     wrong, UnusableConnection, WarehouseError, SourceError for a database that cannot be asked.
     `proof` binds the queries of a project before a run; without one they are not bound.
-    `to_parquet` writes what a query returns to a file, as `ask` reads it.
+    `to_parquet` writes what a query returns to a file, as `ask` reads it. `drop_schemas` drops
+    those whose names begin so, with all that is in them.
     """
 
     open: Callable[[Opener, str], Warehouse]
     lint: Callable[[Asset, ProblemLog], None]
     ask: Callable[[Connection, str, int | None, Log], Answer]
+    drop_schemas: Callable[[Connection, str, Log], None]
     proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
     to_parquet: Callable[[Connection, str, int | None, Log, Path], None] | None = None
 
@@ -104,6 +107,13 @@ def _duckdb_to_parquet(
         write_parquet(duck, sql, limit, path)
 
 
+def _drop_in_duckdb(connection: Connection, prefix: str, tell: Log) -> None:
+    place = connection.duckdb(variables_for(connection.path))
+    with open_place(place, on_wait=tell) as duck:
+        for (name,) in duck.execute(SCHEMAS, [prefix]).fetchall():
+            duck.execute(f"DROP SCHEMA {quoted(name)} CASCADE")
+
+
 def _postgres(run: Opener, name: str) -> Warehouse:
     return PostgresWarehouse(run.resource(name).settings(), run.info.on_wait, run.views)
 
@@ -111,6 +121,14 @@ def _postgres(run: Opener, name: str) -> Warehouse:
 def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
     with opened(connection.postgres(variables_for(connection.path)), read_only=True) as session:
         return query.answer_of(session, sql, limit)
+
+
+def _drop_in_postgres(connection: Connection, prefix: str, tell: Log) -> None:
+    with opened(connection.postgres(variables_for(connection.path))) as session:
+        found = session.execute(SCHEMAS.replace("?", "%s").encode(), [prefix]).fetchall()
+        for (name,) in found:
+            session.execute(f"DROP SCHEMA {quoted(str(name))} CASCADE".encode())
+        session.commit()
 
 
 def _prove_postgres(
@@ -124,9 +142,13 @@ def _prove_postgres(
 WAREHOUSES: Mapping[str, WarehouseType] = {
     # Its proof, in which all others take part, is validation/project.py.
     "duckdb": WarehouseType(
-        _duckdb, lint_materialization, _ask_duckdb, to_parquet=_duckdb_to_parquet
+        _duckdb,
+        lint_materialization,
+        _ask_duckdb,
+        _drop_in_duckdb,
+        to_parquet=_duckdb_to_parquet,
     ),
     "postgres": WarehouseType(
-        _postgres, lint_postgres_materialization, _ask_postgres, _prove_postgres
+        _postgres, lint_postgres_materialization, _ask_postgres, _drop_in_postgres, _prove_postgres
     ),
 }

@@ -22,6 +22,11 @@ ALL_TABLES = (
     "SELECT table_schema || '.' || table_name FROM information_schema.tables "
     "WHERE table_catalog = current_database()"
 )
+# And its schemas whose names begin so.
+SCHEMAS = (
+    "SELECT schema_name FROM information_schema.schemata "
+    "WHERE catalog_name = current_database() AND starts_with(schema_name, ?)"
+)
 _EXPLAIN = re.compile(
     r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b((\s|--[^\n]*\n|/\*.*?\*/)*(ANALYZE|VERBOSE|\([^)]*\)))*",
     re.IGNORECASE | re.DOTALL,

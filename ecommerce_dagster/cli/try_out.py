@@ -1,0 +1,162 @@
+"""`ecommerce try`: changed assets are built beside production, checked, compared and dropped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+import dagster as dg
+
+from ecommerce_dagster import local
+from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.bruin.schema_prefix import prefixed_name
+from ecommerce_dagster.cli.diff import Compared, compare, print_differences
+from ecommerce_dagster.cli.outcome import AssetOutcome, succeeded
+from ecommerce_dagster.cli.planning import planned
+from ecommerce_dagster.cli.progress import Reporter, console_of
+from ecommerce_dagster.cli.run import RunInterrupted, RunRequest, run
+from ecommerce_dagster.cli.selection import Selection, SelectionError, select
+from ecommerce_dagster.cli.workspace import located, opened
+from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.diff.compare import How
+from ecommerce_dagster.runtime.diff.sides import Side
+from ecommerce_dagster.runtime.diff.tables import Pair
+from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
+from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.runtime.throwaway import reason_to_leave_out, throwaway
+from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
+
+_COPIES = "ECOMMERCE_PUBLISHED_COPY"
+
+
+def try_from_options(assets: Sequence[str], options: Mapping[str, Any]) -> int:
+    """`ecommerce try` with the options of its command. The exit code."""
+    folder, names = located(assets, options["pipeline"])
+    project = opened(folder, options)
+    tried = _tried(project, names, options)
+    if not tried:
+        return 0
+    connections = list(dict.fromkeys(project.connection_name(project.by_name[n]) for n in tried))
+    with _quietly(project, connections):
+        state = local.state_dir() / "try"
+        local.make_private("try")
+        with throwaway(state, project, connections, _tell) as made:
+            return _try(project, tried, made.prefix, options)
+
+
+def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """The assets to be built: those that are named and all downstream of them, else those that
+    changed and what that affects. Which, and which not, is told."""
+    if names:
+        chosen = select(project, Selection(assets=names, downstream=True))
+    else:
+        plan = planned(project, options)
+        chosen = plan.to_run
+        click.echo(f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}", err=True)
+    tried = []
+    for name in chosen:
+        asset = project.by_name[name]
+        reason = unsupported(project, asset) or reason_to_leave_out(project, asset)
+        if reason:
+            click.echo(f"left out: {name}: {reason}", err=True)
+        else:
+            tried.append(name)
+    if names and not tried:
+        raise SelectionError("none of the selected assets can be tried")
+    return tried
+
+
+def _try(project: Project, tried: Sequence[str], prefix: str, options: Mapping[str, Any]) -> int:
+    output = options["output"]
+    console = console_of(sys.stdout if output == "text" else sys.stderr)
+    own = project.connections.schema_prefix
+    there = {name: tables_to_read(project, name) for name in _connections(project, tried)}
+    beside = replace(
+        project, connections=replace(project.connections, schema_prefix=f"{prefix}{own}")
+    )
+    request = RunRequest(
+        selection=Selection(assets=tried), command="try", is_of_code_location=False
+    )
+    reporter = Reporter(console, tried, None)
+    try:
+        outcomes, problems = run(beside, tried, request, reporter, _own_instance)
+    except RunInterrupted:
+        raise KeyboardInterrupt("Interrupted. Nothing is left of it.") from None
+    about = [outcomes[name] for name in beside.by_name if name in tried]
+    reporter.finish(about, problems)
+    how = How(tolerance=options["tolerance"], examples=options["limit"])
+    found = []
+    for outcome in about:
+        prefixed = outcome.name in there[project.connection_name(project.by_name[outcome.name])]
+        pair = _pair(project, beside, outcome.name, own if prefixed else "")
+        found.append(_compared(project, pair, outcome, how))
+    if output == "text":
+        click.echo()
+    print_differences(found, output)
+    differs = options["fail_if_diff"] and not all(each.is_none for each in found)
+    return 0 if succeeded(about, problems) and not differs else 1
+
+
+def _connections(project: Project, names: Sequence[str]) -> set[str]:
+    return {project.connection_name(project.by_name[name]) for name in names}
+
+
+def _pair(project: Project, beside: Project, name: str, prefix: str) -> Pair:
+    asset = project.by_name[name]
+    connection = project.connections.get(project.connection_name(asset))
+    before = prefixed_name(name, prefix)
+    after = prefixed_name(name, beside.connections.schema_prefix)
+    return Pair(
+        name,
+        Side(connection, before, label=before),
+        Side(connection, after, label=f"{name} as tried"),
+        asset,
+    )
+
+
+def _compared(project: Project, pair: Pair, outcome: AssetOutcome, how: How) -> Compared:
+    if outcome.status != "success":
+        return Compared(pair, None, "it was not built")
+    return compare(project, pair, how)
+
+
+@contextmanager
+def _own_instance() -> Iterator[dg.DagsterInstance]:
+    """Where the run is recorded: in no history that anybody reads."""
+    with TemporaryDirectory(prefix="try-") as folder:
+        (Path(folder) / "dagster.yaml").write_text(local.NO_SETTINGS)
+        with dg.DagsterInstance.local_temp(folder) as own:
+            yield own
+
+
+@contextmanager
+def _quietly(project: Project, connections: Sequence[str]) -> Iterator[None]:
+    """Without copies of the warehouse for readers, who are to see nothing of it. At the end their
+    copy is again as the warehouse is."""
+    found = [project.connections.get(name) for name in connections]
+    places = [c.duckdb(variables_for(c.path)) for c in found if c.platform == "duckdb"]
+    files = [p.path for p in places if p.lakehouse is None and p.motherduck_database is None]
+    copies = [publishes_copy(variables_for(c.path)) for c in found]
+    before = os.environ.get(_COPIES)
+    os.environ[_COPIES] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_COPIES]
+        else:
+            os.environ[_COPIES] = before
+    for file in files if all(copies) else ():
+        if Path(file).exists():
+            publish_copy(file, _tell)
+
+
+def _tell(message: str) -> None:
+    click.echo(message, err=True)
