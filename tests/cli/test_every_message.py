@@ -54,6 +54,7 @@ ELSEWHERE = {
     "has an effect that lasts": "orchestration/test_postgres_assets.py",
     "can be written as parquet": "cli/test_query.py",
     "can be tried": "cli/test_try.py",
+    "Interrupted. Nothing is left of it.": "cli/test_try.py",
     "name two tables, or an environment": "cli/test_diff.py",
     "with, or add @yesterday": "cli/test_diff.py",
     "there is no column": "cli/test_diff.py",
