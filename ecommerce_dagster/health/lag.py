@@ -87,7 +87,7 @@ def _said(seconds: float | None, *, waits: bool, runs: bool) -> tuple[Level, str
         return "ok", "all changes are loaded"
     if seconds is None:
         return "warning", "changes wait to be loaded, since when is not known"
-    text = f"changes wait to be loaded for {ago(seconds)} at most"
+    text = f"changes wait to be loaded for about {ago(seconds)}"
     if not runs:
         return "warning", f"{text}, the sensor is stopped"
     return ("problem" if seconds > _TOO_LATE else "warning" if seconds > _LATE else "ok"), text
