@@ -15,7 +15,7 @@ from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.check_history import CheckHistory, histories_of
 from ecommerce_dagster.orchestration.rows import rows_shown
 
-_RESULTS = 30  # of each check
+_RESULTS = 20  # of each check
 
 Rows = Sequence[Mapping[str, Any]]
 
