@@ -229,7 +229,8 @@ class BruinTranslator:
         """The asset check of one rule: name, description, whether it blocks, metadata.
 
         Args:
-            check: The rule: `id`, `asset`, `column` (None for a custom check), `rule`, `blocking`.
+            check: The rule: `id`, `asset`, `column` (None for one of the whole table), `rule`,
+                `blocking`.
             project: The pipeline that its asset belongs to.
 
         Returns:

@@ -217,7 +217,8 @@ class TestChecksOfAPartition:
         }
         feed.source("UPDATE orders SET amount = -2 WHERE id IN (2, 3)")
         check = checks_recorded(feed.run(DAYS[1], DAYS[2]))["stg/orders:amount__positive"]
-        assert check.metadata["result"].value.startswith("1 of 4 rows break the rule")
+        found = check.metadata["result"].value
+        assert found.startswith("1 of 4 rows (1 of 2024-03-02) break the rule")
         assert "day" in str(check.metadata["bad_rows_sql"].value)
         assert feed.query("SELECT amount FROM stg.orders WHERE id IN (1, 3) ORDER BY id") == [
             (-1,),
