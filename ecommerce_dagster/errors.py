@@ -16,6 +16,7 @@
     │   └── OutsideError             for a reason outside of its file: it may succeed next time
     ├── UnlocatedError            1  what is wrong; whoever catches it adds file and line
     ├── QueryError                1  a query that a database refuses
+    │   └── MissingTable             a table that is to be compared, and does not exist
     ├── NotDelivered              1  an alert that did not arrive
     ├── StateError                1  Dagster's records of runs cannot be kept
     ├── EmbeddedPostgresError     1  the local PostgreSQL cannot run
