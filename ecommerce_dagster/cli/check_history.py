@@ -33,7 +33,9 @@ def print_history(project: Project, names: Sequence[str], limit: int, output: st
         click.echo(json.dumps({"pipeline": project.pipeline.name, "assets": found}, indent=2))
     else:
         for asset in assets:
-            _print(asset, checks[asset.name])
+            # Of all assets, those that have none would be in the way.
+            if checks[asset.name] or names:
+                _print(asset, checks[asset.name])
     return all(history.is_passing for history in histories.values())
 
 
@@ -56,9 +58,10 @@ def _status(history: CheckHistory | None) -> str:
 
 
 def _print(asset: Asset, checks: Sequence[Found]) -> None:
-    if not checks:
-        return
     click.secho(asset.name, bold=True)
+    if not checks:
+        click.echo("  has no checks")
+        return
     rows = [(check.label, _since(history), _course(history)) for check, history in checks]
     label, since = (max(len(row[n]) for row in rows) for n in (0, 1))
     for row, (_, history) in zip(rows, checks, strict=True):

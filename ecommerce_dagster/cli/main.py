@@ -264,7 +264,7 @@ def _names(text: str | None) -> list[str]:
     epilog=example(
         "ecommerce status\n"
         "ecommerce status --exit-code --output json\n"
-        "ecommerce status --history raw.product_variants --limit 30"
+        "ecommerce status --history stg.product_variants --limit 30"
     )
 )
 @click.argument("assets", nargs=-1, type=_ASSET)

@@ -150,7 +150,9 @@ class TestHistory:
         assert (well.code, "passing since" in well.stdout) == (0, True)
         assert "bad rows 1 3 0" in well.stdout
 
-    def test_an_asset_that_is_unknown(self, tiny: Tiny) -> None:
+    def test_an_asset_without_checks_and_one_that_is_unknown(self, tiny: Tiny) -> None:
+        none = tiny.ecommerce("status", "--history", "main.mart")
+        assert none.stdout.splitlines() == ["main.mart", "  has no checks"]
         unknown = tiny.ecommerce("status", "--history", "main.rew")
         assert "there is no asset 'main.rew'; did you mean 'main.raw'?" in unknown.stderr
 
