@@ -82,11 +82,11 @@ class TestWhatIsFound:
         outcome = diff(pair, "s.old", "s.new", "--limit", "1")
         assert outcome.stdout.splitlines() == [
             "s.new: 5 rows, then 6 by id: 2 added, 1 removed, 3 changed",
-            "  name differs in 2 rows; values 4 → 6",
+            "  name differs in 2 rows; not NULL 4 → 6",
             "    id 2: b → B",
-            "  amount differs in 1 row; sum 150.00 → 230.01 (+53.34%); values 5 → 6",
+            "  amount differs in 1 row; sum 150.00 → 230.01 (+53.34%); not NULL 5 → 6",
             "    id 3: 30.00 → 30.01",
-            "  day differs in 1 row; values 1 → 2",
+            "  day differs in 1 row; not NULL 1 → 2",
             "    id 3: NULL → 2025-01-02",
             "  added    id 6",
             "  removed  id 5",

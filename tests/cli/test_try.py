@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import psycopg
 import pytest
 from orchestration.helpers import (
     LAKE_CONFIG,
+    ROOT,
     Outcome,
     Tiny,
     clean_environment,
@@ -215,6 +219,33 @@ with throwaway(Path({str(state)!r}), project, ["duckdb-default"], print) as made
         assert tables(built.warehouse) == before
         assert schemas(built) == set()
         assert list(note.iterdir()) == []
+
+
+def test_the_script_of_the_page_writes_the_comment_of_a_pull_request(built: Tiny) -> None:
+    page = (ROOT / "docs" / "changing.md").read_text()
+    (text,) = re.findall(r"```sh\n(# review.sh.*?)```", page, re.DOTALL)
+    git = ("git", "-C", str(built.folder), "-c", "user.name=a", "-c", "user.email=a@example.com")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-qm", "first")):
+        subprocess.run([*git, *arguments], check=True)
+    bin_folder = str(Path(script("ecommerce")).parent)
+    environment = clean_environment(
+        ECOMMERCE_HOME=str(built.folder / "state"), PATH=f"{bin_folder}:{os.environ['PATH']}"
+    )
+    for query, code in (("SELECT n FROM raw.a WHERE n < 4", 0), ("SELECT -n AS n FROM raw.a", 1)):
+        change(built, query)
+        done = subprocess.run(
+            ["sh", "-c", text, "review.sh", "main"],
+            cwd=built.directory,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        comment = (built.directory / "comment.md").read_text()
+        assert "### What changes" in comment
+        assert "stg.b" in comment
+    assert "it was not built" in comment
 
 
 def test_readers_of_the_copy_see_nothing_of_it(built: Tiny) -> None:

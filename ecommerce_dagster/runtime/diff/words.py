@@ -111,7 +111,7 @@ def _overall(column: ColumnDifference, shown: Callable[[Any], str]) -> str:
     if before.sum is not None and after.sum is not None and before.sum != after.sum:
         parts.append(f"sum {shown(before.sum)} → {shown(after.sum)}{_by(before, after)}")
     if before.values != after.values:
-        parts.append(f"values {before.values:,} → {after.values:,}")
+        parts.append(f"not NULL {before.values:,} → {after.values:,}")
     return "; ".join(parts)
 
 
