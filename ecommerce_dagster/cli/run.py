@@ -109,6 +109,9 @@ def run_from_options(
     require_variant(project.pipeline, options["variant"])
     among = _modified(project, options)
     if among is not None and not among:
+        if options["output"] == "json":
+            nothing = as_json(project.pipeline.name, interval or yesterday(), [], [])
+            print(json.dumps(nothing, indent=2))
         return 0
     request = RunRequest(
         command=_typed(context),

@@ -105,6 +105,8 @@ class TestAgainstACommit:
         run = tiny.ecommerce("run", "--modified", "--against", "main")
         assert run.code == 0
         assert "changed since main: nothing; there is nothing to run" in run.stderr
+        run = tiny.ecommerce("run", "--modified+", "--against", "main", "--output", "json")
+        assert (run.code, json.loads(run.stdout)["assets"]) == (0, {})
 
     def test_markdown_for_a_pull_request(self, tiny: Tiny) -> None:
         change(tiny, "mart.mails", "not_null", "unique")

@@ -98,6 +98,7 @@ READERS = [
     "SELECT id FROM raw.t AS t WHERE EXISTS (SELECT 1 FROM stg.a AS q WHERE q.v = t.id)",
     "SELECT id FROM raw.t AS t WHERE id IN (SELECT v FROM stg.a)",
     "SELECT id FROM raw.t AS t WHERE id > ALL (SELECT k FROM stg.a)",
+    "SELECT id FROM raw.t WHERE (id, k, v, s, l, st) IN (SELECT * FROM stg.a)",
     "SELECT id, s FROM raw.t WHERE (id, s) IN (SELECT id, s FROM stg.a)",
     "SELECT id, (SELECT count(*) FROM raw.t WHERE w = 1) AS n FROM (SELECT id, k AS w FROM stg.a)",
     "SELECT k AS q, q + 1 AS n FROM stg.a",
