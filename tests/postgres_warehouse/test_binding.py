@@ -165,7 +165,9 @@ def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> No
         columns:
           - {name: t, checks: [{name: unique}, {name: pattern, value: x}, {name: positive}]}
           - {name: id, checks: [{name: min, value: 1}, {name: max, value: many}]}
-          - {name: day, checks: [{name: min, value: "2024-01-01"}, {name: not_null}]}""",
+          - name: day
+            checks: [{name: min, value: "2024-01-01"}, {name: not_null}]
+            meta: {anomalies: "freshness, average"}""",
     )
     files.sql("m.real", "SELECT nope FROM src.o", TABLE)
     files.sql("duck.t", "SELECT 1 AS n", TABLE, kind="duckdb.sql")
@@ -196,6 +198,7 @@ def test_what_the_server_refuses_is_reported_where_it_stands(files: Files) -> No
         "give the column the type of a number, or compare it with a text",
         "m.unfit.sql:7: the check 'max' of 'id' cannot be answered: it compares integer with "
         "'many'; write a number",
+        "m.unfit.sql:10: the anomaly 'average' needs numbers; 'day' is date",
         "m.stranger.sql:6: the query does not bind: the table 'far.away' is not in the database; "
         "create it, or add an asset that makes it",
     ]
