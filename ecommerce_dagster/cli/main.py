@@ -241,7 +241,12 @@ def diff(
         from ecommerce_dagster.cli.workspace import readable_project
         from ecommerce_dagster.runtime.diff.compare import How
 
-        how = How(_names(key) or None, _names(exclude), tolerance, limit)
+        how = How(
+            _names(key) or None,
+            excluded=_names(exclude),
+            tolerance=tolerance,
+            examples=limit,
+        )
         here = readable_project(options)[0]
         if against:
             production = readable_project({**options, "environment": against})[0]

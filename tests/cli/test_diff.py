@@ -93,6 +93,12 @@ class TestWhatIsFound:
         ]
         assert outcome.stderr == ""
 
+    def test_a_key_of_the_file_that_one_side_lacks_is_none(self, pair: Tiny) -> None:
+        with duckdb.connect(str(pair.warehouse)) as duck:
+            duck.execute("CREATE TABLE s.without AS SELECT name FROM s.new")
+        [found] = records(pair, "s.without", "s.new")
+        assert (found["key"], found["added"], found["note"]) == ([], 0, "")
+
     def test_tolerance_is_a_share_of_the_larger_number(self, pair: Tiny) -> None:
         [near] = records(pair, "s.old", "s.new", "-t", "0.04", "--exclude", "name,DAY")
         assert (near["changed"], near["columns"]) == (0, [])

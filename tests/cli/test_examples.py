@@ -41,6 +41,7 @@ NOT_RUN = {
     "ecommerce diff lake:": "needs a DuckLake: cli/test_diff.py",
     "ecommerce diff mart.sales_daily@": "needs a DuckLake: cli/test_diff.py",
     "ecommerce diff --against": "needs another environment: cli/test_diff.py",
+    "ecommerce plan --against": "needs a repository: plan/test_plan.py",
     "ecommerce try": "one run more: cli/test_try.py",
     "generate-data": "breaks the data of the others: orchestration/test_chaos.py",
 }

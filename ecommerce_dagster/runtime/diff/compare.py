@@ -94,10 +94,12 @@ class TableDifference:
 
 @dataclass(frozen=True)
 class How:
-    """How tables are compared: by these columns as `key` (None: by their primary key, if they have
-    one), without `excluded`, numbers equal up to `tolerance` percent, with so many `examples`."""
+    """How tables are compared: by these columns as `key` (None: by `usual_key` where both have it,
+    else by their primary key, if they have one), without `excluded`, numbers equal up to
+    `tolerance` percent, with so many `examples`."""
 
     key: Sequence[str] | None = None
+    usual_key: Sequence[str] = ()
     excluded: Sequence[str] = ()
     tolerance: float = 0.0
     examples: int = 3
@@ -173,8 +175,11 @@ def _key(
         _require(how.key, old.columns, before.label)
         _require(how.key, new.columns, after.label)
         return [by_name[name.lower()] for name in how.key if name.lower() in by_name]
-    names = [name.lower() for name in new.key or old.key]
-    return [by_name[name] for name in names] if {*names} <= {*by_name} else []
+    for key in (how.usual_key, new.key, old.key):
+        names = [name.lower() for name in key]
+        if names and {*names} <= {*by_name}:
+            return [by_name[name] for name in names]
+    return []
 
 
 def compare_by_key(duck: duckdb.DuckDBPyConnection, asked: Comparison) -> dict[str, Any] | None:

@@ -26,10 +26,8 @@ class Pair:
 
     def find(self, wished: How, tell: Tell) -> TableDifference:
         """Compare them as wished; by the key of the asset where none is. Raises as `difference`."""
-        how = wished
-        if wished.key is None and self.asset is not None:
-            key = self.asset.primary_key or _unique(self.asset)
-            how = replace(wished, key=key) if key else wished
+        asset = self.asset
+        how = replace(wished, usual_key=asset.primary_key or _unique(asset)) if asset else wished
         if not self._shows_rows:
             how = replace(how, examples=0)
         return difference(self.before, self.after, how, tell)
