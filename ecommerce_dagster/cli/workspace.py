@@ -19,7 +19,11 @@ from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
 from ecommerce_dagster.cli.garbage import paused_collector
 
 # The rules about what the options of a command choose.
-_CHOSEN = {"valid-environment", "valid-variables"}
+_CHOSEN = {
+    "environment": "valid-environment",
+    "variant": "valid-variables",
+    "variables": "valid-variables",
+}
 
 
 def open_project(
@@ -91,7 +95,8 @@ def readable_project(
         variables=variables_of(options["variables"]),
         variant=options["variant"],
     )
-    chosen = [error for error in log.errors if error.rule in _CHOSEN]
+    rules = {rule for option, rule in _CHOSEN.items() if options[option]}
+    chosen = [error for error in log.errors if error.rule in rules]
     if project is None or chosen:
         raise ProjectError(chosen or log.errors)
     return project, names[0] if names else None
