@@ -283,7 +283,7 @@ class TestReading:
         page = open_page(site / "assets" / "stg.orders.html", scripts=False)
         expect(page.get_by_role("searchbox")).to_be_hidden()
         expect(page.locator(".graph svg")).to_be_visible()
-        expect(page.locator("[aria-labelledby=checks] tbody tr")).to_have_count(10)
+        expect(page.locator("[aria-labelledby=checks] tbody tr")).to_have_count(11)
         page.get_by_role("link", name="Lineage").click()
         expect(page.locator(".graph a rect")).to_have_count(27)
         assert fits(page)
