@@ -33,7 +33,8 @@ _ROOT_MARKS = ("pyproject.toml", ".bruin.yml", ".git")
 
 # For a DAGSTER_HOME of the user's without a dagster.yaml.
 NO_SETTINGS = "telemetry:\n  enabled: false\n"
-# Here, since it has to say where: Dagster's own place.
+# Where an instance keeps its events, in its folder: Dagster's own place.
+EVENTS = Path("history", "runs")
 _EVENTS = """
 event_log_storage:
   module: ecommerce_dagster.orchestration.event_log
@@ -155,7 +156,7 @@ def dagster_home() -> Path:
     # In one step: another process may read it just now.
     new = home / f"dagster.yaml.{os.getpid()}"
     text = _SETTINGS.read_text()
-    new.write_text(text + _EVENTS.format(folder=json.dumps(str(home / "history" / "runs"))))
+    new.write_text(text + _EVENTS.format(folder=json.dumps(str(home / EVENTS))))
     new.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")

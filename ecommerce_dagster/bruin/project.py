@@ -36,6 +36,7 @@ from ecommerce_dagster.bruin.model.glossary import Glossary
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
+from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.templates.early import is_enabled, named_asset, named_pipeline
 from ecommerce_dagster.bruin.templates.render import (
     RenderError,
@@ -105,6 +106,12 @@ class Project:
         """The git repository that the pipeline lies in; without one the folder of its .bruin.yml,
         else its own."""
         return _checkout_of(self.directory, self.connections)
+
+    def shows_rows(self, asset: Asset) -> bool:
+        """Whether rows of an asset may be shown; `meta: {preview: false}`, of the asset or of the
+        pipeline, says no."""
+        said = asset.meta.get("preview", self.pipeline.meta.get("preview", True))
+        return switched(said) is True
 
     def connection_name(self, asset: Asset) -> str:
         """The name of the connection that holds the table of `asset`."""

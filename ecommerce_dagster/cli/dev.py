@@ -105,7 +105,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise ClickException when nobody can be served at a port."""
+    """Raise ClickException when a port is taken or cannot be used."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,6 +13,7 @@ import click
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.companions import companion_of
+from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.values import for_json, shown
 from ecommerce_dagster.pages.difference import difference_page
 from ecommerce_dagster.runtime.diff.compare import How, TableDifference
@@ -122,9 +123,9 @@ def _markdown(each: Compared) -> str:
     parts = [f"**{_cell(words.name)}**: {_cell(words.summary)}"]
     parts += [f"- {_cell(line)}" for line in words.schema]
     if words.columns:
-        cells = [(c.name, c.rows, c.overall, *c.examples[:1]) for c in words.columns]
-        rows = [f"| {' | '.join(map(_cell, (*row, '')[:4]))} |" for row in cells]
-        parts += ["", "| column | differs in | overall | for example |", "|---|---|---|---|", *rows]
+        rows = [(c.name, c.rows, c.overall, next(iter(c.examples), "")) for c in words.columns]
+        titles = ("column", "differs in", "overall", "for example")
+        parts += ["", *markdown_table(titles, [list(map(_cell, row)) for row in rows])]
     for title, lines in (("added", words.added), ("removed", words.removed)):
         if lines:
             parts += ["", f"{title}, for example:", "", *(f"- {_cell(line)}" for line in lines)]

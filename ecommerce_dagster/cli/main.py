@@ -13,7 +13,12 @@ import click
 from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.completion import SHELLS, Name, script_for
 from ecommerce_dagster.cli.errors import user_errors
-from ecommerce_dagster.cli.options import example, output_option, pipeline_options
+from ecommerce_dagster.cli.options import (
+    connection_option,
+    example,
+    output_option,
+    pipeline_options,
+)
 from ecommerce_dagster.cli.sections import WIDEST, Commands, under
 
 _ASSET = Name("asset", or_file=True)
@@ -23,6 +28,17 @@ _against_option = click.option(
     default="published",
     show_default=True,
     help="A branch or commit: changes since the work here left it.",
+)
+_tolerance_option = click.option(
+    "--tolerance",
+    "-t",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="PERCENT",
+    help="Numbers this near are equal.  [0]",
+)
+_examples_option = click.option(
+    "--limit", type=click.IntRange(0), default=3, help="Examples at most.  [3]"
 )
 _NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
 
@@ -144,13 +160,7 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     metavar="NAME",
     help="Run the query of this asset's file.",
 )
-@click.option(
-    "--connection",
-    "-c",
-    type=Name("connection"),
-    metavar="NAME",
-    help="Another connection of .bruin.yml.",
-)
+@connection_option("Another connection of .bruin.yml.")
 @click.option("--limit", type=click.IntRange(1), help="Rows at most.  [100 in a table, else all]")
 @output_option("table", "json", "csv", "parquet")
 @pipeline_options
@@ -196,22 +206,9 @@ def query(
 @click.option("--against", metavar="ENV", help="Compare with this environment; TABLES are assets.")
 @click.option("--key", metavar="COLUMNS", help="Match rows by these, with commas.  [primary key]")
 @click.option("--exclude", metavar="COLUMNS", help="Leave these out, with commas.")
-@click.option(
-    "--tolerance",
-    "-t",
-    type=click.FloatRange(0),
-    default=0.0,
-    metavar="PERCENT",
-    help="Numbers this near are equal.  [0]",
-)
-@click.option(
-    "--connection",
-    "-c",
-    type=Name("connection"),
-    metavar="NAME",
-    help="The connection of tables that name none.",
-)
-@click.option("--limit", type=click.IntRange(0), default=3, help="Examples at most.  [3]")
+@_tolerance_option
+@connection_option("The connection of tables that name none.")
+@_examples_option
 @click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when something differs.")
 @output_option("text", "json", "markdown", "html")
 @pipeline_options
@@ -471,15 +468,8 @@ def plan(against: str, output: str, **options: Any) -> None:
 )
 @click.argument("assets", nargs=-1, type=_ASSET)
 @_against_option
-@click.option(
-    "--tolerance",
-    "-t",
-    type=click.FloatRange(0),
-    default=0.0,
-    metavar="PERCENT",
-    help="Numbers this near are equal.  [0]",
-)
-@click.option("--limit", type=click.IntRange(0), default=3, help="Examples at most.  [3]")
+@_tolerance_option
+@_examples_option
 @click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when a table differs.")
 @output_option("text", "json", "markdown", "html")
 @pipeline_options
@@ -745,13 +735,7 @@ def warehouse() -> None:
     """Show and maintain the history of a DuckLake."""
 
 
-_connection_option = click.option(
-    "--connection",
-    "-c",
-    type=Name("connection"),
-    metavar="NAME",
-    help="The connection.  [that of the pipeline's tables]",
-)
+_connection_option = connection_option("The connection.  [that of the pipeline's tables]")
 
 
 @warehouse.command(

@@ -31,7 +31,7 @@ def publish(options: Mapping[str, Any], textfile: Path | None, port: int | None,
 
     if textfile is not None:
         try:
-            # Under its name there is the old file or the new one, whoever reads it meanwhile.
+            # It replaces the file in one step: a reader sees the old one or the new one.
             prometheus_client.write_to_textfile(str(textfile), registry)
         except OSError as error:
             raise FolderError(f"{textfile} cannot hold the metrics: {error.strerror}") from None

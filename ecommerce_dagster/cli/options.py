@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ecommerce_dagster.cli.completion import Name
+
 
 def example(text: str) -> str:
     """The end of a command's help."""
@@ -57,6 +59,11 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def connection_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--connection`, which names one of .bruin.yml."""
+    return click.option("--connection", "-c", type=Name("connection"), metavar="NAME", help=help)
 
 
 def output_option(*kinds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,6 +14,7 @@ from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import read_project
 from ecommerce_dagster.cli.planning import SINCE_BUILT, Plan, planned
+from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.workspace import pipeline_of, variables_of
 from ecommerce_dagster.orchestration.rebuilds import Rebuild
 from ecommerce_dagster.runtime.plan.definitions import Change
@@ -253,9 +254,8 @@ def _markdown(plan: Plan) -> Iterator[str]:
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
-        yield from ("", f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}")
-        for row in rows:
-            yield f"| {' | '.join(map(_cell, row))} |"
+        yield ""
+        yield from markdown_table(titles, [list(map(_cell, row)) for row in rows])
 
 
 def _cell(text: str) -> str:

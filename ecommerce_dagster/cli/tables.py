@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -46,6 +46,14 @@ def print_rows(
     if others:
         told = f"no room for {', '.join(others)}"
         console.print(f"  [dim]{escape(told)}[/]", highlight=False, soft_wrap=True)
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table in Markdown; `rows` are of cells that it shows as they are."""
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
 
 
 def _that_fit(

@@ -30,7 +30,7 @@ from ecommerce_dagster.runtime.diff.sides import Side
 from ecommerce_dagster.runtime.diff.tables import Pair
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.own_tables import tables_to_read
-from ecommerce_dagster.runtime.throwaway import reason_to_leave_out, throwaway
+from ecommerce_dagster.runtime.throwaway import Throwaway, reason_to_leave_out, throwaway
 from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
 
 _COPIES = "ECOMMERCE_PUBLISHED_COPY"
@@ -48,12 +48,12 @@ def try_from_options(assets: Sequence[str], options: Mapping[str, Any]) -> int:
         state = local.state_dir() / "try"
         local.make_private("try")
         with throwaway(state, project, connections, _tell) as made:
-            return _try(project, tried, made.prefix, options)
+            return _try(project, tried, made, options)
 
 
 def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     """The assets to be built: those that are named and all downstream of them, else those that
-    changed and what that affects. Which, and which not, is told."""
+    changed and what that affects. Prints what changed and what is left out."""
     if names:
         chosen = select(project, Selection(assets=names, downstream=True))
     else:
@@ -63,7 +63,7 @@ def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -
     tried = []
     for name in chosen:
         asset = project.by_name[name]
-        reason = unsupported(project, asset) or reason_to_leave_out(project, asset)
+        reason = unsupported(project, asset) or reason_to_leave_out(asset)
         if reason:
             click.echo(f"left out: {name}: {reason}", err=True)
         else:
@@ -73,13 +73,15 @@ def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -
     return tried
 
 
-def _try(project: Project, tried: Sequence[str], prefix: str, options: Mapping[str, Any]) -> int:
+def _try(
+    project: Project, tried: Sequence[str], made: Throwaway, options: Mapping[str, Any]
+) -> int:
     output = options["output"]
     console = console_of(sys.stdout if output == "text" else sys.stderr)
     own = project.connections.schema_prefix
-    there = {name: tables_to_read(project, name) for name in _connections(project, tried)}
+    there = {name: tables_to_read(project, name) for name in made.connections}
     beside = replace(
-        project, connections=replace(project.connections, schema_prefix=f"{prefix}{own}")
+        project, connections=replace(project.connections, schema_prefix=f"{made.prefix}{own}")
     )
     request = RunRequest(
         selection=Selection(assets=tried), command="try", is_of_code_location=False
@@ -104,10 +106,6 @@ def _try(project: Project, tried: Sequence[str], prefix: str, options: Mapping[s
     return 0 if succeeded(about, problems) and not differs else 1
 
 
-def _connections(project: Project, names: Sequence[str]) -> set[str]:
-    return {project.connection_name(project.by_name[name]) for name in names}
-
-
 def _pair(project: Project, beside: Project, name: str, prefix: str) -> Pair:
     asset = project.by_name[name]
     connection = project.connections.get(project.connection_name(asset))
@@ -118,6 +116,7 @@ def _pair(project: Project, beside: Project, name: str, prefix: str) -> Pair:
         Side(connection, before, label=before),
         Side(connection, after, label=f"{name} as tried"),
         asset,
+        project.shows_rows(asset),
     )
 
 
@@ -129,7 +128,7 @@ def _compared(project: Project, pair: Pair, outcome: AssetOutcome, how: How) -> 
 
 @contextmanager
 def _own_instance() -> Iterator[dg.DagsterInstance]:
-    """Where the run is recorded: in no history that anybody reads."""
+    """An instance for this run alone, which goes away with its records."""
     with TemporaryDirectory(prefix="try-") as folder:
         (Path(folder) / "dagster.yaml").write_text(local.NO_SETTINGS)
         with dg.DagsterInstance.local_temp(folder) as own:

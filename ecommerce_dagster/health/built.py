@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ecommerce_dagster.health.finding import Setup
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
-from ecommerce_dagster.orchestration.last_known import latest_results
+from ecommerce_dagster.orchestration.last_known import latest_results, number_in
 from ecommerce_dagster.orchestration.results import NOT_PUBLISHED
 from ecommerce_dagster.sql.checks import Check, checks_of
 
@@ -35,12 +34,12 @@ def built_assets(setup: Setup) -> dict[str, Built]:
         made = event.asset_materialization if event else None
         if event is not None and made is not None:
             told = made.metadata
-            seconds = [_number(told, f"{what}_seconds") for what in ("build", "check")]
+            seconds = [number_in(told, f"{what}_seconds") for what in ("build", "check")]
             found[names[record.asset_entry.asset_key]] = Built(
                 event.timestamp,
-                _number(told, "dagster/row_count"),
+                number_in(told, "dagster/row_count"),
                 None if seconds[0] is None else sum(each or 0.0 for each in seconds),
-                _number(told, "size_bytes"),
+                number_in(told, "size_bytes"),
             )
     return found
 
@@ -73,7 +72,7 @@ def latest_checks(setup: Setup) -> list[Result]:
 
 def _result(check: Check, record: Any) -> Result:
     evaluation = record.evaluation
-    counted = _number(evaluation.metadata, "bad_rows")
+    counted = number_in(evaluation.metadata, "bad_rows")
     return Result(
         check.asset.name,
         check.label,
@@ -83,8 +82,3 @@ def _result(check: Check, record: Any) -> Result:
         float(not evaluation.passed) if counted is None else counted,
         NOT_PUBLISHED in evaluation.metadata,
     )
-
-
-def _number(metadata: Mapping[str, Any], name: str) -> float | None:
-    value = getattr(metadata.get(name), "value", None)
-    return float(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Who keeps a DuckDB file from others. Looking waits for nobody and writes nothing."""
+"""Which processes lock a DuckDB file. Looking takes no lock and writes nothing."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ PATIENCE = 10.0
 def health_of(setup: Setup) -> list[Finding]:
     """All findings. Connections come first, alone: what else is done would count in their times."""
     tried = examine(setup, connection_parts(setup))
-    # Whoever does not answer is not asked again.
+    # A part that does not answer is not asked again.
     away = frozenset(one.name for one in tried if one.level != "ok")
     setup = replace(setup, away=away)
     recorded = _recorded(setup)

@@ -23,7 +23,7 @@ class Finding:
     """What was found of one thing.
 
     `part` and `name` say of what: they and the keys of `facts` stay the same from version to
-    version. A fact that nobody can know now is None; times are in seconds. `advice` is a sentence
+    version. A fact that is not known is None; times are in seconds. `advice` is a sentence
     about what to do, empty where nothing is to be done.
     """
 

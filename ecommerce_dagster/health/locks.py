@@ -18,7 +18,7 @@ from ecommerce_dagster.orchestration.living_runs import living_runs
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.postgres.connect import session
 
-# A session of PostgreSQL that waits so long waits for somebody who forgot it.
+# A session of PostgreSQL that waits so long waits for one that was left open.
 _TOO_LONG = 600.0
 # The text of a query may hold values, so it is not asked for.
 _BLOCKED = """

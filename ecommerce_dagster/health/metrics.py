@@ -35,7 +35,7 @@ _HELP = {
 
 def samples_of(setup: Setup, found: Sequence[Finding]) -> dict[str, list[Sample]]:
     """The samples by the names of their metrics, without the prefix. A fact of a finding is
-    `part_fact`; one that nobody knows now has no sample."""
+    `part_fact`; one that is not known has no sample."""
     samples: dict[str, list[Sample]] = defaultdict(list)
     common = {"pipeline": setup.project.pipeline.name}
     for metric, labels, number in (*_of_findings(found), *_of_assets(setup), *_of_runs(setup)):

@@ -29,11 +29,10 @@ from ecommerce_dagster._compat import (
     SqliteEventLogStorage,
     is_tried,
 )
+from ecommerce_dagster.local import EVENTS
 
 # Seconds in which another process may be done with writing, as in Dagster's own storage.
 _PATIENCE = 30
-# Where an instance keeps its events, in its folder; local.py names it.
-_PLACE = Path("history", "runs")
 _ENGINES = 16  # a server that shows old runs, one after the other, need not remember all of them
 
 
@@ -60,9 +59,9 @@ class EventLog(SqliteEventLogStorage):
         """Keep the events in the instance's own folder: dagster.yaml names a folder absolutely, and
         that of another one after its state was copied or moved."""
         named, own = Path(self._base_dir), Path(instance.root_directory)
-        if named.parts[-2:] == _PLACE.parts and named.parents[1] != own:
+        if named.parts[-2:] == EVENTS.parts and named.parents[1] != own:
             self.dispose()
-            SqliteEventLogStorage.__init__(self, str(own / _PLACE), self.inst_data)
+            SqliteEventLogStorage.__init__(self, str(own / EVENTS), self.inst_data)
             self._db_lock = threading.RLock()
         super().register_instance(instance)
 

@@ -81,3 +81,9 @@ def _check_state(check: Check, record: Any) -> CheckState:
         at=moment(record.event.timestamp),
         message=str(evaluation.description or ""),
     )
+
+
+def number_in(metadata: Mapping[str, Any], name: str) -> float | None:
+    """A number that was recorded under a name; None when none was."""
+    value = getattr(metadata.get(name), "value", None)
+    return float(value) if isinstance(value, int | float) else None

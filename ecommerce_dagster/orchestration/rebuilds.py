@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
+from ecommerce_dagster.orchestration.last_known import number_in
 from ecommerce_dagster.orchestration.partitions import partitions_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import strategy_of
@@ -67,12 +68,12 @@ def _rebuild(
     built = event.asset_materialization if event is not None else None
     if built is None:
         return Rebuild(asset.name, how, ranges, count)
-    rows = _number(built, "dagster/row_count")
-    parts = [_number(built, f"{part}_seconds") for part in ("build", "check")]
+    rows = number_in(built.metadata, "dagster/row_count")
+    parts = [number_in(built.metadata, f"{part}_seconds") for part in ("build", "check")]
     seconds = sum(part or 0 for part in parts) if any(parts) else None
     if how == "partitions" and seconds is not None:
         # As fast as the last run was, for all rows that the table has.
-        written = _number(built, "rows_written")
+        written = number_in(built.metadata, "rows_written")
         seconds = seconds / written * rows if written and rows is not None else None
     rounded = None if seconds is None else round(seconds, 2)
     return Rebuild(asset.name, how, ranges, count, _whole(rows), rounded)
@@ -104,11 +105,6 @@ def _built(
             ranges.append((first, name))
         before = name
     return tuple(ranges), len(built)
-
-
-def _number(built: Any, name: str) -> float | None:
-    found = built.metadata.get(name)
-    return None if found is None else float(found.value)
 
 
 def _whole(number: float | None) -> int | None:

@@ -9,7 +9,6 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
 
 _MASKED = "***"
 _LONGEST = 200  # characters of a cell
@@ -24,10 +23,9 @@ def rows_shown(
     `meta: {preview: false}`, of the asset or of the pipeline, keeps all rows back, a column's
     `mask` the values of that column.
     """
-    shown = asset.meta.get("preview", project.pipeline.meta.get("preview", True))
-    if not rows or switched(shown) is not True:
+    if not rows or not project.shows_rows(asset):
         return None
-    masked = {column.name.lower() for column in asset.columns if column.mask}
+    masked = asset.masked
     names = list(rows[0])[:_MOST_COLUMNS]
     records = [
         dg.TableRecord(

@@ -279,8 +279,8 @@ class AssetRun:
     def _by_time(self) -> TimeUnit | None:
         """What dates rows in messages; no column whose values are masked."""
         key = incremental_key_of(self.asset)
-        masked = {column.name.lower() for column in self.asset.columns if column.mask}
-        return TimeUnit(key, self.unit) if key and key.lower() not in masked else None
+        is_shown = key and key.lower() not in self.asset.masked
+        return TimeUnit(key, self.unit) if key and is_shown else None
 
     def _may_lack_parents(self, check: Check) -> bool:
         """Whether rows that the run does not write may have lost what they refer to: the table that

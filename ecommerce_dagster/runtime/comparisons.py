@@ -15,7 +15,7 @@ from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.comparison import Comparison
 
 _DAY = timedelta(days=1)
-# Of a run over more days only the last is judged: whoever rebuilds a year knows its holidays.
+# Of a run over more days only the last is judged: a long backfill contains known holidays.
 _MOST_DAYS = 7
 
 

@@ -1,7 +1,7 @@
 """Tables that are made beside those of production to be looked at, and go away again.
 
-They stand in schemas of a prefix that nobody else has: mart.t is try_1a2b3c4d_mart.t. A file on
-this machine tells of them as long as they are there, so that what a killed process left is found.
+They stand in schemas with a prefix of their own: mart.t is try_1a2b3c4d_mart.t. As long as they are
+there a file on this machine names them, so that what a killed process left can be dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ecommerce_dagster.runtime.asset_types import has_table
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, Log
 
 
-def reason_to_leave_out(project: Project, asset: Asset) -> str | None:
+def reason_to_leave_out(asset: Asset) -> str | None:
     """Why the table of an asset cannot be made beside the one that is there; None when it can."""
     if not has_table(asset):
         return "it makes no table"
@@ -54,8 +54,8 @@ class Throwaway:
 def throwaway(
     folder: Path, project: Project, connections: Sequence[str], tell: Log
 ) -> Iterator[Throwaway]:
-    """Schemas of their own, dropped at the end of the block. `folder` keeps what tells of them;
-    those of processes that were killed are dropped first."""
+    """Schemas of their own, dropped at the end of the block. `folder` has the files that
+    name them; those of processes that were killed are dropped first."""
     folder.mkdir(parents=True, exist_ok=True)
     _drop_abandoned(folder, project, tell)
     made = Throwaway(f"try_{secrets.token_hex(4)}_", connections)
@@ -74,7 +74,7 @@ def _files(folder: Path, prefix: str) -> tuple[Path, FileLock]:
 
 
 def _drop_abandoned(folder: Path, project: Project, tell: Log) -> None:
-    """Drop what processes left that were killed: nobody holds their locks."""
+    """Drop what killed processes left, whose locks are free."""
     for note in sorted(folder.glob("try_*_.json")):
         lock = _files(folder, note.stem)[1]
         with suppress(Timeout), lock.acquire(timeout=0):

@@ -158,6 +158,9 @@ class TestWhatIsFound:
             assert '"before": "b"' not in told
         pair.sql("s.new", query, header.replace("mask: hash", "") + "\nmeta: {preview: 'false'}")
         assert "30.01" not in diff(pair, "s.old", "s.new").stdout.replace("230.01", "")
+        pair.sql("s.new", query, header.replace("mask: hash", ""))
+        pair.write("pipeline/pipeline.yml", "name: tiny\nmeta: {preview: 'false'}\n")
+        assert "30.01" not in diff(pair, "s.old", "s.new").stdout.replace("230.01", "")
 
 
 class TestWhereTheyAre:

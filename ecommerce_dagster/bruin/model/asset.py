@@ -269,6 +269,11 @@ class Asset(Node):
     body_path: Path = Field(default=Path(), exclude=True, repr=False)
 
     @property
+    def masked(self) -> set[str]:
+        """The columns whose values are kept back, in lower case."""
+        return {column.name.lower() for column in self.columns if column.mask}
+
+    @property
     def primary_key(self) -> tuple[str, ...]:
         """The names of the key columns, in the order of the file."""
         return tuple(column.name for column in self.columns if column.primary_key)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +18,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.connections import Connection, DuckDBConnection
 from ecommerce_dagster.bruin.model.interval import interval_between, yesterday
+from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.sources.postgres.describe import describe, relation_of, types_of
@@ -25,7 +27,7 @@ from ecommerce_dagster.warehouses.duckdb.database import connected, described, k
 from ecommerce_dagster.warehouses.ducklake.snapshots import snapshots_of
 from ecommerce_dagster.warehouses.place import open_to_read
 from ecommerce_dagster.warehouses.postgres.connect import attach, session, start_snapshot
-from ecommerce_dagster.warehouses.query import QueryError
+from ecommerce_dagster.warehouses.query import ALL_TABLES, QueryError
 
 Tell = Callable[[str], None]
 
@@ -51,7 +53,7 @@ class Side:
     moment: str | None = None
     label: str = ""
 
-    @property
+    @cached_property
     def duckdb(self) -> DuckDBConnection | None:
         """Where it is, for one that DuckDB opens. Raises UnusableConnection."""
         if self.connection.platform != "duckdb":
@@ -121,9 +123,7 @@ def _memory(folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
 def _reached(duck: duckdb.DuckDBPyConnection, side: Side) -> Reached:
     """A table of the warehouse that is open. Raises QueryError."""
     if side.moment is None and kind_of(duck, side.table) is None:
-        names = duck.execute(
-            "SELECT table_schema || '.' || table_name FROM information_schema.tables"
-        ).fetchall()
+        names = duck.execute(ALL_TABLES).fetchall()
         hint = did_you_mean(side.table, [str(name) for (name,) in names])
         raise MissingTable(f"{side.label}: there is no table '{side.table}'; {hint}")
     rows = relation(side.table)
@@ -150,11 +150,7 @@ def _key_of(duck: duckdb.DuckDBPyConnection, side: Side) -> tuple[str, ...]:
 
 def _snapshot(duck: duckdb.DuckDBPyConnection, side: Side) -> int:
     """The snapshot of a DuckLake that shows a moment. Raises QueryError."""
-    place = side.duckdb
-    if place is None or place.lakehouse is None:
-        where = side.connection.name
-        raise QueryError(f"{side.label}: only a DuckLake keeps former rows; '{where}' is none")
-    text, found = side.moment or "", snapshots_of(duck, place.lakehouse)
+    text, found = side.moment or "", snapshots_of(duck, _lake_of(side))
     numbers = [snapshot.number for snapshot in found]
     if text.isdecimal():
         if int(text) in numbers:
@@ -175,6 +171,15 @@ def _snapshot(duck: duckdb.DuckDBPyConnection, side: Side) -> int:
     return max(before)
 
 
+def _lake_of(side: Side) -> Lakehouse:
+    """The DuckLake that a table is in. Raises QueryError for another database."""
+    place = side.duckdb
+    if place is None or place.lakehouse is None:
+        where = side.connection.name
+        raise QueryError(f"{side.label}: only a DuckLake keeps former rows; '{where}' is none")
+    return place.lakehouse
+
+
 def _end_of(text: str) -> datetime | None:
     """The moment before which a snapshot shows what a text means; None for no such text."""
     try:
@@ -190,9 +195,8 @@ def _copied(side: Side, copy: Path, folder: str, tell: Tell) -> tuple[str, ...]:
         of = side.connection.type
         name = side.connection.name
         raise QueryError(f"the connection '{name}' is of type {of}; expected duckdb or postgres")
-    if side.moment is not None and side.duckdb is None:
-        where = side.connection.name
-        raise QueryError(f"{side.label}: only a DuckLake keeps former rows; '{where}' is none")
+    if side.moment is not None:
+        _lake_of(side)
     tell(f"copying {side.label}")
     if side.duckdb is None:
         return _copied_from_postgres(side, copy, folder)

@@ -9,7 +9,6 @@ from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.runtime.asset_types import has_table
 from ecommerce_dagster.runtime.diff.compare import How, TableDifference, difference
 from ecommerce_dagster.runtime.diff.sides import Side, Tell
@@ -17,31 +16,27 @@ from ecommerce_dagster.runtime.diff.sides import Side, Tell
 
 @dataclass(frozen=True)
 class Pair:
-    """Two tables to be compared; `asset` makes the second one, if a file of the pipeline does."""
+    """Two tables to be compared; `asset` makes the second one, if a file of the pipeline does.
+    Unless it `shows_rows` there are no examples."""
 
     name: str
     before: Side
     after: Side
     asset: Asset | None = None
+    shows_rows: bool = True
 
     def find(self, wished: How, tell: Tell) -> TableDifference:
         """Compare them as wished; by the key of the asset where none is. Raises as `difference`."""
         asset = self.asset
         how = replace(wished, usual_key=asset.primary_key or _unique(asset)) if asset else wished
-        if not self._shows_rows:
+        if not self.shows_rows:
             how = replace(how, examples=0)
         return difference(self.before, self.after, how, tell)
 
     @property
     def hidden(self) -> set[str]:
-        """The columns whose values are not shown, in lower case: `mask` says so."""
-        columns = self.asset.columns if self.asset else ()
-        return {column.name.lower() for column in columns if column.mask}
-
-    @property
-    def _shows_rows(self) -> bool:
-        """Whether rows may be shown; `meta: {preview: false}` says no."""
-        return self.asset is None or switched(self.asset.meta.get("preview", True)) is not False
+        """The columns whose values are not shown, in lower case."""
+        return self.asset.masked if self.asset else set()
 
 
 def pair_of(project: Project, before: str, after: str | None, connection: str | None) -> Pair:
@@ -53,7 +48,7 @@ def pair_of(project: Project, before: str, after: str | None, connection: str | 
         new = replace(new, label=before.rpartition("@")[0])
     name = _table(after or before)
     asset = project.by_name.get(name) or project.by_name.get(_table(before))
-    return Pair(name, old, new, asset)
+    return Pair(name, old, new, asset, asset is None or project.shows_rows(asset))
 
 
 def pairs_of(production: Project, here: Project, names: Sequence[str]) -> Iterator[Pair]:
@@ -62,9 +57,8 @@ def pairs_of(production: Project, here: Project, names: Sequence[str]) -> Iterat
         if (names and asset.name not in names) or not has_table(asset):
             continue
         there = production.by_name.get(asset.name, asset)
-        yield Pair(
-            asset.name, _in_environment(production, there), _in_environment(here, asset), asset
-        )
+        before, after = _in_environment(production, there), _in_environment(here, asset)
+        yield Pair(asset.name, before, after, asset, here.shows_rows(asset))
 
 
 def _in_environment(project: Project, asset: Asset) -> Side:

@@ -49,7 +49,7 @@ class Effect:
 
     @property
     def worst(self) -> Level:
-        """What happens to whoever reads all of it: a column more or less is a change."""
+        """What happens to a reader of all columns: a column more or less is a change."""
         found = max([self.rows, self.others, *self.columns.values()])
         broken = self.rows is Level.GONE
         return Level.GONE if broken else Level.CHANGED if self else found
