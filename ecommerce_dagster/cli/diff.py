@@ -13,6 +13,7 @@ import click
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.companions import companion_of
+from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.values import for_json, shown
 from ecommerce_dagster.pages.difference import difference_page
@@ -58,8 +59,9 @@ def compare_environments(
     production: Project, here: Project, names: Sequence[str], how: How
 ) -> list[Compared]:
     """Compare the tables of assets in two environments. Raises what `compare_two` does, but for a
-    table that is not there."""
-    return [compare(here, pair, how) for pair in pairs_of(production, here, names)]
+    table that is not there, and SelectionError for an asset that is not."""
+    named = [asset_called(here, name).name for name in names]
+    return [compare(here, pair, how) for pair in pairs_of(production, here, named)]
 
 
 def compare(project: Project, pair: Pair, how: How) -> Compared:

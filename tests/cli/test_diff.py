@@ -223,6 +223,9 @@ class TestWhereTheyAre:
         assert found["mart.b"]["equal"]
         assert "there is no table 'dev_mart.c'" in found["mart.c"]["missing"]
         assert [r["name"] for r in records(tiny, *arguments, "mart.b")] == ["mart.b"]
+        unknown = diff(tiny, *arguments, "mart.bb")
+        assert (unknown.code, unknown.stdout) == (2, "")
+        assert "there is no asset 'mart.bb'; did you mean 'mart.b'?" in unknown.stderr
         # In another file: a view there is copied, so that what it reads is found.
         assert tiny.ecommerce("run", "--environment", "other").succeeded
         there = {r["name"]: r for r in records(tiny, "--against", "default", "-e", "other")}
