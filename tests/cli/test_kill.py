@@ -16,9 +16,9 @@ from ecommerce_dagster.shop.embedded_postgres import EmbeddedPostgres
 ASSETS = ("raw.customers", "stg.customers", "mart.customers_by_country")
 # The tables with the query for their versions; a table of one version was written as a whole.
 VERSIONS = {
-    "raw.customers": "SELECT country, count(*) FROM raw.customers GROUP BY ALL",
-    "stg.customers": "SELECT country, count(*) FROM stg.customers GROUP BY ALL",
-    "mart.customers_by_country": "FROM mart.customers_by_country",
+    "raw.customers": "SELECT country, count(*) FROM raw.customers GROUP BY ALL ORDER BY ALL",
+    "stg.customers": "SELECT country, count(*) FROM stg.customers GROUP BY ALL ORDER BY ALL",
+    "mart.customers_by_country": "FROM mart.customers_by_country ORDER BY ALL",
 }
 # When to kill: seconds after the start, or after the line about an asset, so that the moments
 # spread over the whole run however fast the machine is.

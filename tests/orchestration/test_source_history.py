@@ -235,15 +235,24 @@ def test_a_server_that_crashed_has_lost_no_change(watcher: Watcher, folder: Path
         watcher.execute(START)
         assert watcher.asked() == ALL
         watcher.execute("UPDATE t SET n = 7 WHERE n = 1")
-        with psycopg.connect(server.dsn, autocommit=True) as connection:
-            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
-            subprocess.run(["kill", "-9", str(pid)], check=True)
-        assert eventually(lambda: _answers(server))
+        with psycopg.connect(server.dsn) as killed, psycopg.connect(server.dsn) as beside:
+            subprocess.run(["kill", "-9", str(killed.info.backend_pid)], check=True)
+            # A server that has not noticed it yet still answers; when it has, it ends all connections.
+            assert eventually(lambda: not _answers(beside))
+        assert eventually(lambda: _accepts(server))
 
         assert watcher.asked() in ({"2025-03-02"}, ALL)
 
 
-def _answers(server: PostgresServer) -> bool:
+def _answers(connection: psycopg.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _accepts(server: PostgresServer) -> bool:
     try:
         psycopg.connect(server.dsn).close()
     except psycopg.OperationalError:

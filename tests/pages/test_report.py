@@ -47,9 +47,14 @@ def ready(page: Page, shows: str = "") -> Page:
 
 
 def table(page: Page, title: str) -> list[list[str]]:
-    """The cells below the header of the table in the figure of that title."""
-    rows = page.get_by_role("figure", name=title, exact=True).locator("tbody tr").all()
-    return [row.locator("td").all_text_contents() for row in rows]
+    """The cells below the header of the table in the figure of that title, when it has some."""
+    body = page.get_by_role("figure", name=title, exact=True).locator("tbody")
+    body.locator("tr").first.wait_for(state="attached")
+    # At once: the script may be about to write other rows.
+    rows: list[list[str]] = body.evaluate(
+        "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return rows
 
 
 def tiles(page: Page) -> dict[str, str]:
@@ -438,6 +443,7 @@ class TestWhatIsWrong:
         sellers = page.get_by_role("figure", name="The ten best sellers")
         expect(sellers).to_contain_text("Table with name top_skus does not exist")
         expect(page.get_by_role("figure", name="Orders of all")).to_contain_text("no rows yet")
+        page.get_by_role("figure", name="Accounts by age in years").locator("summary").click()
         assert table(page, "Accounts by age in years")
         assert tiles(page)["Repeat purchase rate"] == "-"
         still = open_page(page_of(shop), scripts=False)

@@ -331,6 +331,7 @@
     picture.hidden = isEmpty;
     picture.setAttribute("aria-label", shown.title);
     if (find("details", element).open) showTable(shown);
+    else find("tbody", element).replaceChildren(); // never for a moment the numbers of another choice
     const what = JSON.stringify([isEmpty, rows, marks]);
     if (what === shown.what) return; // it is drawn already
     shown.what = what;
