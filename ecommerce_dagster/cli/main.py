@@ -463,13 +463,20 @@ def plan(against: str, output: str, **options: Any) -> None:
 @main.command(
     name="try",
     epilog=example(
-        "ecommerce try\necommerce try mart.sales_daily\necommerce try --against main -o markdown"
+        "ecommerce try\necommerce try mart.sales_daily\necommerce try --against main -o markdown\n"
+        "ecommerce try mart.sales_daily --sample 1%"
     ),
 )
 @click.argument("assets", nargs=-1, type=_ASSET)
 @_against_option
 @_tolerance_option
 @_examples_option
+@click.option(
+    "--sample", metavar="PERCENT", help="Only so many of the rows: 1%, by the values of a key."
+)
+@click.option("--by", metavar="COLUMN", help="The key of --sample.  [that of most tables]")
+@click.option("--days", type=click.IntRange(1), help="Only rows of the last days.")
+@click.option("--empty", is_flag=True, help="No rows: whether it can be built.")
 @click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when a table differs.")
 @output_option("text", "json", "markdown", "html")
 @pipeline_options
@@ -478,7 +485,8 @@ def try_out(assets: tuple[str, ...], **options: Any) -> None:
 
     Without ASSETS it is what `plan` says; else these and all downstream of them. They are built in
     schemas of their own, over the tables that are there, and checked; then each is compared with
-    the table that is there, and dropped again. No other table is written, and no run recorded. Exit
+    the table that is there, and dropped again. No other table is written, and no run recorded. With
+    --sample, --days or --empty they read a part of the tables upstream, and are not compared. Exit
     code 0: all was built and passed its checks.
     """
     with user_errors():

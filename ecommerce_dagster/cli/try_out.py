@@ -18,7 +18,7 @@ from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.cli.diff import Compared, compare, print_differences
-from ecommerce_dagster.cli.outcome import AssetOutcome, succeeded
+from ecommerce_dagster.cli.outcome import succeeded
 from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.run import RunInterrupted, RunRequest, run
@@ -30,7 +30,9 @@ from ecommerce_dagster.runtime.diff.sides import Side
 from ecommerce_dagster.runtime.diff.tables import Pair
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.runtime.subset import Wish, subset_of, tables_there, views_of, wish_of
 from ecommerce_dagster.runtime.throwaway import Throwaway, reason_to_leave_out, throwaway
+from ecommerce_dagster.runtime.warehouses import WAREHOUSES
 from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
 
 _COPIES = "ECOMMERCE_PUBLISHED_COPY"
@@ -38,6 +40,7 @@ _COPIES = "ECOMMERCE_PUBLISHED_COPY"
 
 def try_from_options(assets: Sequence[str], options: Mapping[str, Any]) -> int:
     """`ecommerce try` with the options of its command. The exit code."""
+    wish = _wish(options)
     folder, names = located(assets, options["pipeline"])
     project = opened(folder, options)
     tried = _tried(project, names, options)
@@ -48,7 +51,14 @@ def try_from_options(assets: Sequence[str], options: Mapping[str, Any]) -> int:
         state = local.state_dir() / "try"
         local.make_private("try")
         with throwaway(state, project, connections, _tell) as made:
-            return _try(project, tried, made, options)
+            return _try(project, tried, made, wish, options)
+
+
+def _wish(options: Mapping[str, Any]) -> Wish | None:
+    try:
+        return wish_of(options["sample"], options["by"], options["days"], options["empty"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
@@ -74,7 +84,11 @@ def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -
 
 
 def _try(
-    project: Project, tried: Sequence[str], made: Throwaway, options: Mapping[str, Any]
+    project: Project,
+    tried: Sequence[str],
+    made: Throwaway,
+    wish: Wish | None,
+    options: Mapping[str, Any],
 ) -> int:
     output = options["output"]
     console = console_of(sys.stdout if output == "text" else sys.stderr)
@@ -83,6 +97,9 @@ def _try(
     beside = replace(
         project, connections=replace(project.connections, schema_prefix=f"{made.prefix}{own}")
     )
+    if wish is not None:
+        for name in made.connections:
+            _show_a_part(project, beside, tried, name, wish)
     request = RunRequest(
         selection=Selection(assets=tried), command="try", is_of_code_location=False
     )
@@ -98,7 +115,12 @@ def _try(
     for outcome in about:
         prefixed = outcome.name in there[project.connection_name(project.by_name[outcome.name])]
         pair = _pair(project, beside, outcome.name, own if prefixed else "")
-        found.append(_compared(project, pair, outcome, how))
+        if outcome.status != "success":
+            found.append(Compared(pair, None, "it was not built"))
+        elif wish is not None:
+            found.append(Compared(pair, None, f"it was built of {wish.description}"))
+        else:
+            found.append(compare(project, pair, how))
     if output == "text":
         click.echo()
     print_differences(found, output)
@@ -120,10 +142,35 @@ def _pair(project: Project, beside: Project, name: str, prefix: str) -> Pair:
     )
 
 
-def _compared(project: Project, pair: Pair, outcome: AssetOutcome, how: How) -> Compared:
-    if outcome.status != "success":
-        return Compared(pair, None, "it was not built")
-    return compare(project, pair, how)
+def _show_a_part(
+    project: Project, beside: Project, tried: Sequence[str], connection: str, wish: Wish
+) -> None:
+    """Put views beside the tables that are not tried, which show a part of their rows."""
+    found, own = project.connections.get(connection), tables_to_read(project, connection)
+    known, prefix = WAREHOUSES[found.platform], project.connections.schema_prefix
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return known.ask(found, sql, None, _tell)[1]
+
+    def physical(name: str) -> str:
+        return prefixed_name(name, prefix if name in own else "")
+
+    assets = [a for a in project.assets if project.connection_name(a) == connection]
+    tables = tables_there(assets, physical, ask)
+    here = {table.asset.name for table in tables}
+    read = {d.asset for name in tried for d in project.by_name[name].depends}
+    upstream = [name for name in project.by_name if name in (read & here) - {*tried}]
+    if not upstream:
+        return
+    subset = subset_of(tables, upstream, wish, ask)
+    others = [table for table in tables if table.asset.name not in tried]
+    queries = views_of(
+        others, subset, lambda name: prefixed_name(name, beside.connections.schema_prefix)
+    )
+    known.create_views(found, queries, _tell)
+    part = [name for name in upstream if name in subset.conditions]
+    whole = [name for name in upstream if name not in subset.conditions]
+    _tell(f"read: {subset.of}: {', '.join(part)}" + f"; all rows: {', '.join(whole)}" * bool(whole))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.run_info import RunInfo
-from ecommerce_dagster.sql.identifiers import quoted
+from ecommerce_dagster.sql.identifiers import quoted, relation, schema_of
 from ecommerce_dagster.sql.strategies.registry import (
     lint_materialization,
     lint_postgres_materialization,
@@ -66,13 +66,15 @@ class WarehouseType:
     lets it change nothing; it tells what it waits for. Raises QueryError for what the query does
     wrong, UnusableConnection, WarehouseError, SourceError for a database that cannot be asked.
     `proof` binds the queries of a project before a run; without one they are not bound.
-    `to_parquet` writes what a query returns to a file, as `ask` reads it. `drop_schemas` drops
-    those whose names begin so, with all that is in them.
+    `to_parquet` writes what a query returns to a file, as `ask` reads it. `create_views` makes
+    views of queries, by their names, and their schemas; `drop_schemas` drops the schemas whose
+    names begin so, with all that is in them.
     """
 
     open: Callable[[Opener, str], Warehouse]
     lint: Callable[[Asset, ProblemLog], None]
     ask: Callable[[Connection, str, int | None, Log], Answer]
+    create_views: Callable[[Connection, Mapping[str, str], Log], None]
     drop_schemas: Callable[[Connection, str, Log], None]
     proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
     to_parquet: Callable[[Connection, str, int | None, Log, Path], None] | None = None
@@ -107,6 +109,22 @@ def _duckdb_to_parquet(
         write_parquet(duck, sql, limit, path)
 
 
+def _views(queries: Mapping[str, str]) -> Iterator[str]:
+    for schema in dict.fromkeys(map(schema_of, queries)):
+        yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
+    for name, sql in queries.items():
+        yield f"CREATE VIEW {relation(name)} AS {sql}"
+
+
+def _create_in_duckdb(connection: Connection, queries: Mapping[str, str], tell: Log) -> None:
+    place = connection.duckdb(variables_for(connection.path))
+    with open_place(place, on_wait=tell) as duck:
+        duck.execute("BEGIN")
+        for statement in _views(queries):
+            duck.execute(statement)
+        duck.execute("COMMIT")
+
+
 def _drop_in_duckdb(connection: Connection, prefix: str, tell: Log) -> None:
     place = connection.duckdb(variables_for(connection.path))
     with open_place(place, on_wait=tell) as duck:
@@ -121,6 +139,13 @@ def _postgres(run: Opener, name: str) -> Warehouse:
 def _ask_postgres(connection: Connection, sql: str, limit: int | None, tell: Log) -> Answer:
     with opened(connection.postgres(variables_for(connection.path)), read_only=True) as session:
         return query.answer_of(session, sql, limit)
+
+
+def _create_in_postgres(connection: Connection, queries: Mapping[str, str], tell: Log) -> None:
+    with opened(connection.postgres(variables_for(connection.path))) as session:
+        for statement in _views(queries):
+            session.execute(statement.encode())
+        session.commit()
 
 
 def _drop_in_postgres(connection: Connection, prefix: str, tell: Log) -> None:
@@ -145,10 +170,16 @@ WAREHOUSES: Mapping[str, WarehouseType] = {
         _duckdb,
         lint_materialization,
         _ask_duckdb,
+        _create_in_duckdb,
         _drop_in_duckdb,
         to_parquet=_duckdb_to_parquet,
     ),
     "postgres": WarehouseType(
-        _postgres, lint_postgres_materialization, _ask_postgres, _drop_in_postgres, _prove_postgres
+        _postgres,
+        lint_postgres_materialization,
+        _ask_postgres,
+        _create_in_postgres,
+        _drop_in_postgres,
+        _prove_postgres,
     ),
 }
