@@ -67,7 +67,8 @@ class Project:
     `disabled` are the names of assets with `enabled: false`. Others may depend on them.
     `key_prefix` tells copies of the pipeline apart that are in one code location of Dagster, and
     `keys` are the parts of the keys by which it knows assets, these and those of pipelines that are
-    loaded together with this one; without them they are those of their names.
+    loaded together with this one; without them they are those of their names. `tried` are tables
+    that hold what the queries of assets return, and are copied in place of running them.
     """
 
     directory: Path
@@ -81,6 +82,7 @@ class Project:
     disabled: frozenset[str] = frozenset()
     key_prefix: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tried: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, Asset]:

@@ -99,6 +99,7 @@ def dev(port: int) -> None:
     "--modified+", "modified_affected", is_flag=True, help="What changed and all that it affects."
 )
 @_against_option
+@click.option("--tried", is_flag=True, help="Take what `try --keep` made, where it is the same.")
 @click.option("--downstream", is_flag=True, help="Everything downstream of ASSETS, too.")
 @click.option("--start-date", metavar="DATE", help="First day (UTC), or a moment.")
 @click.option("--end-date", metavar="DATE", help="Last day, included.  [the start date]")
@@ -464,7 +465,8 @@ def plan(against: str, output: str, **options: Any) -> None:
     name="try",
     epilog=example(
         "ecommerce try\necommerce try mart.sales_daily\necommerce try --against main -o markdown\n"
-        "ecommerce try mart.sales_daily --sample 1%"
+        "ecommerce try mart.sales_daily --sample 1%\n"
+        "ecommerce try --keep && ecommerce run --modified+ --tried"
     ),
 )
 @click.argument("assets", nargs=-1, type=_ASSET)
@@ -477,6 +479,7 @@ def plan(against: str, output: str, **options: Any) -> None:
 @click.option("--by", metavar="COLUMN", help="The key of --sample.  [that of most tables]")
 @click.option("--days", type=click.IntRange(1), help="Only rows of the last days.")
 @click.option("--empty", is_flag=True, help="No rows: whether it can be built.")
+@click.option("--keep", is_flag=True, help="Keep the tables, for `run --tried`.")
 @click.option("--fail-if-diff", is_flag=True, help="Exit with 1 when a table differs.")
 @output_option("text", "json", "markdown", "html")
 @pipeline_options

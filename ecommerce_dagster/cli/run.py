@@ -24,6 +24,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.variables import require_variant
+from ecommerce_dagster.cli.as_tried import as_tried
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
 from ecommerce_dagster.cli.garbage import paused_collector
@@ -50,6 +51,7 @@ from ecommerce_dagster.orchestration.terminal_run import execute
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, unsupported
 from ecommerce_dagster.runtime.names import job_name
 from ecommerce_dagster.runtime.run_tags import (
+    CHANGES_TAG,
     COMMAND_TAG,
     FULL_REFRESH_TAG,
     MODIFIERS_TAG,
@@ -65,6 +67,7 @@ from ecommerce_dagster.warehouses.duckdb.published_copy import OUTDATED
 # Options by which a run is of other files, values or databases than those of the code location.
 _OTHER_PROJECT = ("config_file", "environment", "variables", "variant")
 _COMMAND_LENGTH = 100
+_CHANGES_LENGTH = 400
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
@@ -72,8 +75,10 @@ _INTERRUPTED = "DagsterExecutionInterruptedError"
 class RunRequest:
     """What to run, and how.
 
+    `tried` publishes tables that were tried in place of building them again.
     `only` leaves out the checks ("main") or everything else ("checks"); `single_check` is the id of
     the one check to run. `proceed` does what the last run did not finish, as that was to be done.
+    `changes` are those of the files that it is about, in words.
     `command` is the command that asks for it; it `is_of_code_location` when the pipeline is as
     the code location has it, so that the run can be executed again there.
     """
@@ -88,6 +93,8 @@ class RunRequest:
     sensor_mode: Literal["once", "wait", "skip"] = "once"
     proceed: bool = False
     profile: bool = False
+    tried: bool = False
+    changes: str = ""
     command: str = "run"
     is_of_code_location: bool = True
 
@@ -104,10 +111,12 @@ def run_from_options(
     """`ecommerce run` with the options of its command. The exit code."""
     context = click.get_current_context()
     interval = interval_of(options["start_date"], options["end_date"])
+    if options["tried"] and interval is not None:
+        raise click.UsageError("--tried is for tables that are built whole, without dates")
     folder, names = located(assets, pipeline)
     project = opened(folder, options)
     require_variant(project.pipeline, options["variant"])
-    among = _modified(project, options)
+    among, changes = _modified(project, options)
     if among is not None and not among:
         if options["output"] == "json":
             nothing = as_json(project.pipeline.name, interval or yesterday(), [], [])
@@ -134,21 +143,24 @@ def run_from_options(
         sensor_mode=options["sensor_mode"],
         proceed=options["proceed"],
         profile=options["profile"],
+        tried=options["tried"],
+        changes=changes,
     )
     return run_and_report(project, request, options["output"])
 
 
-def _modified(project: Project, options: Mapping[str, Any]) -> Sequence[str] | None:
-    """The assets that `--modified` or `--modified+` stands for, which is printed; None without."""
+def _modified(project: Project, options: Mapping[str, Any]) -> tuple[Sequence[str] | None, str]:
+    """The assets that `--modified` or `--modified+` stands for, None without, and why in words,
+    which are printed."""
     if not options["modified"] and not options["modified_affected"]:
-        return None
+        return None, ""
     plan = planned(project, options)
     names = plan.changed if not options["modified_affected"] else plan.to_run
     words = f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}"
     if more := [name for name in names if name not in plan.changed]:
         words += f"; affected by that: {', '.join(more)}"
     click.echo(words if names else f"{words}; there is nothing to run", err=True)
-    return names
+    return names, words
 
 
 def _finder(project: Project, options: Mapping[str, Any]) -> Callable[[], Sequence[str]] | None:
@@ -198,7 +210,9 @@ def run_and_report(
     reporter = Reporter(console, selected, request.interval)
     if note := _not_waited_for(project, selected):
         reporter.note(note)
-    outcomes, problems = run(project, selected, request, reporter)
+    with as_tried(project, selected, request.tried) as taken:
+        outcomes, problems = run(taken.project, selected, request, reporter)
+        taken.are_published = succeeded(list(outcomes.values()), problems)
     ordered = [outcomes[name] for name in (*project.by_name, *sorted(project.disabled))]
     about = [outcome for outcome in ordered if outcome.name in selected]
     reporter.finish(about, problems)
@@ -365,6 +379,8 @@ def _expected(
 def run_tags(project: Project, selected: Sequence[str], request: RunRequest) -> dict[str, str]:
     """The tags of a Dagster run for its dates and options, where they change what it does."""
     tags = {PIPELINE_TAG: project.pipeline.name, COMMAND_TAG: request.command}
+    if request.changes:
+        tags[CHANGES_TAG] = textwrap.shorten(request.changes, _CHANGES_LENGTH, placeholder=" ...")
     assets = [project.by_name[name] for name in selected]
     known = [ASSET_TYPES[asset.type] for asset in assets if asset.type in ASSET_TYPES]
     if any(each.kind == "sensor" for each in known):

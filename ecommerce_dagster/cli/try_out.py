@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import dagster as dg
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
+from ecommerce_dagster.cli.copies import tell, unseen
 from ecommerce_dagster.cli.diff import Compared, compare, print_differences
 from ecommerce_dagster.cli.outcome import succeeded
 from ecommerce_dagster.cli.planning import planned
@@ -24,41 +24,52 @@ from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.run import RunInterrupted, RunRequest, run
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import located, opened
-from ecommerce_dagster.runtime.asset_types import unsupported
+from ecommerce_dagster.runtime.asset_types import has_table, unsupported
 from ecommerce_dagster.runtime.diff.compare import How
 from ecommerce_dagster.runtime.diff.sides import Side
 from ecommerce_dagster.runtime.diff.tables import Pair
-from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
+from ecommerce_dagster.runtime.kept import Kept, tables_read
 from ecommerce_dagster.runtime.own_tables import tables_to_read
-from ecommerce_dagster.runtime.subset import Wish, subset_of, tables_there, views_of, wish_of
-from ecommerce_dagster.runtime.throwaway import Throwaway, reason_to_leave_out, throwaway
+from ecommerce_dagster.runtime.plan.impact import Side as PlanSide
+from ecommerce_dagster.runtime.subset import Wish, subset_of, views_of, wish_of
+from ecommerce_dagster.runtime.tables_there import Database, fingerprints
+from ecommerce_dagster.runtime.throwaway import (
+    Throwaway,
+    drop_left,
+    has_left,
+    reason_to_leave_out,
+    throwaway,
+)
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
-
-_COPIES = "ECOMMERCE_PUBLISHED_COPY"
 
 
 def try_from_options(assets: Sequence[str], options: Mapping[str, Any]) -> int:
     """`ecommerce try` with the options of its command. The exit code."""
-    wish = _wish(options)
+    wish, state = _wish(options), local.state_dir() / "try"
     folder, names = located(assets, options["pipeline"])
     project = opened(folder, options)
     tried = _tried(project, names, options)
-    if not tried:
+    if not tried and not has_left(state):
         return 0
-    connections = list(dict.fromkeys(project.connection_name(project.by_name[n]) for n in tried))
-    with _quietly(project, connections):
-        state = local.state_dir() / "try"
+    used = tried or [a.name for a in project.assets if has_table(a)]
+    connections = list(dict.fromkeys(project.connection_name(project.by_name[n]) for n in used))
+    with unseen(project, connections):
         local.make_private("try")
-        with throwaway(state, project, connections, _tell) as made:
+        drop_left(state, project, tell)
+        if not tried:
+            return 0
+        with throwaway(state, project, connections, tell) as made:
             return _try(project, tried, made, wish, options)
 
 
 def _wish(options: Mapping[str, Any]) -> Wish | None:
     try:
-        return wish_of(options["sample"], options["by"], options["days"], options["empty"])
+        wish = wish_of(options["sample"], options["by"], options["days"], options["empty"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if wish and options["keep"]:
+        raise click.UsageError("only tables with all of their rows can be kept")
+    return wish
 
 
 def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
@@ -97,6 +108,9 @@ def _try(
     beside = replace(
         project, connections=replace(project.connections, schema_prefix=f"{made.prefix}{own}")
     )
+    side = PlanSide(project)
+    read = tables_read(side, tried) - {*tried} if options["keep"] else set()
+    before = fingerprints(project, read, tell)
     if wish is not None:
         for name in made.connections:
             _show_a_part(project, beside, tried, name, wish)
@@ -108,6 +122,13 @@ def _try(
         outcomes, problems = run(beside, tried, request, reporter, _own_instance)
     except RunInterrupted:
         raise KeyboardInterrupt("Interrupted. Nothing is left of it.") from None
+    if options["keep"]:
+        # Of tables that others wrote meanwhile it is not known which rows were read.
+        after = fingerprints(project, read, tell)
+        same = {name: text for name, text in after.items() if before.get(name) == text}
+        prefix = beside.connections.schema_prefix
+        good = [name for name in tried if outcomes[name].status == "success"]
+        made.kept = Kept.of(project, prefix, good, same)
     about = [outcomes[name] for name in beside.by_name if name in tried]
     reporter.finish(about, problems)
     how = How(tolerance=options["tolerance"], examples=options["limit"])
@@ -124,6 +145,8 @@ def _try(
     if output == "text":
         click.echo()
     print_differences(found, output)
+    if made.kept:
+        tell("kept; `ecommerce run --modified+ --tried` publishes what is still as it was tried")
     differs = options["fail_if_diff"] and not all(each.is_none for each in found)
     return 0 if succeeded(about, problems) and not differs else 1
 
@@ -146,31 +169,23 @@ def _show_a_part(
     project: Project, beside: Project, tried: Sequence[str], connection: str, wish: Wish
 ) -> None:
     """Put views beside the tables that are not tried, which show a part of their rows."""
-    found, own = project.connections.get(connection), tables_to_read(project, connection)
-    known, prefix = WAREHOUSES[found.platform], project.connections.schema_prefix
-
-    def ask(sql: str) -> list[tuple[Any, ...]]:
-        return known.ask(found, sql, None, _tell)[1]
-
-    def physical(name: str) -> str:
-        return prefixed_name(name, prefix if name in own else "")
-
-    assets = [a for a in project.assets if project.connection_name(a) == connection]
-    tables = tables_there(assets, physical, ask)
+    database = Database(project, connection, tell)
+    tables = database.tables()
     here = {table.asset.name for table in tables}
     read = {d.asset for name in tried for d in project.by_name[name].depends}
     upstream = [name for name in project.by_name if name in (read & here) - {*tried}]
     if not upstream:
         return
-    subset = subset_of(tables, upstream, wish, ask)
+    subset = subset_of(tables, upstream, wish, database.ask)
     others = [table for table in tables if table.asset.name not in tried]
     queries = views_of(
         others, subset, lambda name: prefixed_name(name, beside.connections.schema_prefix)
     )
-    known.create_views(found, queries, _tell)
+    found = project.connections.get(connection)
+    WAREHOUSES[found.platform].create_views(found, queries, tell)
     part = [name for name in upstream if name in subset.conditions]
     whole = [name for name in upstream if name not in subset.conditions]
-    _tell(f"read: {subset.of}: {', '.join(part)}" + f"; all rows: {', '.join(whole)}" * bool(whole))
+    tell(f"read: {subset.of}: {', '.join(part)}" + f"; all rows: {', '.join(whole)}" * bool(whole))
 
 
 @contextmanager
@@ -180,29 +195,3 @@ def _own_instance() -> Iterator[dg.DagsterInstance]:
         (Path(folder) / "dagster.yaml").write_text(local.NO_SETTINGS)
         with dg.DagsterInstance.local_temp(folder) as own:
             yield own
-
-
-@contextmanager
-def _quietly(project: Project, connections: Sequence[str]) -> Iterator[None]:
-    """Without copies of the warehouse for readers, who are to see nothing of it. At the end their
-    copy is again as the warehouse is."""
-    found = [project.connections.get(name) for name in connections]
-    places = [c.duckdb(variables_for(c.path)) for c in found if c.platform == "duckdb"]
-    files = [p.path for p in places if p.lakehouse is None and p.motherduck_database is None]
-    copies = [publishes_copy(variables_for(c.path)) for c in found]
-    before = os.environ.get(_COPIES)
-    os.environ[_COPIES] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_COPIES]
-        else:
-            os.environ[_COPIES] = before
-    for file in files if all(copies) else ():
-        if Path(file).exists():
-            publish_copy(file, _tell)
-
-
-def _tell(message: str) -> None:
-    click.echo(message, err=True)

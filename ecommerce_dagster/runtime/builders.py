@@ -61,9 +61,11 @@ def build_nothing(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 
 
 def sql_build(run: AssetRun) -> SqlBuild:
-    """How a SQL asset is built in a run."""
-    rebuild = run.full_refresh or run.rebuilds
-    return SqlBuild(run.asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
+    """How a SQL asset is built in a run: by its query, or as it was tried."""
+    rebuild, asset = run.full_refresh or run.rebuilds, run.asset
+    if tried := run.project.tried.get(run.declared.name):
+        asset = asset.model_copy(update={"body": f"SELECT * FROM {tried}"})
+    return SqlBuild(asset, run.render, run.window, rebuild, strict_window=run.fills_partitions)
 
 
 def build_sql(run: AssetRun, checks: Sequence[Check]) -> BuildResult:

@@ -22,6 +22,8 @@ SENSOR_MODE_TAG = "bruin/sensor_mode"
 MODIFIERS_TAG = "bruin/interval_modifiers"
 # What a run was started by in a terminal: `ecommerce: run --tag mart`.
 COMMAND_TAG = "ecommerce"
+# What changed in the files that such a run is about: `changed since main: mart.sales_daily`.
+CHANGES_TAG = "ecommerce/changes"
 
 # Dagster's own tags for the partitions of a run.
 RANGE_START_TAG = "dagster/asset_partition_range_start"

@@ -9,17 +9,12 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.problems import did_you_mean
+from ecommerce_dagster.runtime.tables_there import Table
 from ecommerce_dagster.sources.parameters import incremental_key_of
-from ecommerce_dagster.sql.identifiers import literal, quoted, relation
+from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.warehouses.query import QueryError
 
-# Of every warehouse: the columns of its tables and views.
-ALL_COLUMNS = (
-    "SELECT table_schema || '.' || table_name, column_name, data_type "
-    "FROM information_schema.columns WHERE table_catalog = current_database()"
-)
 # Names by which columns of two tables are not the same thing.
 _ANY_KEY = frozenset({"id", "key", "code", "name", "uuid", "guid", "pk"})
 # References from a row down to one that is chosen by itself; longer ways are hardly ever declared.
@@ -49,36 +44,12 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of production that is there: its asset, what stands after FROM for it, and its
-    columns with their types."""
-
-    asset: Asset
-    relation: str
-    columns: Mapping[str, str]
-
-    def column(self, name: str) -> str | None:
-        """The column of that name in any case, as the table has it."""
-        return next((found for found in self.columns if found.lower() == name.lower()), None)
-
-
-@dataclass(frozen=True)
 class Subset:
     """The rows of tables that are left: conditions by the names of the tables, of those of which
     it is not all. `of` says by what they were chosen."""
 
     of: str
     conditions: Mapping[str, str] = field(default_factory=dict)
-
-
-def tables_there(assets: Iterable[Asset], physical: Callable[[str], str], ask: Ask) -> list[Table]:
-    """The tables of assets that a database has. `physical` gives the name that one has there."""
-    found: dict[str, dict[str, str]] = {}
-    for table, column, type in ask(ALL_COLUMNS):
-        found.setdefault(str(table).lower(), {})[str(column)] = str(type)
-    named = ((asset, physical(asset.name)) for asset in assets)
-    columns = ((a, name, found.get(".".join(name.lower().split(".")[-2:]))) for a, name in named)
-    return [Table(asset, relation(name), there) for asset, name, there in columns if there]
 
 
 def subset_of(tables: Sequence[Table], upstream: Sequence[str], wish: Wish, ask: Ask) -> Subset:

@@ -1,7 +1,8 @@
 """Tables that are made beside those of production to be looked at, and go away again.
 
 They stand in schemas with a prefix of their own: mart.t is try_1a2b3c4d_mart.t. As long as they are
-there a file on this machine names them, so that what a killed process left can be dropped.
+there a file on this machine names them, so that what a killed process left can be dropped. Those
+that are kept stay until the next ones of the pipeline, or until they are published.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.asset_types import has_table
+from ecommerce_dagster.runtime.kept import Kept
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, Log
 
 
@@ -34,12 +36,14 @@ def reason_to_leave_out(asset: Asset) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Throwaway:
-    """The schemas with a `prefix`, in the databases of these connections."""
+    """The schemas with a `prefix`, in the databases of these connections. They stay when they are
+    `kept`."""
 
     prefix: str
     connections: Sequence[str]
+    kept: Kept | None = None
 
     def drop(self, project: Project, tell: Log) -> None:
         """Drop the schemas and what is in them. Raises WarehouseError, SourceError."""
@@ -54,33 +58,75 @@ class Throwaway:
 def throwaway(
     folder: Path, project: Project, connections: Sequence[str], tell: Log
 ) -> Iterator[Throwaway]:
-    """Schemas of their own, dropped at the end of the block. `folder` has the files that
-    name them; those of processes that were killed are dropped first."""
+    """Schemas of their own, dropped at the end of the block. `folder` has the files that name
+    them."""
     folder.mkdir(parents=True, exist_ok=True)
-    _drop_abandoned(folder, project, tell)
     made = Throwaway(f"try_{secrets.token_hex(4)}_", connections)
     note, lock = _files(folder, made.prefix)
     with lock:
-        note.write_text(json.dumps(made.connections))
+        note.write_text(_written(made, project))
         try:
             yield made
         finally:
-            made.drop(project, tell)
-            _forget(note, lock)
+            if made.kept is None:
+                made.drop(project, tell)
+                _forget(note, lock)
+            else:
+                note.write_text(_written(made, project))
+
+
+@contextmanager
+def last_kept(folder: Path, project: Project) -> Iterator[Throwaway | None]:
+    """What was kept of the pipeline; it is forgotten when it is not `kept` any more at the end of
+    the block."""
+    for note, lock, found in _free(folder, project):
+        if found.kept is not None:
+            yield found
+            if found.kept is None:
+                _forget(note, lock)
+            return
+    yield None
+
+
+def has_left(folder: Path) -> bool:
+    """Whether there is something to drop."""
+    return any(folder.glob("try_*_.json"))
+
+
+def drop_left(folder: Path, project: Project, tell: Log) -> None:
+    """Drop what killed processes left, and what was kept of the pipeline."""
+    for note, lock, found in _free(folder, project):
+        how = "that a killed process left" if found.kept is None else "that were kept"
+        tell(f"dropping the schemas {found.prefix}* {how}")
+        found.drop(project, tell)
+        _forget(note, lock)
+
+
+def _free(folder: Path, project: Project) -> Iterator[tuple[Path, FileLock, Throwaway]]:
+    """What of the pipeline, in this environment, no process works with. It is locked meanwhile."""
+    for note in sorted(folder.glob("try_*_.json")):
+        lock = _files(folder, note.stem)[1]
+        with suppress(Timeout), lock.acquire(timeout=0):
+            record = json.loads(note.read_text())
+            if all(record[key] == value for key, value in _place(project).items()):
+                kept = Kept(**record["kept"]) if record["kept"] else None
+                yield note, lock, Throwaway(note.stem, record["connections"], kept)
 
 
 def _files(folder: Path, prefix: str) -> tuple[Path, FileLock]:
     return folder / f"{prefix}.json", FileLock(folder / f"{prefix}.lock", thread_local=False)
 
 
-def _drop_abandoned(folder: Path, project: Project, tell: Log) -> None:
-    """Drop what killed processes left, whose locks are free."""
-    for note in sorted(folder.glob("try_*_.json")):
-        lock = _files(folder, note.stem)[1]
-        with suppress(Timeout), lock.acquire(timeout=0):
-            tell(f"dropping the schemas {note.stem}* that a killed process left")
-            Throwaway(note.stem, json.loads(note.read_text())).drop(project, tell)
-            _forget(note, lock)
+def _written(made: Throwaway, project: Project) -> str:
+    kept = asdict(made.kept) if made.kept else None
+    return json.dumps({**_place(project), "connections": [*made.connections], "kept": kept})
+
+
+def _place(project: Project) -> dict[str, str]:
+    """Which pipeline it is of, and by which connections it is reached."""
+    found = project.connections
+    config, directory = str(found.path), str(project.directory)
+    return {"pipeline": directory, "config": config, "environment": found.environment}
 
 
 def _forget(note: Path, lock: FileLock) -> None:

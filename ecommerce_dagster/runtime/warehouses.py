@@ -68,7 +68,8 @@ class WarehouseType:
     `proof` binds the queries of a project before a run; without one they are not bound.
     `to_parquet` writes what a query returns to a file, as `ask` reads it. `create_views` makes
     views of queries, by their names, and their schemas; `drop_schemas` drops the schemas whose
-    names begin so, with all that is in them.
+    names begin so, with all that is in them. `rows_hash` asks for what is another when a row of
+    a table is another.
     """
 
     open: Callable[[Opener, str], Warehouse]
@@ -76,6 +77,7 @@ class WarehouseType:
     ask: Callable[[Connection, str, int | None, Log], Answer]
     create_views: Callable[[Connection, Mapping[str, str], Log], None]
     drop_schemas: Callable[[Connection, str, Log], None]
+    rows_hash: str
     proof: Callable[[Project, Ask, Mapping[str, str], ProblemLog], Validation] | None = None
     to_parquet: Callable[[Connection, str, int | None, Log, Path], None] | None = None
 
@@ -172,6 +174,7 @@ WAREHOUSES: Mapping[str, WarehouseType] = {
         _ask_duckdb,
         _create_in_duckdb,
         _drop_in_duckdb,
+        "SELECT count(*), sum(hash(t)) FROM {} AS t",
         to_parquet=_duckdb_to_parquet,
     ),
     "postgres": WarehouseType(
@@ -180,6 +183,7 @@ WAREHOUSES: Mapping[str, WarehouseType] = {
         _ask_postgres,
         _create_in_postgres,
         _drop_in_postgres,
+        "SELECT count(*), sum(hashtextextended(CAST(t AS text), 0)) FROM {} AS t",
         _prove_postgres,
     ),
 }
