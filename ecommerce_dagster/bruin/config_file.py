@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ class _Environment(Node):
     secret = True
 
     schema_prefix: Text = ""
+    fallback_environment: Text = ""
     config: Settings = Field(default_factory=dict)
     connections: Settings = Field(default_factory=dict, repr=False)
 
@@ -85,14 +86,49 @@ def read_connections(path: Path | None, environment: str | None, log: ProblemLog
         # Not to report every connection as missing because of one wrong word.
         chosen = config.environments.get(config.default_environment, _Environment())
     prefix = chosen.schema_prefix
+    by_name = _by_name(_entries(chosen, log), log)
     return Connections(
         environment=name,
         schema_prefix=f"{prefix.removesuffix('_')}_" if prefix else "",
         full_refresh_restricted=str(chosen.config.get("full_refresh_restricted")).lower() == "true",
-        by_name=_by_name(_entries(chosen, log), log),
+        by_name=_with_fallback(by_name, name, config, log),
         path=path,
         line=config.at("environments", name).line,
     )
+
+
+def _with_fallback(
+    by_name: dict[str, Connection], name: str, config: _ConfigFile, log: ProblemLog
+) -> dict[str, Connection]:
+    """The connections of an environment, with those of its `fallback_environment` whose tables they
+    read where they have none themselves."""
+    chosen = config.environments.get(name, _Environment())
+    fallback = chosen.fallback_environment
+    if not fallback:
+        return by_name
+    at = chosen.at("fallback_environment")
+    other = config.environments.get(fallback)
+    if other is None or fallback == name:
+        known = [each for each in config.environments if each != name]
+        hint = did_you_mean(fallback, known)
+        log.error(*at, "valid-environment", f"there is no other environment '{fallback}'; {hint}")
+        return by_name
+    theirs = _by_name(_entries(other, ProblemLog()), ProblemLog())
+    found = dict(by_name)
+    for connection in by_name.values():
+        second = theirs.get(connection.name)
+        if second is None or second.settings == connection.settings:
+            continue
+        if connection.is_file and second.is_file:
+            found[connection.name] = replace(connection, fallback=second)
+        elif connection.platform in {"duckdb", "postgres"}:
+            log.warning(
+                *at,
+                _RULE,
+                f"tables of '{connection.name}' that are missing are not read from '{fallback}': "
+                "one DuckDB file can read another, other databases cannot",
+            )
+    return found
 
 
 def _parsed(path: Path, log: ProblemLog) -> _ConfigFile | None:

@@ -33,7 +33,7 @@ from ecommerce_dagster.orchestration.living_runs import naming_others
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.runtime.names import resource_key
-from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, open_warehouse
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
 from ecommerce_dagster.warehouses.place import open_place
 
@@ -50,6 +50,9 @@ class WarehouseResource(DuckDBResource):
         default=True, description="Whether readers get a copy of the database after each run."
     )
     read_only: bool = Field(default=False, description="Whether nothing may be written to it.")
+    fallback: str = Field(
+        default="", description="Another DuckDB file, with the tables that this one does not have."
+    )
     unusable: str = Field(default="", description="Why it cannot be opened, where it cannot.")
     _is_written: bool = PrivateAttr(default=False)
     _on_wait: Callable[[str], None] | None = PrivateAttr(default=None)
@@ -83,17 +86,16 @@ class WarehouseResource(DuckDBResource):
         """Where the database is. Raises UnusableConnection."""
         if self.unusable:
             raise UnusableConnection(self.unusable)
-        return DuckDBConnection(self.database, self.read_only)
+        return DuckDBConnection(self.database, self.read_only, fallback=self.fallback)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """An open connection that may write."""
-        path, read_only = self.place().path, self.read_only
         settings: Mapping[str, Any] = self.connection_config or {}
-        with open_warehouse(
-            path, read_only=read_only, settings=settings, on_wait=self._waits
+        with open_place(
+            self.place(), read_only=self.read_only, settings=settings, on_wait=self._waits
         ) as connection:
-            self._is_written = not read_only
+            self._is_written = not self.read_only
             yield connection
 
 
@@ -235,4 +237,5 @@ def _database(connection: Connection, variables: Mapping[str, str]) -> dict[str,
         return {"database": known, "unusable": str(error)}
     lake = place.lakehouse
     database = f"ducklake: {lake.address}" if lake else place.path
-    return {"database": database, "read_only": place.read_only}
+    found = {"database": database, "read_only": place.read_only}
+    return {**found, "fallback": place.fallback} if place.fallback else found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import duckdb
 
 from ecommerce_dagster.bruin.model.connections import DuckDBConnection
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
+from ecommerce_dagster.warehouses.duckdb.fallback import read_also
 from ecommerce_dagster.warehouses.duckdb.motherduck import open_motherduck
 from ecommerce_dagster.warehouses.duckdb.published_copy import open_copy
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
@@ -33,7 +34,8 @@ def open_place(
         return open_lake(place.lakehouse, read_only=read_only, settings=settings, on_wait=on_wait)
     if place.motherduck_database is not None:
         return open_motherduck(place, settings=settings)
-    return open_warehouse(place.path, read_only=read_only, settings=settings, on_wait=on_wait)
+    opened = open_warehouse(place.path, read_only=read_only, settings=settings, on_wait=on_wait)
+    return _with_fallback(opened, place, read_only, on_wait)
 
 
 def open_to_read(
@@ -42,5 +44,21 @@ def open_to_read(
     """A connection to read the tables with: of a file to its published copy, where there are
     `copies`. DuckLake and MotherDuck need none: their readers never wait."""
     if copies and place.lakehouse is None and place.motherduck_database is None:
-        return open_copy(place.path, on_wait)
+        return _with_fallback(open_copy(place.path, on_wait), place, True, on_wait)
     return open_place(place, read_only=True, on_wait=on_wait)
+
+
+def _with_fallback(
+    opened: Opened, place: DuckDBConnection, read_only: bool, on_wait: Callable[[str], None]
+) -> Opened:
+    """A connection to a file, in which the tables of another one are read, too."""
+    return _both(opened, place.fallback, read_only, on_wait) if place.fallback else opened
+
+
+@contextmanager
+def _both(
+    opened: Opened, fallback: str, read_only: bool, on_wait: Callable[[str], None]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    with opened as duck:
+        read_also(duck, fallback, read_only=read_only, on_wait=on_wait)
+        yield duck

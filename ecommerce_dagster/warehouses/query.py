@@ -17,10 +17,12 @@ from ecommerce_dagster.sql.identifiers import literal
 # The names of the columns, and the rows.
 Answer = tuple[list[str], list[tuple[Any, ...]]]
 
-# Of every warehouse: its tables and views, as schema.table.
+# What a second DuckDB file is called in a session that reads tables of it, too.
+FALLBACK = "_fallback"
+# Of every warehouse: its tables and views, as schema.table, and those that are read, too.
 ALL_TABLES = (
     "SELECT table_schema || '.' || table_name FROM information_schema.tables "
-    "WHERE table_catalog = current_database()"
+    f"WHERE table_catalog IN (current_database(), '{FALLBACK}')"
 )
 # And its schemas whose names begin so.
 SCHEMAS = (

@@ -55,6 +55,7 @@ ELSEWHERE = {
     "can be written as parquet": "cli/test_query.py",
     "can be tried": "cli/test_try.py",
     "Interrupted. Nothing is left of it.": "cli/test_try.py",
+    "cannot be read beside the warehouse": "cli/test_fallback.py",
     "no tables were kept": "cli/test_promote.py",
     "--tried is for tables that are built whole": "cli/test_promote.py",
     "only tables with all of their rows can be kept": "cli/test_promote.py",

@@ -37,13 +37,15 @@ class UnusableConnection(ConfigurationError):
 class DuckDBConnection:
     """A DuckDB database: a file, one of MotherDuck, or the DuckLake that is attached to it.
 
-    The path of one of MotherDuck is `md:NAME`, and `token` logs in there.
+    The path of one of MotherDuck is `md:NAME`, and `token` logs in there. Tables that a file does
+    not have are read from the file at `fallback`.
     """
 
     path: str
     read_only: bool = False
     lakehouse: Lakehouse | None = None
     token: str = field(default="", repr=False)
+    fallback: str = ""
 
     @property
     def motherduck_database(self) -> str | None:
@@ -56,7 +58,7 @@ class DuckDBConnection:
 class Connection:
     """One entry of `.bruin.yml` as written, before `${VAR}` is expanded.
 
-    `kind` is what its list is called.
+    `kind` is what its list is called. Tables that it does not have are those of `fallback`.
     """
 
     name: str
@@ -65,6 +67,12 @@ class Connection:
     path: Path
     line: int
     kind: str = ""
+    fallback: Connection | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether its tables are in a DuckDB file."""
+        return self.platform == "duckdb" and not self.is_lakehouse and not self.is_motherduck
 
     @property
     def type(self) -> str:
@@ -150,7 +158,9 @@ class Connection:
         if path != ":memory:":
             path = self.place_of(path)
         lakehouse = self._lakehouse(variables) if self.is_lakehouse else None
-        return DuckDBConnection(path, read_only.lower() == "true", lakehouse)
+        second = self.fallback.duckdb(variables).path if self.fallback else path
+        fallback = second if second != path else ""
+        return DuckDBConnection(path, read_only.lower() == "true", lakehouse, fallback=fallback)
 
     def _motherduck(self, variables: Mapping[str, str] | None) -> DuckDBConnection:
         """A database of MotherDuck, which is called `my_db` where no name is written. Without a
