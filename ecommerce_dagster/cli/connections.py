@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
-from ecommerce_dagster.alerts.receivers import CONNECTIONS
-from ecommerce_dagster.bruin.model.connections import (
-    Connection,
-    DuckDBConnection,
-    UnusableConnection,
-)
+from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.query import print_table
-from ecommerce_dagster.runtime.environment import variables_for
-from ecommerce_dagster.runtime.warehouses import WAREHOUSES
-from ecommerce_dagster.warehouses.duckdb.database import (
-    MissingWarehouse,
-    WarehouseError,
-    is_file,
-)
-from ecommerce_dagster.warehouses.place import open_place
-from ecommerce_dagster.warehouses.postgres.connect import SourceError
-from ecommerce_dagster.warehouses.query import QueryError
-
-_NOT_TRIED = "delivers alerts; `ecommerce alerts test` sends one"
+from ecommerce_dagster.errors import BruinError
+from ecommerce_dagster.health.connections import tried
 
 
 def list_connections(project: Project, output: str) -> None:
@@ -50,48 +35,24 @@ def check_connections(project: Project, name: str | None, output: str) -> int:
     connections = project.connections
     chosen = [connections.get(name)] if name else list(connections.by_name.values())
     companion = companion_of(project.directory)
-    problems = {}
+    found: list[dict[str, Any]] = []
     for connection in chosen:
         with companion.asked(connection.name):
-            problems[connection.name] = _problem(connection)
+            found.append({"name": connection.name, **_trial(connection)})
     if output == "json":
-        found = [
-            {"name": key, "works": not problem, "error": problem}
-            for key, problem in problems.items()
-        ]
-        print(json.dumps(found, indent=2))
+        print(
+            json.dumps([{k: v for k, v in each.items() if k != "text"} for each in found], indent=2)
+        )
     else:
-        for connection in chosen:
-            fine = _NOT_TRIED if connection.kind in CONNECTIONS else "works"
-            click.echo(f"{connection.name}: {problems[connection.name] or fine}")
-    return 1 if any(problems.values()) else 0
+        for each in found:
+            click.echo(f"{each['name']}: {each['error'] or each['text']}")
+    return 1 if any(each["error"] for each in found) else 0
 
 
-def _problem(connection: Connection) -> str | None:
-    """Why a connection cannot be used, or None."""
+def _trial(connection: Connection) -> dict[str, Any]:
+    """What to say of a connection: whether it works, None when it was not tried, and why not."""
     try:
-        if connection.platform == "duckdb":
-            _try_duckdb(connection.duckdb(variables_for(connection.path)))
-        elif connection.kind in CONNECTIONS:
-            connection.texts(variables_for(connection.path))
-        elif connection.platform in WAREHOUSES:
-            WAREHOUSES[connection.platform].ask(connection, "SELECT 1", 1, lambda message: None)
-        else:
-            return f"connections of type {connection.platform} are not supported"
-    except (UnusableConnection, SourceError, WarehouseError, QueryError) as error:
-        return str(error)
-    return None
-
-
-def _try_duckdb(place: DuckDBConnection) -> None:
-    """A run makes what does not exist; nothing here does. Raises WarehouseError."""
-    folder = Path(place.path).parent
-    is_new = is_file(place.path) and folder.is_dir() and not Path(place.path).exists()
-    if is_new and not place.lakehouse:
-        return
-    try:
-        with open_place(place, read_only=True) as duck:
-            duck.execute("SELECT 1")
-    except MissingWarehouse:
-        if not place.lakehouse:
-            raise
+        text, version = tried(connection)
+    except BruinError as error:
+        return {"works": False, "error": str(error), "text": ""}
+    return {"works": None if version is None else True, "error": None, "text": text}

@@ -72,7 +72,7 @@ def _trial(connection: Connection, setup: Setup) -> Iterator[Finding]:
         yield Finding("connection", name, "ok", text, facts={"works": None, "seconds": None})
         return
     try:
-        text, version = _tried(connection)
+        text, version = tried(connection)
     except BruinError as error:
         is_used = name in _used(setup)
         text = str(error) if is_used else f"{error}; no asset names it"
@@ -91,7 +91,7 @@ def _trial(connection: Connection, setup: Setup) -> Iterator[Finding]:
     yield Finding("connection", name, "ok", told, facts={"works": 1, "seconds": seconds, **known})
 
 
-def _tried(connection: Connection) -> tuple[str, str | None]:
+def tried(connection: Connection) -> tuple[str, str | None]:
     """What to say of a connection that works, and the version of its server: empty without one,
     None when it was not tried. Raises BruinError."""
     variables = variables_for(connection.path)

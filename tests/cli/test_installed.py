@@ -80,7 +80,7 @@ COMMANDS = [
     ("format", 0, "2 left as they are"),
     ("new asset mart.more", 0, "mart.more.sql"),
     ("connections list", 0, "duckdb-default"),
-    ("connections test", 0, "works"),
+    ("connections test", 0, "duckdb-default: "),
     ("warehouse snapshots", 2, "duckdb-default"),
     ("with-postgres -- env", 0, "DUCKDB_PATH=FOLDER/.ecommerce/warehouse.duckdb"),
     ("alerts test", 1, "nobody is told anything: pipeline.yml has no `notifications`"),

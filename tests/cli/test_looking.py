@@ -195,8 +195,17 @@ class TestConnections:
         assert "s3cret" not in outcome.text
         assert not weather.warehouse.exists()
         assert weather.ecommerce("connections", "test", "duckdb-default").stdout == (
-            "duckdb-default: works\n"
+            f"duckdb-default: {weather.warehouse} does not exist yet; the first run makes it\n"
         )
+
+    def test_what_only_loads_try_is_not_called_unusable(self, tiny: Tiny) -> None:
+        text = (tiny.folder / ".bruin.yml").read_text()
+        tiny.write(".bruin.yml", f"{text}      sqlite: [{{name: old, path: old.db}}]\n")
+        said = tiny.ecommerce("connections", "test", "old")
+        assert said.succeeded
+        assert said.stdout == "old: not tried; runs that load from it do\n"
+        found = json.loads(tiny.ecommerce("connections", "test", "old", "-o", "json").stdout)
+        assert found == [{"name": "old", "works": None, "error": None}]
 
 
 def test_lineage_knows_neighbours_and_all_that_can_be_reached(weather: Tiny) -> None:
