@@ -35,5 +35,5 @@ def send_trial(project: Project, output: str) -> int:
         print(json.dumps(found, indent=2))
     if not receivers:
         where = from_here(project.pipeline.path)
-        click.echo(f"nobody is told anything: {where} has no `notifications`", err=True)
+        click.echo(f"no alerts are sent: {where} has no `notifications`", err=True)
     return 1 if errors or not receivers else 0

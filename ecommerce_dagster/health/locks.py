@@ -66,7 +66,7 @@ def _file(name: str, path: str, setup: Setup) -> Iterator[Finding]:
     elif waits:
         text = f"a command of this project has {path}.lock"
     else:
-        text = f"nobody has {path} open"
+        text = f"no process has {path} open"
     yield Finding("lock", name, "ok", text, facts=facts)
 
 

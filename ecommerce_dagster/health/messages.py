@@ -15,14 +15,14 @@ def waiting_alerts(setup: Setup) -> Iterator[Finding]:
     """What the sensor of alerts could not deliver when it last tried, by receiver."""
     receivers = {receiver.key: receiver for receiver in all_receivers(setup.project)}
     if not receivers:
-        text = "nobody is told: the files have no `notifications`"
+        text = "no alerts are sent: the files have no `notifications`"
         yield Finding("alert", "", "ok", text, facts={"waiting": 0, "broken": 0})
         return
     sensor = automations(setup).get(alerts_name(setup.project))
     memory = Memory.of(sensor.cursor) if sensor is not None else None
     if sensor is None or not sensor.runs:
         name = alerts_name(setup.project)
-        text, advice = f"nobody is told: the sensor {name} does not run", "Start it in Dagster"
+        text, advice = f"no alerts are sent: the sensor {name} does not run", "Start it in Dagster"
         yield Finding("alert", "", "warning", text, advice, {"waiting": None, "broken": None})
         return
     boxes = {key: box for key, box in memory.outboxes.items() if key in receivers} if memory else {}

@@ -256,7 +256,7 @@ RULES: dict[str, list[Broken]] = {
         pipeline("notifications:\n  slak: [] <<<",
             "unknown notification 'slak'; did you mean 'slack'?"),
         pipeline("notifications:\n  carrier_pigeon: [] <<<",
-            "nobody is told by 'carrier_pigeon'; known: slack, ms_teams, discord, webhook, email", "warning"),
+            "'carrier_pigeon' sends no alerts; known: slack, ms_teams, discord, webhook, email", "warning"),
     ],
     "valid-asset-notifications": [Broken(sql("notifications:\n  discord:\n    - {} <<<\n"),
             "a notification by discord needs a 'connection'")],

@@ -83,7 +83,7 @@ COMMANDS = [
     ("connections test", 0, "duckdb-default: "),
     ("warehouse snapshots", 2, "duckdb-default"),
     ("with-postgres -- env", 0, "DUCKDB_PATH=FOLDER/.ecommerce/warehouse.duckdb"),
-    ("alerts test", 1, "nobody is told anything: pipeline.yml has no `notifications`"),
+    ("alerts test", 1, "no alerts are sent: pipeline.yml has no `notifications`"),
     ("completion bash", 0, "_ECOMMERCE_COMPLETE=bash_complete"),
     ("status", 0, "0 failed"),
     ("demo", 1, "the demonstration is in the repository of ecommerce-dagster"),

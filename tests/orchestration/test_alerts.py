@@ -467,7 +467,7 @@ class TestReceivers:
             "webhook: [x]",
             "there is no connection 'x' in .bruin.yml (environment",
         ),
-        ("webhook: []", "webhook: []", "nobody is told anything: "),
+        ("webhook: []", "webhook: []", "no alerts are sent: "),
     ],
 )
 def test_the_command_says_who_cannot_be_reached(

@@ -21,7 +21,7 @@ def lint_notifications(node: Node, rule: str, log: ProblemLog) -> None:
                 message = f"unknown notification '{kind}'; did you mean '{match}'?"
                 log.error(*at, rule, message)
             else:
-                message = f"nobody is told by '{kind}'; known: {', '.join(KINDS)}"
+                message = f"'{kind}' sends no alerts; known: {', '.join(KINDS)}"
                 log.warning(*at, rule, message)
             continue
         if not isinstance(entries, YamlList):

@@ -23,8 +23,13 @@ from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.sources.postgres.describe import describe, relation_of, types_of
 from ecommerce_dagster.sql.identifiers import literal, quoted, relation
-from ecommerce_dagster.warehouses.duckdb.database import connected, described, kind_of
-from ecommerce_dagster.warehouses.ducklake.snapshots import snapshots_of
+from ecommerce_dagster.warehouses.duckdb.database import (
+    WarehouseError,
+    connected,
+    described,
+    kind_of,
+)
+from ecommerce_dagster.warehouses.ducklake.snapshots import require_snapshot, snapshots_of
 from ecommerce_dagster.warehouses.place import open_to_read
 from ecommerce_dagster.warehouses.postgres.connect import attach, session, start_snapshot
 from ecommerce_dagster.warehouses.query import ALL_TABLES, QueryError
@@ -151,14 +156,12 @@ def _key_of(duck: duckdb.DuckDBPyConnection, side: Side) -> tuple[str, ...]:
 def _snapshot(duck: duckdb.DuckDBPyConnection, side: Side) -> int:
     """The snapshot of a DuckLake that shows a moment. Raises QueryError."""
     text, found = side.moment or "", snapshots_of(duck, _lake_of(side))
-    numbers = [snapshot.number for snapshot in found]
     if text.isdecimal():
-        if int(text) in numbers:
-            return int(text)
-        raise QueryError(
-            f"{side.label}: there is no snapshot {text}; the kept ones are {min(numbers)} to "
-            f"{max(numbers)}"
-        )
+        try:
+            require_snapshot(int(text), found)
+        except WarehouseError as error:
+            raise QueryError(f"{side.label}: {error}") from None
+        return int(text)
     end = _end_of(text)
     if end is None:
         raise QueryError(

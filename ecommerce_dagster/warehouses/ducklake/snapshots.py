@@ -90,16 +90,21 @@ def roll_back(
             return _restored(connection, lake, names, number, lock)
 
 
-def _chosen(
-    connection: duckdb.DuckDBPyConnection, lake: Lakehouse, number: int, tables: Sequence[str]
-) -> list[str]:
-    """The tables and views that are called so, else those that changed after a snapshot."""
-    snapshots = snapshots_of(connection, lake)
+def require_snapshot(number: int, snapshots: Sequence[Snapshot]) -> None:
+    """Raise WarehouseError for a snapshot that is not among these."""
     numbers = [snapshot.number for snapshot in snapshots]
     if number not in numbers:
         raise WarehouseError(
             f"there is no snapshot {number}; the kept ones are {min(numbers)} to {max(numbers)}"
         )
+
+
+def _chosen(
+    connection: duckdb.DuckDBPyConnection, lake: Lakehouse, number: int, tables: Sequence[str]
+) -> list[str]:
+    """The tables and views that are called so, else those that changed after a snapshot."""
+    snapshots = snapshots_of(connection, lake)
+    require_snapshot(number, snapshots)
     if not tables:
         return sorted({name for s in snapshots if s.number > number for name in s.changed})
     relations = _relations(connection, lake)
