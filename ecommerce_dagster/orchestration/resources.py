@@ -116,15 +116,6 @@ class RemoteWarehouseResource(WarehouseResource):
         declared = declared_connection(self.config_file, self.environment, self.connection)
         return declared.duckdb(variables_for(Path(self.config_file)))
 
-    @contextmanager
-    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """An open connection that may write."""
-        settings: Mapping[str, Any] = self.connection_config or {}
-        with open_place(
-            self.place(), read_only=self.read_only, settings=settings, on_wait=self._waits
-        ) as connection:
-            yield connection
-
 
 class DuckLakeResource(RemoteWarehouseResource):
     """A DuckLake, known by its name in `.bruin.yml`. All runs may write to it at once.
