@@ -17,6 +17,7 @@ import duckdb
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from orchestration.blank_state import copy_new_states
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
@@ -37,6 +38,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Dagster reads the ninety files of its migrations again for each database that it opens, five times in
 # a run with a new state: a third of what a small run costs. Here they are read once.
 ScriptDirectory.from_config = cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
+copy_new_states()
 
 # What a test has by standing in a folder or a file, by using a fixture, or by a parameter (`w` is the
 # warehouse of tests/contract). A marker counts for the next ones.
