@@ -203,24 +203,29 @@ def _with_what_refers(
     relations: _Relations, own: Mapping[str, Sequence[str]], members: set[Field]
 ) -> dict[str, str]:
     """The conditions of tables, and of those with rows that refer to theirs: by foreign keys that
-    are declared, but for `members`, which have a condition; where there is none by columns that are
-    called as a key."""
+    are declared, and where there is none by columns that are called as a key. `members` are the
+    columns that own conditions are about."""
 
     def condition(name: str, below: tuple[str, ...]) -> str:
         if name in below or len(below) > _LONGEST_PATH:
             return ""
         path = (*below, name)
-        declared = [each for each in relations.declared[name] if (name, each[0]) not in members]
-        parts = [*own.get(name, ()), *referring(declared, path)]
+        parts = [*own.get(name, ()), *referring(relations.declared[name], path)]
         if not parts:
             parts = list(islice(referring(relations.likely[name], path), 1))
         return " AND ".join(parts)
 
     def referring(keys: Iterable[tuple[str, Field]], path: tuple[str, ...]) -> Iterator[str]:
         for column, (parent, key) in keys:
-            if rows := condition(parent, path):
+            rows = condition(parent, path)
+            if rows and not is_chosen_alike(path[-1], column, parent, rows):
                 chosen = f"SELECT {quoted(key)} FROM {relations.by_name[parent].relation}"
                 yield _or_null(column, f"{quoted(column)} IN ({chosen} WHERE {rows})")
+
+    def is_chosen_alike(name: str, column: str, parent: str, rows: str) -> bool:
+        """Whether a column has the condition that its parent has, and that alone: rows without a
+        parent then stay as they are."""
+        return (name, column) in members and [rows] == list(own.get(parent, ()))
 
     found = {name: condition(name, ()) for name in relations.by_name}
     return {name: text for name, text in found.items() if text}
