@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def needed_by(packages: Path) -> dict[str, Distribution]:
 
 
 @pytest.fixture(scope="module")
-def lean(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def lean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("lean")
     installed = build_wheel(folder)
     others = Path(sysconfig.get_path("purelib"))
@@ -53,8 +54,8 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Installation:
             link = installed.packages / name
             if not link.exists():
                 link.symlink_to(others / name)
-    (installed.folder / "bin" / "generate-data").chmod(0o755)
-    return installed
+    yield installed
+    installed.forks.close()
 
 
 def test_it_weighs_little(lean: Installation) -> None:

@@ -10,16 +10,17 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
 import pytest
+from orchestration.forks import Forks
 from orchestration.helpers import (
     ROOT,
     Outcome,
     clean_environment,
     config_with_source,
-    ended,
     eventually,
     free_port,
     graphql,
@@ -116,8 +117,15 @@ class Installation:
             start_new_session=True,
         )
 
+    @cached_property
+    def forks(self) -> Forks:
+        return Forks(str(self.folder / "bin" / "python"), self.environment())
+
     def run(self, project: Path, *command: str, **variables: str) -> Outcome:
-        outcome = ended(self.start(project, *command, **variables))
+        """A command to its end."""
+        script = str(self.folder / "bin" / command[0])
+        environment = self.environment(**variables)
+        outcome = Outcome(*self.forks.run([script, *command[1:]], project, environment))
         assert "Traceback" not in outcome.text, outcome.text
         assert "site-packages" not in outcome.text, outcome.text
         return outcome
@@ -154,6 +162,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~0o222)
     yield installed
+    installed.forks.close()
     for path in installed.folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | 0o200)
