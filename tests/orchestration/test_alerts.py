@@ -40,12 +40,6 @@ def mail() -> Iterator[MailServer]:
         yield found
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as found:
-        yield found
-
-
 class Watch:
     """The pipeline of a test, its runs, and the ticks of its sensor."""
 

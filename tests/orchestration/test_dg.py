@@ -58,7 +58,7 @@ EXECUTOR = """\
 import dagster as dg
 
 @dg.definitions
-def defs(): return dg.Definitions(executor=dg.multiprocess_executor)
+def defs(): return dg.Definitions(executor=dg.in_process_executor)
 """
 COMPONENT = "ecommerce_dagster.BruinPipelineComponent"
 
@@ -136,8 +136,6 @@ def test_two_new_pipelines_run_in_one_project_beside_her_own_assets(project: Pro
     project.write("src/her/defs/executor.py", EXECUTOR)
     for name in ("sales", "marketing"):
         project.dg("scaffold", "defs", COMPONENT, name)
-    project.dg("check", "yaml")
-    project.dg("check", "defs")
     project.dg("launch", "--assets", "*")
     expected = [(2, 3)]
     for name in ("sales", "marketing"):
@@ -167,8 +165,9 @@ def test_an_attribute_that_there_is_not_is_an_error_with_its_line(project: Proje
 
 
 def test_a_mistake_in_a_file_is_told_with_its_line(project: Project) -> None:
-    project.dg("scaffold", "defs", COMPONENT, "sales")
-    model = project.defs / "sales" / "assets" / "mart" / "mart.sales_orders_daily.sql"
+    write_pipeline(project.folder / "sales", project.folder)
+    project.component("sales", "  pipeline_dir: sales\n")
+    model = project.folder / "sales" / "assets" / "mart" / "mart.sales_orders_daily.sql"
     model.write_text(model.read_text().replace("unique", "uniqe"))
     assert f"{model.name}:16: unknown check" in project.dg("check", "defs", code=1)
 

@@ -35,13 +35,16 @@ def day(number: int, hours: int = 0) -> str:
     return (FIRST + timedelta(days=number, hours=hours)).isoformat()
 
 
+def new_database(server: PostgresServer, name: str) -> PostgresServer:
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return replace(server, database=name)
+
+
 @pytest.fixture
 def watcher(tiny: Tiny, server: PostgresServer, instance: dg.DagsterInstance) -> Watcher:
-    with psycopg.connect(server.dsn, autocommit=True) as connection:
-        for name in ("files", "others"):
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
-            connection.execute(f"CREATE DATABASE {name}".encode())
-    watcher = Watcher(tiny, replace(server, database="files"), instance)
+    watcher = Watcher(tiny, new_database(server, "files"), instance)
     watcher.pipeline(DAILY)
     watcher.execute(
         "CREATE TABLE t (n int, at timestamptz)",
@@ -153,34 +156,34 @@ def test_a_day_that_lost_its_rows_while_the_raw_asset_got_another_name(
     assert rows(watcher, "raw.other") == rows(watcher, "stg.t") == left
 
 
-@pytest.mark.parametrize(
-    "rows_of_u",
-    [
-        "TABLE t LIMIT 0",
-        "SELECT n, timestamptz '2001-01-01' AS at FROM t",
-        "SELECT n, NULL::timestamptz AS at FROM t",
-        "SELECT n, timestamptz 'infinity' AS at FROM t",
-        "SELECT n, now() + interval '9 days' AS at FROM t",
-    ],
-    ids=["none", "early", "without a time", "without an end", "to come"],
-)
+IN_NO_PARTITION = {
+    "none": "TABLE t LIMIT 0",
+    "early": "SELECT n, timestamptz '2001-01-01' AS at FROM t",
+    "without_a_time": "SELECT n, NULL::timestamptz AS at FROM t",
+    "without_an_end": "SELECT n, timestamptz 'infinity' AS at FROM t",
+    "to_come": "SELECT n, now() + interval '9 days' AS at FROM t",
+}
+
+
 def test_a_new_table_whose_rows_are_in_no_partition_is_there_for_what_reads_it(
-    watcher: Watcher, rows_of_u: str
+    watcher: Watcher,
 ) -> None:
-    watcher.execute(f"CREATE TABLE u AS {rows_of_u}")
-    watcher.by_day("u")
+    for name, rows_of_it in IN_NO_PARTITION.items():
+        watcher.execute(f"CREATE TABLE {name} AS {rows_of_it}")
+        watcher.by_day(name)
+    counted = ", ".join(f"(SELECT count(*) FROM raw.{name}) AS {name}" for name in IN_NO_PARTITION)
     watcher.tiny.sql(
-        "mart.both",
-        "SELECT (SELECT count(*) FROM raw.t) AS n, (SELECT count(*) FROM raw.u) AS none",
-        "depends: [raw.t, raw.u]",
+        "mart.all",
+        f"SELECT (SELECT count(*) FROM raw.t) AS n, {counted}",
+        f"depends: [raw.t, {', '.join(f'raw.{name}' for name in IN_NO_PARTITION)}]",
     )
     # A mart that is built for another reason reads it too.
     watcher.execute("UPDATE t SET n = 13 WHERE n = 3")
     reason, built = settle(watcher)
 
-    assert "raw/u" in built
-    assert watcher.tiny.query("SELECT n, none FROM mart.both") == [(3, 0)]
-    assert reason.startswith("nothing changed in 2 tables")
+    assert {f"raw/{name}" for name in IN_NO_PARTITION} <= built
+    assert watcher.tiny.query("FROM mart.all") == [(3, 0, 0, 0, 0, 0)]
+    assert reason.startswith("nothing changed in 6 tables")
 
 
 def test_an_asset_that_is_removed(watcher: Watcher) -> None:
@@ -229,7 +232,7 @@ def test_an_asset_of_sql_that_comes_back(watcher: Watcher) -> None:
 
 
 def test_another_database(watcher: Watcher) -> None:
-    watcher.connect(replace(watcher.server, database="others"))
+    watcher.connect(new_database(watcher.server, "others"))
     watcher.execute(
         "CREATE TABLE t (n int, at timestamptz)",
         f"INSERT INTO t VALUES (1, '{day(1)}'), (7, '{day(7)}')",

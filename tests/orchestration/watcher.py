@@ -79,7 +79,7 @@ class Watcher:
 
     def evaluate(self) -> Any:
         """What the sensor function returns. Raises what it raises."""
-        definitions = self.tiny.definitions()
+        definitions = self.definitions = self.tiny.definitions()
         sensor = definitions.resolve_sensor_def("tiny_pg_changes")
         resources = {"pg": (definitions.resources or {})["pg"]}
         with dg.build_sensor_context(
@@ -130,7 +130,8 @@ class Watcher:
         return found
 
     def partitioned(self) -> set[str]:
-        specs = self.tiny.definitions().resolve_all_asset_specs()
+        """The assets with partitions, as the last tick knew them."""
+        specs = self.definitions.resolve_all_asset_specs()
         return {spec.key.to_user_string() for spec in specs if spec.partitions_def is not None}
 
     def run(self, request: dg.RunRequest, **tags: str) -> dg.ExecuteInProcessResult:
