@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -277,7 +278,9 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
 
 @each_sql
 @settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=8 * int(os.environ.get("FUZZ", "1")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(sayings, min_size=1, max_size=12), st.sets(st.integers(1, 6)), st.randoms())
 def test_any_split_into_runs_makes_the_same_satellite(

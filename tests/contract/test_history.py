@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -634,7 +635,7 @@ class TestAgainstAnOracle:
     @every_history
     @settings(
         deadline=None,
-        max_examples=25,
+        max_examples=10 * int(os.environ.get("FUZZ", "1")),
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(snapshots=st.lists(rows_of_a_source, min_size=1, max_size=5))

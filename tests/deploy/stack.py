@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -116,7 +117,11 @@ class Stack:
         return checked.returncode == 0
 
     def await_health(self, service: str) -> None:
-        """Until the health check of the file is content, which takes a second each time."""
+        """Until the health check of the file is content, which starts a process each time: where
+        the service has a port, when that is open."""
+        port = {"code": self.ports["4000"], "webserver": self.ports["3000"]}.get(service)
+        if port:
+            assert eventually(lambda: is_open(int(port)), 120), self.log(service)
         for _ in range(60):
             if self.is_healthy(service):
                 return
@@ -167,10 +172,10 @@ class Stack:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    def materialize(self, day: str, *layers: str) -> str:
+    def materialize(self, day: str, *assets: str) -> str:
         """What the button 'Materialize all' sends, for a day; or 'Materialize selected', for some
-        layers. The id of the run."""
-        selected = {"assetSelection": [k for k in self._keys() if k["path"][0] in layers]}
+        assets. The id of the run."""
+        selected = {"assetSelection": [{"path": asset.split(".")} for asset in assets]}
         answer = self.graphql(
             RUN,
             {
@@ -178,7 +183,7 @@ class Stack:
                     "repositoryLocationName": "ecommerce_dagster",
                     "repositoryName": "__repository__",
                     "jobName": "orders_performance",
-                    **(selected if layers else {}),
+                    **(selected if assets else {}),
                 },
                 "mode": "default",
                 "runConfigData": "{}",
@@ -280,6 +285,12 @@ class Stack:
         words = [word if ":" not in word else _with_ports(word, self.ports) for word in command[1:]]
         words = [self.ports.get(word, "127.0.0.1" if word == "0.0.0.0" else word) for word in words]
         return [script(command[0]), *words]
+
+
+def is_open(port: int) -> bool:
+    """Whether a port of this machine takes connections."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _with_ports(word: str, ports: Mapping[str, str]) -> str:

@@ -24,7 +24,15 @@ from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS
 PATIENCE = 240
 STATUS = dg.DagsterRunStatus
 SUCCESS, FAILURE = STATUS.SUCCESS, STATUS.FAILURE
-LAYERS = ("raw", "stg")
+# Long enough that a run of them can be interrupted.
+PART = (
+    "raw.customers",
+    "raw.orders",
+    "raw.products",
+    "stg.customers",
+    "stg.orders",
+    "stg.products",
+)
 WAITING = {STATUS.QUEUED, STATUS.NOT_STARTED, STATUS.STARTING}
 
 pytestmark = pytest.mark.timeout(600)
@@ -53,20 +61,18 @@ def deployed(started: Stack) -> Stack:
     return started
 
 
-def begun(deployed: Stack, *, after: int = 4) -> str:
-    """A run of the first two layers, of which some assets are built."""
-    run = deployed.materialize(DAY, *LAYERS)
+def begun(deployed: Stack, *more: str) -> str:
+    """A run of some assets, of which the first one is built."""
+    run = deployed.materialize(DAY, *PART, *more)
     built = dg.DagsterEventType.ASSET_MATERIALIZATION
     with deployed.instance() as instance:
-        assert eventually(lambda: len(instance.all_logs(run, of_type=built)) >= after, PATIENCE), (
-            deployed.logs()
-        )
+        assert eventually(lambda: instance.all_logs(run, of_type=built), PATIENCE), deployed.logs()
     return run
 
 
-def layers_of(shop: Shop) -> dict[str, tuple[int, int]]:
-    """What the run comes to in one process, on a DuckDB file."""
-    return {name: rows for name, rows in shop.tables().items() if name.startswith(LAYERS)}
+def part_of(shop: Shop, *more: str) -> dict[str, tuple[int, int]]:
+    """What that run comes to in one process, on a DuckDB file."""
+    return {name: rows for name, rows in shop.tables().items() if name in {*PART, *more}}
 
 
 def statuses(deployed: Stack, run: str) -> list[dg.DagsterRunStatus]:
@@ -78,19 +84,27 @@ def succeed_at_last(deployed: Stack, run: str) -> None:
     """A step that was interrupted while it began or was recorded fails, and Dagster repeats no run
     for that: start another one, as a user would."""
     if statuses(deployed, run)[-1] != SUCCESS:
-        another = deployed.materialize(DAY, *LAYERS)
+        another = deployed.materialize(DAY, *PART)
         assert statuses(deployed, another)[-1] == SUCCESS, deployed.logs()
 
 
-def test_a_run_is_executed_by_a_process_of_a_worker(deployed: Stack, day: Shop) -> None:
-    run = deployed.materialize(DAY)
-    assert statuses(deployed, run) == [SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == day.tables()
-    assert deployed.waiting_tasks() == 0
+@pytest.fixture(scope="module")
+def whole_run(started: Stack) -> tuple[str, dict[str, tuple[int, int]]]:
+    """A run of everything that has succeeded, and the tables that it has made."""
+    run = started.materialize(DAY)
+    assert statuses(started, run) == [SUCCESS], started.logs()
+    return run, lake_tables(started)
+
+
+def test_a_run_is_executed_by_a_process_of_a_worker(
+    whole_run: tuple[str, dict[str, tuple[int, int]]], started: Stack, day: Shop
+) -> None:
+    assert whole_run[1] == day.tables()
+    assert started.waiting_tasks() == 0
 
 
 def test_a_run_that_kills_its_workers_fails_at_last_and_says_why(deployed: Stack) -> None:
-    run = deployed.materialize(DAY, *LAYERS)
+    run = deployed.materialize(DAY)
     for deaths in range(3):
         assert eventually(lambda n=deaths: len(started_runs(deployed, run)) > n, PATIENCE)  # type: ignore[misc]
         deployed.kill_a_process()
@@ -114,7 +128,7 @@ def test_when_a_worker_is_killed_another_one_does_the_rest(deployed: Stack, day:
     holder = deployed.holder()
     deployed.kill(holder)
     assert statuses(deployed, run) == [FAILURE, SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)
 
 
 def test_when_the_broker_is_killed_nothing_is_lost(deployed: Stack, day: Shop) -> None:
@@ -122,14 +136,14 @@ def test_when_the_broker_is_killed_nothing_is_lost(deployed: Stack, day: Shop) -
     deployed.broker.kill()
     deployed.broker.start()
     succeed_at_last(deployed, run)
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)
 
 
 def test_when_the_database_is_killed_nothing_is_lost(deployed: Stack, day: Shop) -> None:
     run = begun(deployed)
     deployed.restart_database()
     succeed_at_last(deployed, run)
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)
 
 
 def test_when_the_store_is_out_of_order_nothing_is_lost(deployed: Stack, day: Shop) -> None:
@@ -137,7 +151,7 @@ def test_when_the_store_is_out_of_order_nothing_is_lost(deployed: Stack, day: Sh
     deployed.outage.left = 20
     assert statuses(deployed, run)[-1] == SUCCESS, deployed.logs()
     assert deployed.outage.left < 0
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)
 
 
 def test_terminate_ends_a_run_and_its_worker_takes_the_next_one(deployed: Stack, day: Shop) -> None:
@@ -148,16 +162,16 @@ def test_terminate_ends_a_run_and_its_worker_takes_the_next_one(deployed: Stack,
         repeated = instance.all_logs(run, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
     assert not repeated
     assert eventually(lambda: not deployed.holders() and not deployed.waiting_tasks(), PATIENCE)
-    again = deployed.materialize(DAY, *LAYERS)
+    again = deployed.materialize(DAY, *PART)
     assert statuses(deployed, again) == [SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)
     assert statuses(deployed, run) == [STATUS.CANCELED], deployed.logs()
 
 
 def test_terminate_drops_a_run_that_waits_for_a_worker(deployed: Stack) -> None:
     for name in ("worker1", "worker2"):
         deployed.kill(name)
-    run = deployed.materialize(DAY, *LAYERS)
+    run = deployed.materialize(DAY, *PART)
     assert eventually(lambda: is_sent(deployed, run), PATIENCE), deployed.logs()
     deployed.terminate(run, force=True)
     assert statuses(deployed, run) == [STATUS.CANCELED], deployed.logs()
@@ -177,8 +191,10 @@ def is_sent(deployed: Stack, run: str) -> bool:
 
 
 def test_celery_s_own_tools_see_the_workers_and_their_runs(deployed: Stack, day: Shop) -> None:
-    run = begun(deployed)
     assert "2 nodes online." in deployed.celery_says("inspect", "ping")
+    # Commands of Celery take seconds, in which the run goes on.
+    more = ("raw.order_items", "raw.product_variants", "stg.product_variants", "stg.order_items")
+    run = begun(deployed, *more)
     active = deployed.celery_says("inspect", "active")
     assert "execute_job" in active
     assert run in active
@@ -186,12 +202,13 @@ def test_celery_s_own_tools_see_the_workers_and_their_runs(deployed: Stack, day:
     [task] = re.findall(r"'id': '([\w-]+)'", active)
     deployed.celery.control.revoke(task, terminate=True, signal="SIGKILL")
     assert statuses(deployed, run) == [FAILURE, SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day, *more)
 
 
-def test_a_thousand_tasks_leave_no_lock_behind(deployed: Stack) -> None:
-    run = deployed.materialize(DAY, *LAYERS)
-    assert statuses(deployed, run) == [SUCCESS], deployed.logs()
+def test_a_thousand_tasks_leave_no_lock_behind(
+    whole_run: tuple[str, dict[str, tuple[int, int]]], deployed: Stack
+) -> None:
+    run, _ = whole_run
     with deployed.instance() as instance:
         found = instance.get_run_by_id(run)
         assert found is not None
@@ -275,4 +292,4 @@ def test_steps_as_tasks_come_to_the_same_tables(deployed: Stack, day: Shop) -> N
     holder = deployed.holder()
     deployed.kill(holder)
     assert statuses(deployed, run) == [FAILURE, SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == layers_of(day)
+    assert lake_tables(deployed) == part_of(day)

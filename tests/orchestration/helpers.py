@@ -389,12 +389,13 @@ def processes_of(*traces: str | Path) -> dict[int, str]:
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 20, pause: float = 0.1) -> bool:
-    """Whether a condition becomes true in time; it is asked again after a pause."""
+    """Whether a condition becomes true in time; it is asked again after a pause, a longer one where
+    asking takes long: what is waited for needs the processor."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         if condition():
             return True
-        time.sleep(pause)
+        time.sleep(max(pause, min(1, 3 * (time.monotonic() - began))))
     return bool(condition())
 
 

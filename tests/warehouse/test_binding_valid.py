@@ -6,6 +6,7 @@ DuckDB itself says what is right: it runs each query over real, empty tables.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import duckdb
@@ -434,7 +435,11 @@ def query_of(shape: str, expressions: list[str], table: str) -> str:
     return text + parts[-1]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15 * int(os.environ.get("FUZZ", "1")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     st.lists(
         st.tuples(SHAPES, st.lists(EXPRESSIONS, min_size=3, max_size=3), st.integers(0, 9)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,8 +28,9 @@ Row = tuple[Any, ...]
 Table = list[Row]
 
 pytestmark = pytest.mark.filterwarnings("error")
-few = settings(max_examples=40, deadline=None)
-many = settings(max_examples=120, deadline=None)
+FACTOR = int(os.environ.get("FUZZ", "1"))
+few = settings(max_examples=15 * FACTOR, deadline=None)
+many = settings(max_examples=40 * FACTOR, deadline=None)
 
 
 @pytest.fixture(scope="module")
