@@ -43,6 +43,9 @@ _STAGED_QUERY = """SELECT * FROM raw.t {% if not full_refresh %}
 WHERE day BETWEEN '{{ start_timestamp }}' AND '{{ end_timestamp }}' {% endif %}"""
 
 TABLE, QUERY = "public.t", "query:SELECT * FROM public.t"
+# Without the DuckLake, for what is decided before its table is written to, or by the same statements
+# as in a DuckDB file.
+TWO_PLACES = pytest.mark.parametrize("p", ["_world", "_in_postgres"], indirect=True)
 
 
 def asset_of(parameters: str | dict[str, Any] = "", rest: str = "") -> Asset:

@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-from ingestion.helpers import QUERY, TABLE, World, days
+from ingestion.helpers import QUERY, TABLE, TWO_PLACES, World, days
 
 MERGE = {"incremental_strategy": "merge", "incremental_key": "at", "primary_key": "id"}
 WHOLE = {"incremental_strategy": "merge", "primary_key": "id"}
 APPEND = {"incremental_strategy": "append", "incremental_key": "id"}
 EVENTS = {"incremental_strategy": "append", "incremental_key": "at", "primary_key": "id"}
 BY_KEYS = pytest.mark.parametrize("parameters", [MERGE, WHOLE], ids=["by time", "whole"])
-# DuckDB compares a DuckLake by the same statements.
-TWO_PLACES = pytest.mark.parametrize("p", ["_world", "_in_postgres"], indirect=True)
 ALL = "SELECT * FROM raw.t ORDER BY 1, 2, 3"
 
 
@@ -69,11 +67,23 @@ CHANGES = {
 }
 
 
+@TWO_PLACES
 @BY_KEYS
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_merged_table_is_its_source_after_any_change(
     p: World, parameters: dict[str, str], change: str
 ) -> None:
+    after_a_change(p, parameters, change)
+
+
+@pytest.mark.parametrize("p", ["_in_a_lake"], indirect=True)
+@BY_KEYS
+def test_so_it_is_in_a_lake(p: World, parameters: dict[str, str]) -> None:
+    """After rows that are gone, that are new and that are others, all in one load."""
+    after_a_change(p, parameters, "truncate and reload with the same number")
+
+
+def after_a_change(p: World, parameters: dict[str, str], change: str) -> None:
     source(p)
     p.load(parameters)
     statements, gone = CHANGES[change]
@@ -296,6 +306,7 @@ def test_what_is_before_the_start_of_the_asset_is_neither_missed_nor_gone(p: Wor
     assert [row[0] for row in p.rows()] == [3, 5]
 
 
+@TWO_PLACES
 @pytest.mark.parametrize("strategy", ["merge", "append"])
 @pytest.mark.parametrize(
     ("parameters", "rest"),

@@ -8,7 +8,7 @@ import pytest
 
 from ecommerce_dagster.bruin.model.asset import Column
 from ecommerce_dagster.sql.column_names import snake_case
-from ingestion.helpers import World, days
+from ingestion.helpers import TWO_PLACES, World, days
 
 WORDS = {
     "VendorID": "vendor_id", "Trip Distance": "trip_distance", "createdAt": "created_at",
@@ -53,12 +53,18 @@ def test_a_name_is_written_as_ingestr_writes_it(name: str, expected: str) -> Non
     assert snake_case(name) == expected
 
 
-@pytest.mark.parametrize("naming", ["", "auto", "default", "AUTO", "snake_case"])
-def test_a_new_table_has_snake_case_names(camel: World, naming: str) -> None:
+def test_a_new_table_has_snake_case_names(camel: World) -> None:
     for parameters in ({}, QUERY):
-        camel.load({**parameters, "schema_naming": naming})
+        camel.load(parameters)
         assert columns(camel) == SNAKE
         assert ids(camel) == [1, 2]
+
+
+@pytest.mark.parametrize("p", ["_world"], indirect=True)
+@pytest.mark.parametrize("naming", ["", "auto", "default", "AUTO", "snake_case"])
+def test_so_it_has_whatever_the_naming_is_called(camel: World, naming: str) -> None:
+    camel.load({"schema_naming": naming})
+    assert columns(camel) == SNAKE
 
 
 def test_direct_keeps_the_names_of_the_source(camel: World) -> None:
@@ -81,6 +87,7 @@ def test_a_table_that_has_the_names_of_the_source_keeps_them(
     assert ids(camel, "itemId") == [1, 2, 3]
 
 
+@TWO_PLACES
 @pytest.mark.parametrize("spelling", ["of the source", "of the table"])
 @pytest.mark.parametrize("strategy", ["merge", "append", "delete+insert"])
 def test_keys_may_be_named_as_in_the_source_or_as_in_the_table(

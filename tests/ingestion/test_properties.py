@@ -1,7 +1,11 @@
-"""Any history of a table, loaded step by step, against what each strategy promises of it."""
+"""Any history of a table, loaded step by step, against what each strategy promises of it.
+
+FUZZ=100 tries a hundred times as many histories.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,10 +17,12 @@ from hypothesis import strategies as st
 from ecommerce_dagster.bruin.model.interval import Interval
 from ingestion.helpers import QUERY, TABLE, World
 
+FACTOR = int(os.environ.get("FUZZ", "1"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ONE_WORLD = settings(
-    max_examples=15,
+    max_examples=8 * FACTOR,
     deadline=None,
+    derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -24,7 +24,7 @@ DAYS = 3
 BY_DAY = {"incremental_strategy": "delete+insert", "incremental_key": "day", "primary_key": "id"}
 MERGE = {"incremental_strategy": "merge", "incremental_key": "changed", "primary_key": "id"}
 HISTORY = settings(
-    max_examples=10 * FACTOR,
+    max_examples=6 * FACTOR,
     deadline=None,
     derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -105,12 +105,16 @@ class Mixed(Tiny):
         return str(found["error"]).replace(f"{self.directory}/assets/", "")
 
 
-@pytest.fixture
-def mixed(tmp_path: Path, server: PostgresServer) -> Mixed:
+def with_database(server: PostgresServer, folder: Path) -> Mixed:
     name = f"mixed_{next(_numbers)}"
     with psycopg.connect(server.dsn, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}".encode())
-    return Mixed(tmp_path, replace(server, database=name))
+    return Mixed(folder, replace(server, database=name))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, server: PostgresServer) -> Mixed:
+    return with_database(server, tmp_path)
 
 
 def test_one_run_goes_through_both_databases(mixed: Mixed) -> None:
@@ -480,19 +484,36 @@ WHERE CAST("id" AS text) !~ '^(?:[0-9])$';
         ]
 
 
+@pytest.fixture(scope="module")
+def shared(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Mixed:
+    """One database for all queries: nothing can be changed in it."""
+    mixed = with_database(server, tmp_path_factory.mktemp("shared"))
+    mixed.pg(
+        "CREATE TABLE kept (n int)",
+        "CREATE SEQUENCE counted",
+        "CREATE VIEW reloading AS SELECT pg_reload_conf()",
+        "CREATE PROCEDURE answers(INOUT n int) LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION makes() RETURNS int LANGUAGE plpgsql AS"
+        " $$ BEGIN CREATE TABLE evil(); RETURN 1; END $$",
+        "CREATE FUNCTION hides() RETURNS oid LANGUAGE plpgsql AS"
+        " $$ BEGIN RETURN lo_create(4713); END $$",
+    )
+    return mixed
+
+
 class TestQuery:
     """`ecommerce query` of a connection to PostgreSQL."""
 
     ENDLESS = "SELECT generate_series(1, 1000000000000) AS n"
 
-    def test_no_more_rows_are_made_than_are_shown(self, mixed: Mixed) -> None:
-        outcome = mixed.ecommerce(
+    def test_no_more_rows_are_made_than_are_shown(self, shared: Mixed) -> None:
+        outcome = shared.ecommerce(
             "query", "-c", "pg-default", "-q", self.ENDLESS, "--limit", "2", "--output", "csv"
         )
         assert outcome.stdout.split() == ["n", "1", "2"]
         assert "more than 2 rows" in outcome.stderr
         active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT generate_series%'"
-        assert eventually(lambda: mixed.pg(f"{active} AND state = 'active'") == [(0,)])
+        assert eventually(lambda: shared.pg(f"{active} AND state = 'active'") == [(0,)])
 
     @pytest.mark.parametrize(
         ("sql", "printed"),
@@ -503,9 +524,9 @@ class TestQuery:
         ],
     )
     def test_any_statement_with_rows_is_answered(
-        self, mixed: Mixed, sql: str, printed: list[str]
+        self, shared: Mixed, sql: str, printed: list[str]
     ) -> None:
-        found = mixed.ecommerce("query", "-c", "pg-default", "-q", sql, "--output", "csv")
+        found = shared.ecommerce("query", "-c", "pg-default", "-q", sql, "--output", "csv")
         assert found.stdout.splitlines() == printed
 
     @pytest.mark.parametrize(
@@ -540,31 +561,19 @@ class TestQuery:
             ("SELECT * FROM dblink('x', 'y') AS t(a int)", "does not exist"),
         ],
     )
-    def test_nothing_can_be_changed(self, mixed: Mixed, sql: str, error: str) -> None:
-        mixed.pg("CREATE TABLE kept (n int)")
-        mixed.pg("CREATE SEQUENCE counted")
-        mixed.pg("CREATE VIEW reloading AS SELECT pg_reload_conf()")
-        mixed.pg("CREATE PROCEDURE answers(INOUT n int) LANGUAGE sql AS 'SELECT 1'")
-        mixed.pg(
-            "CREATE FUNCTION makes() RETURNS int LANGUAGE plpgsql AS"
-            " $$ BEGIN CREATE TABLE evil(); RETURN 1; END $$"
-        )
-        outcome = mixed.ecommerce("query", "-c", "pg-default", "-q", sql)
+    def test_nothing_can_be_changed(self, shared: Mixed, sql: str, error: str) -> None:
+        outcome = shared.ecommerce("query", "-c", "pg-default", "-q", sql)
         assert (outcome.code, outcome.stdout) == (1, "")
         assert error in outcome.stderr
-        assert mixed.pg("SELECT to_regclass('evil')") == [(None,)]
-        assert mixed.pg("SELECT count(*) FROM kept") == [(0,)]
-        assert mixed.pg("SELECT last_value, is_called FROM counted") == [(1, False)]
-        assert mixed.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+        assert shared.pg("SELECT to_regclass('evil')") == [(None,)]
+        assert shared.pg("SELECT count(*) FROM kept") == [(0,)]
+        assert shared.pg("SELECT last_value, is_called FROM counted") == [(1, False)]
+        assert shared.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
 
-    def test_what_a_function_of_the_database_does_is_rolled_back(self, mixed: Mixed) -> None:
+    def test_what_a_function_of_the_database_does_is_rolled_back(self, shared: Mixed) -> None:
         """Where the server lets a transaction that only reads make a large object."""
-        mixed.pg(
-            "CREATE FUNCTION hides() RETURNS oid LANGUAGE plpgsql AS"
-            " $$ BEGIN RETURN lo_create(4713); END $$"
-        )
-        mixed.ecommerce("query", "-c", "pg-default", "-q", "SELECT hides()")
-        assert mixed.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+        shared.ecommerce("query", "-c", "pg-default", "-q", "SELECT hides()")
+        assert shared.pg("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
 
     @pytest.mark.parametrize(
         "sql",
@@ -575,8 +584,8 @@ class TestQuery:
             "/* a */ WITH a AS (SELECT 1 AS n) SELECT * FROM a; -- b",
         ],
     )  # fmt: skip
-    def test_whatever_only_reads_is_answered(self, mixed: Mixed, sql: str) -> None:
-        assert mixed.ecommerce("query", "-c", "pg-default", "-q", sql).succeeded
+    def test_whatever_only_reads_is_answered(self, shared: Mixed, sql: str) -> None:
+        assert shared.ecommerce("query", "-c", "pg-default", "-q", sql).succeeded
 
 
 class TestTime:
