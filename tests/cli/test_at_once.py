@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -18,6 +20,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from filelock import FileLock
 from orchestration.helpers import (
+    ROOT,
     NewShop,
     Shop,
     dev,
@@ -32,6 +35,12 @@ HISTORY = ("--orders", "60", "--starting-at", "2025-03-03", "--ending-at", "2025
 DAYS = [f"2025-03-0{day}" for day in range(1, 9)]
 PARTITIONED = [["raw", "orders"], ["stg", "orders"]]
 CODE = "ecommerce_dagster.definitions"
+# Of the shop's pipeline what the tests are about.
+FEW = (
+    *("raw.customers.asset.yml", "raw.products.asset.yml", "raw.orders.asset.yml"),
+    *("stg.customers.sql", "stg.orders.sql"),
+    *("mart.customers_by_age.sql", "mart.repeat_purchase_rate.sql"),
+)
 
 
 @dataclass(frozen=True)
@@ -127,12 +136,27 @@ class Served:
 def served(new_shop: NewShop) -> Iterator[Served]:
     """A shop whose four days the sensor has had loaded, with one between them that has no row."""
     shop = new_shop()
+    shop.folder = few_assets(shop.home / "few")
+    shop.environment["ECOMMERCE_PIPELINE"] = str(shop.folder)
     shop.generate(*FIRST)
     shop.generate(*HISTORY)
     with dev(shop, port := free_port()):
         served = Served(shop, port)
         assert eventually(served.shop.is_idle, 180)
         yield served
+
+
+def few_assets(project: Path) -> Path:
+    """Copy the shop's pipeline with a few of its assets. Returns the folder of pipeline.yml."""
+    pipeline = project / "asset_specs"
+    (pipeline / "assets").mkdir(parents=True)
+    for name in ("glossary.yml", ".bruin.yml", "asset_specs/pipeline.yml"):
+        shutil.copy(ROOT / name, project / name)
+    for name in FEW:
+        shutil.copy(
+            ROOT / "asset_specs" / "assets" / name.partition(".")[0] / name, pipeline / "assets"
+        )
+    return pipeline
 
 
 def test_a_backfill_of_what_failed_or_is_missing_is_one_run_for_each_stretch(
@@ -184,15 +208,15 @@ def test_sensor_schedule_backfill_click_and_terminal_at_once_all_finish_and_say_
         terminal = shop.start("ecommerce", "run", "mart.customers_by_age")
         shop.source("UPDATE orders SET status = 'shipped' WHERE order_date::date = '2025-03-04'")
         backfill = served.backfill([["stg", "orders"]], ["2025-03-01"])
-        click = served.launch([["mart", "sales_daily"]])
+        click = served.launch([["mart", "repeat_purchase_rate"]])
         served.midnight()
         assert terminal.stdout is not None
         assert "waiting for another run to finish" in terminal.stdout.readline()
-        assert eventually(lambda: len(new()) == 5, 60), new()
-        assert eventually(lambda: any(served.waits(run.run_id) for run in new()), 60)
+        assert eventually(lambda: len(new()) == 5, 180), new()
+        assert eventually(lambda: any(served.waits(run.run_id) for run in new()), 180)
         # Dagster's own runs queue: one of them has begun.
         assert eventually(
-            lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 3, 60
+            lambda: [run.status for run in new()].count(dg.DagsterRunStatus.QUEUED) == 3, 180
         ), new()
     assert ended(terminal).succeeded
     assert eventually(served.shop.is_idle, 180)
@@ -202,7 +226,7 @@ def test_sensor_schedule_backfill_click_and_terminal_at_once_all_finish_and_say_
     assert click in {run.run_id for run in runs}
     asked_by = {"dagster/sensor_name", "dagster/schedule_name", "dagster/backfill"}
     assert {*asked_by, "bruin/pipeline"} <= {tag for run in runs for tag in run.tags}
-    assert eventually(lambda: served.state_of_backfill(backfill) == "COMPLETED_SUCCESS", 60)
+    assert eventually(lambda: served.state_of_backfill(backfill) == "COMPLETED_SUCCESS", 180)
     shipped = "SELECT count(*) FROM {} WHERE status = 'shipped'"
     assert shop.query(shipped.format("stg.orders")) == shop.source(shipped.format("orders"))
 

@@ -115,6 +115,7 @@ class Shop:
 
     def __init__(self, home: Path, environment: Mapping[str, str], dsn: str = "") -> None:
         self.home, self.dsn = home, dsn
+        self.folder = ROOT  # where commands are started
         self.user_home = home / "user"
         self.user_home.mkdir(parents=True, exist_ok=True)
         self.environment = clean_environment(
@@ -131,7 +132,7 @@ class Shop:
         return subprocess.Popen(
             [script(command[0]), *command[1:]],
             env={**self.environment, **variables},
-            cwd=ROOT,
+            cwd=self.folder,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -410,7 +411,12 @@ def dev(
         command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=shop.environment, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=shop.environment,
+            cwd=shop.folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         assert eventually(lambda: is_up(port) or process.poll() is not None, 180), log.read_text()
