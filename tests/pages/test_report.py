@@ -198,7 +198,7 @@ def season(new_shop: NewShop) -> Shop:
         *("--starting-at", FIRST, "--ending-at", f"{LAST}T23:59:59.999999"),
         *("--customers", "40", "--orders", "600"),
     )
-    outcome = shop.ecommerce("run", "--start-date", FIRST, "--end-date", LAST)
+    outcome = shop.invoke("run", "--start-date", FIRST, "--end-date", LAST)
     assert outcome.succeeded, outcome.text
     return shop
 
