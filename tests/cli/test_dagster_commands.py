@@ -30,7 +30,7 @@ MATERIALIZE = ("asset", "materialize", "--select")
 SALES = '+key:"mart/sales_daily"'
 COMMANDS = {
     "marts": ("env", f"DAGSTER_MODULE_NAME={MODULE}", script("dagster"), *MATERIALIZE, "tag:mart"),
-    "launch": ("dg", "launch", "--assets", 'key:"mart/customers_by_*"'),
+    "launch": ("dg", "launch", "--assets", "tag:mart"),
     "partition": ("dagster", *MATERIALIZE, "*", "-m", MODULE, "--partition", DAYS[1]),
     "range": (
         *("dagster", *MATERIALIZE, SALES, "-m", MODULE),
@@ -142,11 +142,11 @@ def run_count(shop: Shop) -> int:
 
 
 class TestDg:
-    def test_launch_builds_what_is_selected_without_any_flag(
+    def test_launch_builds_the_marts_without_any_flag(
         self, day: Shop, commands: dict[str, Command]
     ) -> None:
         command = commands["launch"]
-        assert command.built() == {"mart/customers_by_age", "mart/customers_by_country"}
+        assert len(command.built()) == 16
         assert command.shop.tables() == day.tables()
         assert WARNING.findall(command.outcome.stderr) == []
 
