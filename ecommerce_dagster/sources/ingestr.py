@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,7 +63,13 @@ PLATFORMS = frozenset({
 def program() -> str | None:
     """Where ingestr is installed: beside this Python, or on PATH; None when it is not."""
     beside = Path(sys.executable).with_name("ingestr")
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("ingestr")
+    return str(beside) if os.access(beside, os.X_OK) else _found_on(os.environ.get("PATH"))
+
+
+@cache
+def _found_on(path: str | None) -> str | None:
+    """Looked for once: making definitions asks 19 times for each asset that loads rows."""
+    return shutil.which("ingestr", path=path)
 
 
 def uri_of(platform: str, settings: Mapping[str, str], source: str = "") -> str:
