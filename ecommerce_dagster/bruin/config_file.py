@@ -125,8 +125,8 @@ def _with_fallback(
             log.warning(
                 *at,
                 _RULE,
-                f"tables of '{connection.name}' that are missing are not read from '{fallback}': "
-                "one DuckDB file can read another, other databases cannot",
+                f"tables of '{connection.name}' that are missing are not read from '{fallback}', "
+                "as one of the two is no DuckDB file; use a schema_prefix in the same database",
             )
     return found
 

@@ -668,6 +668,10 @@ RULES: dict[str, list[Broken]] = {
             "the connections 'duckdb-default' and 'duckdb_default' are both the resource duckdb_default; rename one"),
     ],
     "valid-connection": [
+        Broken("default_environment: dev\nenvironments:\n  default: {connections: {duckdb: [{name: w, path: 'md:shop'}]}}\n"
+            "  dev:\n    fallback_environment: default <<<\n    connections: {duckdb: [{name: w, path: dev.duckdb}]}\n",
+            "tables of 'w' that are missing are not read from 'default', as one of the two is no DuckDB file; use a schema_prefix in the same database",
+            "../.bruin.yml", "warning"),
         pipeline("notifications: <<<\n  webhook: [{connection: hok}]",
             "'webhook hok' is told nothing: there is no connection 'hok' in .bruin.yml (environment 'default'); known: duckdb-default, kept, pg", "warning"),
         pipeline("notifications: <<<\n  slack: ['#data']",
@@ -733,6 +737,8 @@ RULES: dict[str, list[Broken]] = {
             "there is no environment 'x'; known: y", "../.bruin.yml"),
         Broken("environments: {y: } <<<",
             "there is no environment 'x'; known: y", "../.bruin.yml", options={"environment": "x"}),
+        Broken("default_environment: y\nenvironments: {z: , y: {fallback_environment: x}} <<<",
+            "there is no other environment 'x'; known: z", "../.bruin.yml"),
     ],
     "valid-executor": [
         Broken("name: shop <<<",

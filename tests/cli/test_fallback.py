@@ -158,8 +158,8 @@ def test_production_that_is_no_database_is_said(tiny: Tiny) -> None:
         (
             "{name: duckdb-default, path: production.duckdb}",
             "{name: duckdb-default, path: 'md:shop'}",
-            "tables of 'duckdb-default' that are missing are not read from 'default': one DuckDB "
-            "file can read another, other databases cannot",
+            "tables of 'duckdb-default' that are missing are not read from 'default', as one of "
+            "the two is no DuckDB file; use a schema_prefix in the same database",
         ),
     ],
     ids=["unknown", "itself", "no file"],

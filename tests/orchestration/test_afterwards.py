@@ -104,7 +104,7 @@ def test_whatever_of_it_fails_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    "where", ["orchestration.resources.open_warehouse", "warehouses.postgres.session.connected"]
+    "where", ["orchestration.resources.open_place", "warehouses.postgres.session.connected"]
 )
 def test_a_connection_that_cannot_be_closed_is_a_warning(
     day_by_day: DayByDay, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, where: str
