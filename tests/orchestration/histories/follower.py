@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -73,7 +72,6 @@ class Follower:
         self.on_built: Callable[[set[str]], None] = lambda assets: None
         self.doom = ""  # what happens to the next run
         self.meanwhile: Callable[[], object] | None = None  # done before the next run reads
-        os.environ["ECOMMERCE_PUBLISHED_COPY"] = "off"
         self.write()
 
     def write(self) -> None:

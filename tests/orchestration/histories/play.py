@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 import duckdb
@@ -200,6 +202,8 @@ def stage() -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="histories-", dir=place) as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
+        # Copies for readers are not the point; what runs after the stage makes its own again.
+        stack.enter_context(mock.patch.dict(os.environ, ECOMMERCE_PUBLISHED_COPY="off"))
         quiet = EmbeddedPostgres(folder / "shared", settings={"autovacuum": "off"})
         server = Shared(stack.enter_context(quiet))
         yield Stage(folder, server, stack.enter_context(Warehouses.opened(folder)))
