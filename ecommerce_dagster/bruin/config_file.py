@@ -91,18 +91,21 @@ def read_connections(path: Path | None, environment: str | None, log: ProblemLog
         environment=name,
         schema_prefix=f"{prefix.removesuffix('_')}_" if prefix else "",
         full_refresh_restricted=str(chosen.config.get("full_refresh_restricted")).lower() == "true",
-        by_name=_with_fallback(by_name, name, config, log),
+        by_name=_with_fallback(by_name, chosen, name, config, log),
         path=path,
         line=config.at("environments", name).line,
     )
 
 
 def _with_fallback(
-    by_name: dict[str, Connection], name: str, config: _ConfigFile, log: ProblemLog
+    by_name: dict[str, Connection],
+    chosen: _Environment,
+    name: str,
+    config: _ConfigFile,
+    log: ProblemLog,
 ) -> dict[str, Connection]:
     """The connections of an environment, with those of its `fallback_environment` whose tables they
     read where they have none themselves."""
-    chosen = config.environments.get(name, _Environment())
     fallback = chosen.fallback_environment
     if not fallback:
         return by_name

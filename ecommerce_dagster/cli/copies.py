@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 from ecommerce_dagster.warehouses.duckdb.published_copy import publish_copy
 
@@ -42,8 +41,3 @@ def unseen(project: Project, connections: Sequence[str]) -> Iterator[None]:
     for file in files if all(copies) else ():
         if Path(file).exists():
             publish_copy(file, tell)
-
-
-def tell(message: str) -> None:
-    """Say something beside the output."""
-    click.echo(message, err=True)

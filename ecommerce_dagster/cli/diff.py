@@ -13,6 +13,7 @@ import click
 from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.companions import companion_of
+from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.values import for_json, shown
@@ -77,7 +78,7 @@ def _difference(project: Project, pair: Pair, how: How) -> TableDifference:
     with ExitStack() as stack:
         for name in dict.fromkeys([pair.before.connection.name, pair.after.connection.name]):
             stack.enter_context(companion.asked(name))
-        return pair.find(how, _tell)
+        return pair.find(how, tell)
 
 
 def print_differences(found: Sequence[Compared], output: str) -> None:
@@ -191,7 +192,3 @@ def _short(value: Any) -> str:
     """A value in a line."""
     text = " ".join(shown(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _tell(message: str) -> None:
-    click.echo(message, err=True)

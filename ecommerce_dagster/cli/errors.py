@@ -56,3 +56,8 @@ def _for_the_user(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part), 1
     return None
+
+
+def tell(message: str) -> None:
+    """Say something that is not the answer of a command: on stderr."""
+    click.echo(message, err=True)

@@ -23,6 +23,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.companions import companion_of
+from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.cli.values import for_json, shown
@@ -81,7 +82,7 @@ def fetch(
     connection, known = _asked(project, name)
     with companion_of(project.directory).asked(connection.name):
         sql = _here(project, sql, connection.name)
-        names, rows = known.ask(connection, sql, None if limit is None else limit + 1, _tell)
+        names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
     return names, rows[:limit], limit is not None and len(rows) > limit
 
 
@@ -104,10 +105,6 @@ def _asked(project: Project, name: str | None) -> tuple[Connection, WarehouseTyp
     return connection, known
 
 
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)
-
-
 def _write_parquet(project: Project, sql: str, limit: int | None, name: str | None) -> None:
     """Write what a query returns to stdout, as a Parquet file. Raises QueryError, WarehouseError,
     SourceError."""
@@ -122,7 +119,7 @@ def _write_parquet(project: Project, sql: str, limit: int | None, name: str | No
     sql = _here(project, sql, connection.name)
     with TemporaryDirectory() as folder:
         path = Path(folder).resolve() / "rows.parquet"
-        known.to_parquet(connection, sql, limit, _tell, path)
+        known.to_parquet(connection, sql, limit, tell, path)
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
 

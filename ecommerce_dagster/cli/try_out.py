@@ -16,8 +16,9 @@ import dagster as dg
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.cli.copies import tell, unseen
+from ecommerce_dagster.cli.copies import unseen
 from ecommerce_dagster.cli.diff import Compared, compare, print_differences
+from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.outcome import succeeded
 from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
@@ -80,13 +81,13 @@ def _tried(project: Project, names: Sequence[str], options: Mapping[str, Any]) -
     else:
         plan = planned(project, options)
         chosen = plan.to_run
-        click.echo(f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}", err=True)
+        tell(f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}")
     tried = []
     for name in chosen:
         asset = project.by_name[name]
         reason = unsupported(project, asset) or reason_to_leave_out(asset)
         if reason:
-            click.echo(f"left out: {name}: {reason}", err=True)
+            tell(f"left out: {name}: {reason}")
         else:
             tried.append(name)
     if names and not tried:
@@ -128,7 +129,7 @@ def _try(
         same = {name: text for name, text in after.items() if before.get(name) == text}
         prefix = beside.connections.schema_prefix
         good = [name for name in tried if outcomes[name].status == "success"]
-        made.kept = Kept.of(project, prefix, good, same)
+        made.kept = Kept.of(side, prefix, good, same)
     about = [outcomes[name] for name in beside.by_name if name in tried]
     reporter.finish(about, problems)
     how = How(tolerance=options["tolerance"], examples=options["limit"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 
 import click
@@ -13,6 +12,7 @@ from ecommerce_dagster.bruin.config_file import default_connection_name
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.ducklake.attach import open_lake
@@ -29,7 +29,7 @@ def list_snapshots(
 ) -> None:
     """Print the latest snapshots, those that changed a table when one is named."""
     lake = _lake_of(project, connection)
-    with open_lake(lake, read_only=True, on_wait=_tell) as opened:
+    with open_lake(lake, read_only=True, on_wait=tell) as opened:
         found = snapshots_of(opened, lake)
     if table:
         found = [s for s in found if table.lower() in {name.lower() for name in s.changed}]
@@ -42,14 +42,14 @@ def list_snapshots(
     ]
     print_table(Console(), ["snapshot", "time (UTC)", "changed", "by", "run"], rows)
     if len(found) > limit:
-        _tell(f"{len(found)} snapshots are kept; --limit shows more of them")
+        tell(f"{len(found)} snapshots are kept; --limit shows more of them")
 
 
 def roll_back_tables(
     project: Project, connection: str | None, number: int, tables: Sequence[str]
 ) -> None:
     """Make tables what they were in a snapshot, and print what was done."""
-    done = roll_back(_lake_of(project, connection), number, tables, _tell)
+    done = roll_back(_lake_of(project, connection), number, tables, tell)
     for sentence in done:
         click.echo(sentence)
     if not done:
@@ -58,7 +58,7 @@ def roll_back_tables(
 
 def maintain_lake(project: Project, connection: str | None, keep_days: int) -> None:
     """Do the upkeep, and print what was done."""
-    click.echo(str(maintain(_lake_of(project, connection), keep_days, _tell)))
+    click.echo(str(maintain(_lake_of(project, connection), keep_days, tell)))
 
 
 def _lake_of(project: Project, connection: str | None) -> Lakehouse:
@@ -88,7 +88,3 @@ def _plain(snapshot: Snapshot) -> dict[str, object]:
         "message": snapshot.message,
         "about": dict(snapshot.about),
     }
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)

@@ -7,10 +7,9 @@ table keeps the earlier one, until it has been followed by builds of all the oth
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -21,9 +20,8 @@ from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.last_known import last_known
 from ecommerce_dagster.orchestration.translator import code_version_of
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.plan.definitions import files_of
 from ecommerce_dagster.runtime.plan.impact import Side
-from ecommerce_dagster.runtime.plan.shared import Shared
+from ecommerce_dagster.runtime.plan.shared import Shared, fingerprint
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,12 @@ def keep_definition(
     """Keep what a table was just built by, all of it or these `partitions`. One small value is
     written."""
     key = _name(project, asset)
-    kept = _definition(project, asset)
+    kept = Side(project).definition_of(asset)
     if partitions is not None:
         text = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
         built = instance.get_materialized_partitions(asset_key(asset.name, project))
         kept = _merged(json.loads(text), kept, set(partitions), built) if text else kept
     instance.daemon_cursor_storage.set_cursor_values({key: json.dumps(kept)})
-
-
-def _definition(project: Project, asset: Asset) -> dict[str, Any]:
-    return {
-        "asset": asset.model_dump(mode="json"),
-        "files": files_of(asset, project),
-        "shared": asdict(Shared.of(project)),
-    }
 
 
 def _merged(
@@ -83,8 +73,7 @@ def _merged(
 
 
 def _fingerprint(kept: Mapping[str, Any]) -> str:
-    text = json.dumps({name: kept[name] for name in ("asset", "files", "shared")}, sort_keys=True)
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return fingerprint({name: kept[name] for name in ("asset", "files", "shared")})
 
 
 def published(project: Project, instance: dg.DagsterInstance | None) -> Published:
@@ -96,6 +85,7 @@ def published(project: Project, instance: dg.DagsterInstance | None) -> Publishe
     files: dict[str, Mapping[str, str]] = {}
     shared: dict[str, Shared] = {}
     done: dict[str, frozenset[str]] = {}
+    side = Side(project)
     for asset in project.assets:
         name, found = asset.name, kept.get(asset.name)
         if asset.external_key or unsupported(project, asset) is not None:
@@ -109,14 +99,14 @@ def published(project: Project, instance: dg.DagsterInstance | None) -> Publishe
         else:
             assets.append(Asset.model_validate(found["asset"]))
             files[name], shared[name] = found["files"], Shared(**found["shared"])
-            newer, now = found.get("newer"), _fingerprint(_definition(project, asset))
+            newer, now = found.get("newer"), _fingerprint(side.definition_of(asset))
             if newer and newer["definition"] == now:
                 done[name] = frozenset(newer["partitions"])
             elif newer and _fingerprint(found) == now:
                 # Some partitions were built in between by another one.
                 unknown.add(name)
-    side = Side(replace(project, assets=tuple(assets)), files, shared)
-    return Published(side, frozenset(unknown), done)
+    last = Side(replace(project, assets=tuple(assets)), files, shared)
+    return Published(last, frozenset(unknown), done)
 
 
 def _kept(project: Project, instance: dg.DagsterInstance | None) -> dict[str, Any]:

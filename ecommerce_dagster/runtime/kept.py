@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import duckdb
@@ -15,9 +13,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import dialect_of
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.runtime.plan.definitions import files_of
 from ecommerce_dagster.runtime.plan.impact import Side
-from ecommerce_dagster.runtime.plan.shared import Shared
+from ecommerce_dagster.runtime.plan.shared import fingerprint
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.sql.used_tables import key_of
@@ -41,11 +38,8 @@ class Kept:
     read: Mapping[str, str]
 
     @classmethod
-    def of(
-        cls, project: Project, prefix: str, tried: Collection[str], read: Mapping[str, str]
-    ) -> Kept:
+    def of(cls, side: Side, prefix: str, tried: Collection[str], read: Mapping[str, str]) -> Kept:
         """What is kept of these assets."""
-        side = Side(project)
         return cls(prefix, {name: made_by(side, name) for name in tried}, read)
 
     def table(self, name: str) -> str:
@@ -56,14 +50,8 @@ class Kept:
 def made_by(side: Side, name: str) -> str:
     """A short text for all that makes a table: its file, what that takes from others, and its query
     as it is rendered now."""
-    project, asset = side.project, side.project.by_name[name]
-    parts = {
-        "asset": asset.model_dump(mode="json"),
-        "files": files_of(asset, project),
-        "shared": asdict(Shared.of(project)),
-        "texts": side.texts.get(name),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    asset = side.project.by_name[name]
+    return fingerprint({**side.definition_of(asset), "texts": side.texts.get(name)})
 
 
 def tables_read(side: Side, names: Collection[str]) -> set[str]:

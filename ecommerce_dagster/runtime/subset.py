@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -233,11 +233,11 @@ def _with_what_refers(
 
 def views_of(tables: Sequence[Table], subset: Subset, name: Callable[[str], str]) -> dict[str, str]:
     """The queries of views that show the subset, by the names that `name` gives them."""
+    by_name = {table.asset.name: table for table in tables}
     return {
-        name(table.asset.name): f"SELECT * FROM {table.relation} WHERE {subset.conditions[own]}"
-        for table in tables
-        for own in [table.asset.name]
-        if own in subset.conditions
+        name(own): f"SELECT * FROM {by_name[own].relation} WHERE {condition}"
+        for own, condition in subset.conditions.items()
+        if own in by_name
     }
 
 
@@ -251,8 +251,7 @@ def wish_of(sample: str | None, by: str | None, days: int | None, empty: bool) -
         raise ValueError("--by is the key of --sample")
     if not any(given):
         return None
-    wish = Wish(days=days)
-    return replace(wish, percent=_percent(sample), by=by) if sample is not None else wish
+    return Wish(_percent(sample) if sample is not None else None, by, days)
 
 
 def _percent(text: str) -> float:

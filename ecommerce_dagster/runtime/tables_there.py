@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.bruin.schema_prefix import own_tables, prefixed_name
+from ecommerce_dagster.runtime.plan.shared import fingerprint
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, Log
 from ecommerce_dagster.sql.identifiers import relation
 
@@ -52,12 +50,11 @@ class Database:
 
     def tables(self) -> list[Table]:
         """Those that are there: of two in an environment with a `schema_prefix` that with it."""
-        project, own = self.project, tables_to_read(self.project, self.connection)
-        prefix = project.connections.schema_prefix
+        project, prefix = self.project, self.project.connections.schema_prefix
         there: dict[str, dict[str, str]] = {}
         for table, column, type in self.ask(ALL_COLUMNS):
             there.setdefault(str(table).lower(), {})[str(column)] = str(type)
-        found = []
+        own, found = own_tables(project.by_name, prefix, there), []
         for asset in project.assets:
             name = prefixed_name(asset.name, prefix if asset.name in own else "")
             columns = there.get(".".join(name.lower().split(".")[-2:]))
@@ -76,12 +73,8 @@ def fingerprints(project: Project, names: Collection[str], tell: Log) -> dict[st
         if known is None:
             continue
         database = Database(project, connection, tell)
-        for table in _of(database.tables(), names):
-            rows = database.ask(known.rows_hash.format(table.relation))
-            text = json.dumps([*table.columns.items(), *map(str, rows[0])])
-            found[table.asset.name] = hashlib.sha256(text.encode()).hexdigest()
+        for table in database.tables():
+            if table.asset.name in names:
+                rows = database.ask(known.rows_hash.format(table.relation))
+                found[table.asset.name] = fingerprint([table.columns, list(map(str, rows[0]))])
     return found
-
-
-def _of(tables: Iterable[Table], names: Collection[str]) -> Iterator[Table]:
-    return (table for table in tables if table.asset.name in names)

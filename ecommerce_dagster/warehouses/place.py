@@ -48,17 +48,12 @@ def open_to_read(
     return open_place(place, read_only=True, on_wait=on_wait)
 
 
+@contextmanager
 def _with_fallback(
     opened: Opened, place: DuckDBConnection, read_only: bool, on_wait: Callable[[str], None]
-) -> Opened:
-    """A connection to a file, in which the tables of another one are read, too."""
-    return _both(opened, place.fallback, read_only, on_wait) if place.fallback else opened
-
-
-@contextmanager
-def _both(
-    opened: Opened, fallback: str, read_only: bool, on_wait: Callable[[str], None]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a file, in which the tables of its fallback are read, too."""
     with opened as duck:
-        read_also(duck, fallback, read_only=read_only, on_wait=on_wait)
+        if place.fallback:
+            read_also(duck, place.fallback, read_only=read_only, on_wait=on_wait)
         yield duck

@@ -9,9 +9,9 @@ may be others, and whatever a script, a hook, a macro or Python reads.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import dialect_of
@@ -91,6 +91,14 @@ class Side:
     def shared_of(self, asset: Asset) -> Shared:
         """What the templates of an asset can use beside its own file."""
         return self.shared.get(asset.name) or self._shared
+
+    def definition_of(self, asset: Asset) -> dict[str, Any]:
+        """What makes the table of an asset, as JSON: its file, and what it takes from others."""
+        return {
+            "asset": asset.model_dump(mode="json"),
+            "files": dict(self.files_of(asset)),
+            "shared": asdict(self.shared_of(asset)),
+        }
 
     @cached_property
     def _shared(self) -> Shared:

@@ -27,7 +27,7 @@ class Shared:
     @classmethod
     def of(cls, project: Project) -> Shared:
         """Those of a pipeline as it was read."""
-        values = {name: _fingerprint(value) for name, value in project.variables.items()}
+        values = {name: fingerprint(value) for name, value in project.variables.items()}
         return cls(project.macros, values, project.pipeline.name)
 
     def differs(self, old: Shared, template: str) -> str:
@@ -53,6 +53,7 @@ class Shared:
         return "the name of the pipeline changed" if is_named else ""
 
 
-def _fingerprint(value: Any) -> str:
+def fingerprint(value: Any) -> str:
+    """A short text that is another when a value is."""
     text = json.dumps(value, default=str, sort_keys=True)
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

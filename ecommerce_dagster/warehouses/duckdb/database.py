@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.extensions import extension_settings
+
+_Opened = TypeVar("_Opened")
 
 # What every session is set to, cursors too, unless the caller's settings say otherwise.
 _SESSION = {
@@ -154,25 +156,29 @@ def _wait_for(lock: FileLock, path: str) -> None:
 def _connect(
     path: str, read_only: bool, config: dict[str, Any], on_wait: Callable[[str], None]
 ) -> duckdb.DuckDBPyConnection:
-    """Connect, waiting while a program that knows nothing of the lock file holds the database."""
+    try:
+        return when_free(
+            path, lambda: duckdb.connect(path, read_only=read_only, config=config), on_wait
+        )
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise WarehouseError(f"{path} cannot be opened as a DuckDB database: {first}") from None
+
+
+def when_free(path: str, open_it: Callable[[], _Opened], on_wait: Callable[[str], None]) -> _Opened:
+    """Open a file, waiting while a program that knows nothing of the lock file holds it. Raises
+    duckdb.Error for any other reason."""
     started, told = time.monotonic(), False
     while True:
         try:
-            return duckdb.connect(path, read_only=read_only, config=config)
+            return open_it()
         except duckdb.IOException as error:
-            message = str(error)
-            if "Could not set lock" not in message:
-                raise WarehouseError(_opening_failed(path, message)) from None
+            if "Could not set lock" not in str(error):
+                raise
             if not told and time.monotonic() - started > _PATIENCE:
-                on_wait(f"{WAITING}another program that has {path} open: {message}")
+                on_wait(f"{WAITING}another program that has {path} open: {error}")
                 told = True
             time.sleep(_POLL)
-        except duckdb.Error as error:
-            raise WarehouseError(_opening_failed(path, str(error))) from None
-
-
-def _opening_failed(path: str, message: str) -> str:
-    return f"{path} cannot be opened as a DuckDB database: {message.splitlines()[0]}"
 
 
 def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:

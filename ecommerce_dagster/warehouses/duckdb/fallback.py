@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
 from ecommerce_dagster.sql.identifiers import literal, quoted
-from ecommerce_dagster.warehouses.duckdb.database import WAITING, WarehouseError
+from ecommerce_dagster.warehouses.duckdb.database import WarehouseError, when_free
 from ecommerce_dagster.warehouses.duckdb.published_copy import copy_of
 from ecommerce_dagster.warehouses.query import FALLBACK
 
-_POLL, _PATIENCE = 0.05, 2.0  # seconds
 _SCHEMAS = "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? ORDER BY ALL"
 
 
@@ -31,7 +29,12 @@ def read_also(
     file = str(copy) if copy.exists() else path
     if not Path(file).exists():
         return
-    _attach(duck, file, on_wait)
+    attach = f"ATTACH {literal(file)} AS {FALLBACK} (READ_ONLY)"
+    try:
+        when_free(file, lambda: duck.execute(attach), on_wait)
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise WarehouseError(f"{file} cannot be read beside the warehouse: {first}") from None
     (here,) = duck.execute("SELECT current_database()").fetchone() or ("",)
     own = {str(name) for (name,) in duck.execute(_SCHEMAS, [here]).fetchall()}
     found = [str(name) for (name,) in duck.execute(_SCHEMAS, [FALLBACK]).fetchall()]
@@ -43,23 +46,3 @@ def read_also(
     places += [(FALLBACK, schema) for schema in found]
     path_text = ",".join(f"{quoted(database)}.{quoted(schema)}" for database, schema in places)
     duck.execute(f"SET search_path = {literal(path_text)}")
-
-
-def _attach(duck: duckdb.DuckDBPyConnection, file: str, on_wait: Callable[[str], None]) -> None:
-    """Attach a file to read it, waiting while a program has it open to write."""
-    started, told = time.monotonic(), False
-    while True:
-        try:
-            duck.execute(f"ATTACH {literal(file)} AS {FALLBACK} (READ_ONLY)")
-            return
-        except duckdb.Error as error:
-            message = str(error)
-            if "Could not set lock" not in message:
-                first = message.splitlines()[0]
-                raise WarehouseError(
-                    f"{file} cannot be read beside the warehouse: {first}"
-                ) from None
-            if not told and time.monotonic() - started > _PATIENCE:
-                on_wait(f"{WAITING}another program that has {file} open: {message}")
-                told = True
-            time.sleep(_POLL)
