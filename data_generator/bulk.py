@@ -1,7 +1,7 @@
 """Foreign keys and indexes out of the way of a large load.
 
 Checking a foreign key row by row costs more than everything else in a large load; checking all
-rows at once is cheap. All of it happens in the load's transaction: whoever looks at the database
+rows at once is cheap. All of it happens in the load's transaction: a reader of the database
 from outside sees the constraints and indexes always in place, and a load that fails leaves them so.
 """
 

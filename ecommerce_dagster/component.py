@@ -35,7 +35,7 @@ class _Translated(BruinTranslator):
 
 
 class ScaffoldParameters(BaseModel):
-    """What `dg scaffold defs ... NAME` may be told."""
+    """The parameters of `dg scaffold defs ... NAME`."""
 
     pipeline_dir: str | None = Field(
         default=None,

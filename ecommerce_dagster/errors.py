@@ -14,7 +14,7 @@
     ├── AssetError                1  an asset that cannot be built: "path:line: what is wrong"
     │   ├── MistakeError             for a mistake in its files: trying again does not help
     │   └── OutsideError             for a reason outside of its file: it may succeed next time
-    ├── UnlocatedError            1  what is wrong; whoever catches it adds file and line
+    ├── UnlocatedError            1  what is wrong; the caller adds file and line
     ├── QueryError                1  a query that a database refuses
     │   └── MissingTable             a table that is to be compared, and does not exist
     ├── NotDelivered              1  an alert that did not arrive
@@ -53,7 +53,7 @@ class FolderError(ConfigurationError):
 class UnlocatedError(BruinError):
     """What is wrong with a part of an asset, raised where its file and line are not known.
 
-    Whoever catches it raises an AssetError, or reports a problem, with file and line.
+    The caller raises an AssetError, or reports a problem, with file and line.
     """
 
 

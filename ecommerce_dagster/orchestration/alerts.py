@@ -1,8 +1,8 @@
 """A sensor that tells people what failed, by the `notifications` of the files.
 
-It reads the runs that have ended since its last tick, whoever started them, and sends what is news
-in them. What cannot be delivered is kept and tried again. What was delivered is kept beside the
-cursor at once: a tick that is ended in the middle sends nothing a second time.
+It reads the runs that have ended since its last tick, those of a terminal included, and sends what
+is news in them. What cannot be delivered is kept and tried again. What was delivered is kept beside
+the cursor at once: a tick that is ended in the middle sends nothing a second time.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def past_measures(
 
 def measures_shown(result: CheckResult) -> dict[str, Any]:
     """What a check measured and what was expected, as metadata of its event. What is known of the
-    past is told on, also when nothing could be measured."""
+    past is recorded again, also when nothing could be measured."""
     compared, measured = result.check.compared, result.measured
     points = measured.points if measured else ()
     points = points or (compared.past if compared else ())

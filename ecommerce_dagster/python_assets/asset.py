@@ -98,7 +98,7 @@ def run_python(
 ) -> Path | None:
     """Run the asset's file; the folder with the rows that it returned, None without any.
 
-    Whoever calls removes the folder. `environment` is added to this process's own. `on_output` gets
+    The caller removes the folder. `environment` is added to this process's own. `on_output` gets
     each line that the file prints, when it prints it. Raises AssetError when the file fails or
     takes longer than `timeout` seconds; it never outlives this call, nor this process.
     """

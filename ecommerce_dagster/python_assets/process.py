@@ -1,4 +1,4 @@
-"""A child process that ends with whoever waits for it, and tells what it prints line by line."""
+"""A child process: it ends with the one that waits for it, and its output is read line by line."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def statements(script: str, dialect: str) -> list[Statement]:
 
 
 def runnable(script: str, dialect: str) -> list[Statement]:
-    """The statements of a script without BEGIN and COMMIT: whoever calls decides about the
+    """The statements of a script without BEGIN and COMMIT: the caller decides about the
     transaction. Raises ScriptError, for ROLLBACK too: what it undoes is not the script's alone."""
     found = statements(script, dialect)
     for statement in found:

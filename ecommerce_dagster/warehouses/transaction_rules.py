@@ -1,7 +1,7 @@
 """Statements that end the transaction in which a table is built and checked, or reach past it.
 
 They are known by how they begin, before anything runs. What is hidden from that is found in the
-run: whoever commits makes sure that the transaction is the one that it began.
+run: the code that commits makes sure that the transaction is the one that it began.
 """
 
 from __future__ import annotations

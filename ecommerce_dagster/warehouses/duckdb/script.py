@@ -34,7 +34,7 @@ def run(
 ) -> list[str]:
     """Run the statements of a script and return them. Raises ScriptError.
 
-    BEGIN and COMMIT are left out, ROLLBACK is refused: whoever calls decides about the transaction.
+    BEGIN and COMMIT are left out, ROLLBACK is refused: the caller decides about the transaction.
     DETACH is left out too: DuckDB does not detach what a transaction has read, and the database
     goes with the connection. Unless the script is said to run outside of a transaction. `guarded`
     is what is around a statement that creates or alters something; it may raise ScriptError.

@@ -1,6 +1,6 @@
 """A DuckLake as a warehouse: attached to a DuckDB of its own, which has nothing else in it.
 
-Whoever has it open may write: DuckLake decides at COMMIT. Passwords stand in secrets of DuckDB
+Every process may write to it: DuckLake decides at COMMIT. Passwords stand in secrets of DuckDB
 only; in the ATTACH itself they would show in duckdb_databases() and in error texts.
 """
 
@@ -90,8 +90,8 @@ def attach_lake(
     catalog = lake.catalog
     _load_extensions(connection, lake)
     options = [f"DATA_PATH {literal(lake.data_path)}"]
-    # Few rows would else be in tables of the catalogue, which whoever moves them into files drops
-    # although others are reading them.
+    # Few rows would else be in tables of the catalogue. Maintenance moves them into files and drops
+    # the tables although others are reading them.
     options.append("READ_ONLY" if read_only else "DATA_INLINING_ROW_LIMIT 0")
     if isinstance(catalog, CatalogFile):
         if read_only and not Path(catalog.path).exists():

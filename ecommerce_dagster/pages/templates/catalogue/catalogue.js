@@ -1,4 +1,4 @@
-// Search over search.js, which is loaded when somebody first wants to search; arrow keys through
+// Search over search.js, which is loaded at the first search; arrow keys through
 // lists and pictures; zoom. Texts of the pipeline are only ever set as text, never as HTML.
 "use strict";
 (() => {
