@@ -13,6 +13,7 @@ import click
 from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.completion import SHELLS, Name, script_for
 from ecommerce_dagster.cli.errors import user_errors
+from ecommerce_dagster.cli.garbage import paused_collector
 from ecommerce_dagster.cli.options import (
     connection_option,
     example,
@@ -138,7 +139,9 @@ def run(assets: tuple[str, ...], pipeline: Path | None, **options: Any) -> None:
     has no answer.
     """
     with user_errors():
-        from ecommerce_dagster.cli.run import run_from_options
+        # Nothing that an import makes is garbage: looking for some takes a tenth of a short run.
+        with paused_collector():
+            from ecommerce_dagster.cli.run import run_from_options
 
         sys.exit(run_from_options(assets, pipeline, options))
 

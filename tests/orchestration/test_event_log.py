@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster_shared.check import CheckError
@@ -187,6 +188,51 @@ def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert len(storage.get_logs_for_run("a-run")) == 3
 
 
+def test_the_file_of_a_new_run_needs_no_migrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EventLog(str(tmp_path)).store_event(_evaluation("first", run="one"))
+    monkeypatch.setattr(ScriptDirectory, "from_config", lambda *_: pytest.fail("read migrations"))
+    storage = EventLog(str(tmp_path))
+
+    storage.store_event(_evaluation("second", run="two"))
+
+    assert len(storage.get_logs_for_run("one")) == 1
+    assert len(storage.get_logs_for_run("two")) == 1
+    monkeypatch.undo()
+    dagsters = SqliteEventLogStorage(str(tmp_path))
+    assert sorted(dagsters.get_all_run_ids()) == ["one", "two"]
+    dagsters.store_event(_evaluation("third", run="two"))
+    assert len(storage.get_logs_for_run("two")) == 2
+    assert _schema(tmp_path / "two.db") == _schema(_made_by_dagster(tmp_path / "dagsters"))
+    assert [f.name for f in tmp_path.iterdir() if f.is_dir()] == ["dagsters"]
+
+
+def test_the_file_of_a_new_run_is_made_also_where_it_cannot_be_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    storage = EventLog(str(tmp_path))
+
+    storage.store_event(_evaluation("first"))
+
+    assert len(storage.get_logs_for_run("a-run")) == 1
+
+
+def test_a_file_of_a_run_that_another_process_has_opened_first_gets_its_tables(
+    tmp_path: Path,
+) -> None:
+    storage = EventLog(str(tmp_path))
+    (tmp_path / "a-run.db").touch()
+
+    storage.store_event(_evaluation("first"))
+
+    assert len(storage.get_logs_for_run("a-run")) == 1
+
+
 def test_who_watches_a_run_sees_each_event_when_it_happens(tmp_path: Path) -> None:
     """As the UI does, from another process: it notices that the run's file has changed."""
     writer, reader = EventLog(str(tmp_path)), SqliteEventLogStorage(str(tmp_path))
@@ -228,7 +274,19 @@ def test_dagster_gets_two_lines_of_each_asset_and_no_event_that_it_need_not(day:
     assert sum(count for kind, count in found.items() if kind not in known) <= 8  # of the run
 
 
-def _evaluation(name: str) -> EventLogEntry:
+def _schema(file: Path) -> tuple[str, list[tuple[str, ...]]]:
+    with sqlite3.connect(file) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        tables = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")
+        return mode, [*tables, *connection.execute("SELECT * FROM alembic_version")]
+
+
+def _made_by_dagster(folder: Path) -> Path:
+    SqliteEventLogStorage(str(folder)).store_event(_evaluation("first"))
+    return folder / "a-run.db"
+
+
+def _evaluation(name: str, run: str = "a-run") -> EventLogEntry:
     evaluation = dg.AssetCheckEvaluation(
         check_name=name, asset_key=dg.AssetKey("a"), passed=True, metadata={}
     )
@@ -236,7 +294,7 @@ def _evaluation(name: str) -> EventLogEntry:
         error_info=None,
         level=20,
         user_message="",
-        run_id="a-run",
+        run_id=run,
         timestamp=1.0,
         dagster_event=dg.DagsterEvent(
             dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
