@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psycopg
 from files import write_pipeline
-from groups import LARGE_TABLES, SCRIPTS, Pipelines, Place, loads, own_loads
+from groups import LARGE_TABLES, PIPELINE, SCRIPTS, Pipelines, Place, loads, own_loads
 from measure import Case, compare
 from pages import markdown, table_of, write
 from peers import REQUIREMENTS, ROOT, Peer, install
@@ -124,15 +124,32 @@ class Bench:
             found[f"definitions of {count:,} files"] = [
                 float(_output(script)) for _ in range(self.rounds)
             ]
-        folder = self.place.folder / "files1000"
-        for words, command in {
-            "`ecommerce validate`, 1,000 files, all SQL bound": ["validate", str(folder)],
-            "`ecommerce --help`": ["--help"],
-        }.items():
-            case = Case(words, [str(BIN / "ecommerce"), *command], self._plain)
-            (row,) = compare([case], self.rounds)
-            found[words] = [row.fastest, row.seconds, row.slowest]
         return _medians(found, "seconds")
+
+    def commands(self) -> str:
+        """Beside the import of Dagster, which a command that runs something cannot do without."""
+        one, many = (
+            write_pipeline(self.place.folder / f"commands{count}", count) for count in (1, 1000)
+        )
+        commands = {
+            "`ecommerce run`, one SQL asset with three checks": ["run", str(one)],
+            "`ecommerce validate`, the shop": ["validate", str(PIPELINE)],
+            "`ecommerce validate`, 1,000 files, all SQL bound": ["validate", str(many)],
+            "`ecommerce --help`": ["--help"],
+        }
+        dagster = Case("`import dagster`", [sys.executable, "-c", "import dagster"], self._plain)
+        return table_of(
+            compare(
+                [
+                    dagster,
+                    *(
+                        Case(words, [str(BIN / "ecommerce"), *command], self._plain)
+                        for words, command in commands.items()
+                    ),
+                ],
+                max(self.rounds, 5),
+            )
+        )
 
     def generator(self) -> str:
         shop = filled(self.postgres.server, "generated", (*LARGE, "--orders", "1"))
@@ -173,6 +190,7 @@ GROUPS: dict[str, tuple[Callable[[Bench], str], str]] = {
     "large": (Bench.large_pipeline, "the whole pipeline, 1,000,000 orders"),
     "checks": (Bench.checks, "all checks of the large shop"),
     "files": (Bench.files, "many files"),
+    "commands": (Bench.commands, "what a person waits for"),
     "generator": (Bench.generator, "test data"),
 }
 

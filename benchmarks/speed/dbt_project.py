@@ -1,4 +1,5 @@
-"""Our pipeline as a dbt project: the same queries, the same rules."""
+"""Our pipeline as a dbt project: the same queries, the same rules, but for the comparisons of a table
+with its own past, which dbt does not have."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck
 from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RunContext
@@ -57,7 +59,7 @@ def write_dbt_project(project: Project, folder: Path) -> None:
         else:
             continue
         for number, (check, sql) in enumerate(rendering(project, asset, {}).checks):
-            if _own_test(check) is None:
+            if _own_test(check) is None and not isinstance(check.rule, AnomalyCheck):
                 test = folder / "tests" / f"{schema}__{table}_{number}.sql"
                 test.write_text(_with_references(_query(check, sql)))
     sources = [{"name": "raw", "schema": "raw", "tables": tables}]

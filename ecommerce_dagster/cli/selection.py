@@ -3,7 +3,7 @@
 A selector is a list of terms. A space between terms means either, a comma both. A term is a name
 (`*` matches any text), `tag:x`, `path:folder`, `file:name.sql` (also `file:name`) or
 `fqn:schema.table`, or `state:modified` for what changed since it was published; `2+x` adds two
-generations above it, `x+` everything below, `@x` everything below and all above those.
+generations upstream, `x+` everything downstream, `@x` everything downstream and all upstream of it.
 """
 
 from __future__ import annotations

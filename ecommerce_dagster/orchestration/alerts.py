@@ -176,7 +176,7 @@ class Tick:
         memory = Memory.of(self.context.cursor)
         if memory is None:
             memory = Memory(self.now())
-            reason = "what fails from now on is told"
+            reason = "failures from now on are reported"
             return dg.SensorResult(skip_reason=reason, cursor=memory.as_text())
         sent = Sent(self.context.instance, memory)
         sent.load()

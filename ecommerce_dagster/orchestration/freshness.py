@@ -1,4 +1,4 @@
-"""How old a table may be, and whether it is rebuilt as soon as something above it is.
+"""How old a table may be, and whether it is rebuilt as soon as something upstream is.
 
 Both can stand in the asset's `meta`: `freshness: 26h` (or `off`) and `automation: eager`.
 """

@@ -118,7 +118,7 @@ def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
 @contextmanager
 def _told_by_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
     """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
-    which state the assets above it are, and the name of one for its summary."""
+    which state its upstream assets are, and the name of one for its summary."""
     assets = run.project.assets
     above = set(reached([run.declared.name], run.project.neighbours.above)) - {run.declared.name}
     states = run.info.last_known([a for a in assets if a.name in above])

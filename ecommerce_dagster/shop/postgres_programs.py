@@ -64,7 +64,7 @@ def runnable(binaries: Path) -> Path:
         except OSError:  # another process was faster
             shutil.rmtree(unfinished)
     if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
-        raise EmbeddedPostgresError(f"Somebody else made {copy}: delete it.")
+        raise EmbeddedPostgresError(f"{copy} belongs to another user: delete it.")
     return copy / binaries.relative_to("/")
 
 

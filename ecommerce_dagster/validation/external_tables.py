@@ -82,7 +82,7 @@ class ExternalTables:
         """That a table is missing, and what to do about it."""
         hint = did_you_mean(name, [asset.name for asset in self._project.assets])
         if hint.startswith("known"):
-            hint = "if somebody else makes it, describe it in an asset of type duckdb.source"
+            hint = "if other code makes it, describe it in an asset of type duckdb.source"
         return f"the table '{name}' is made by no asset, hook or script of this pipeline; {hint}"
 
     @cached_property

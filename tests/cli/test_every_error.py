@@ -385,7 +385,7 @@ RULES: dict[str, list[Broken]] = {
             "columns:\n  - name: n\n    foreign_key: {table: raw.people, column: n}\n    checks:\n"
             "      - name: relationships <<<\n"
         ),
-            "the check asks 'raw.people', which is not in 'depends': it may be built after this table, and nobody asks when rows of it are gone; add it")
+            "the check asks 'raw.people', which is not in 'depends': it may be built after this table, and the check is not run again when rows of it are gone; add it")
     ],
     "duplicate-tags": [warned(sql("tags:\n  - a\n  - a <<<\n"),
             "the tag 'a' stands twice; remove one")],
@@ -563,7 +563,7 @@ RULES: dict[str, list[Broken]] = {
         Broken(sql(query="SELECT 1\nFROM mart.nowhere <<<"),
             "the query does not bind: the table 'mart.nowhere' is made by no asset, hook or script of this pipeline; did you mean 'mart.below'?"),
         warned(sql(query="SELECT 1\nFROM theirs.nowhere <<<"),
-            "the query does not bind: the table 'theirs.nowhere' is made by no asset, hook or script of this pipeline; if somebody else makes it, describe it in an asset of type duckdb.source"),
+            "the query does not bind: the table 'theirs.nowhere' is made by no asset, hook or script of this pipeline; if other code makes it, describe it in an asset of type duckdb.source"),
         on_server("", "SELECT lenght('a') AS n <<<",
             "the query does not bind: function lenght(unknown) does not exist"),
         on_server("", "SELECT 1 AS n\nFROM mart.nowhere <<<",
@@ -673,11 +673,11 @@ RULES: dict[str, list[Broken]] = {
             "tables of 'w' that are missing are not read from 'default', as one of the two is no DuckDB file; use a schema_prefix in the same database",
             "../.bruin.yml", "warning"),
         pipeline("notifications: <<<\n  webhook: [{connection: hok}]",
-            "'webhook hok' is told nothing: there is no connection 'hok' in .bruin.yml (environment 'default'); known: duckdb-default, kept, pg", "warning"),
+            "'webhook hok' gets no messages: there is no connection 'hok' in .bruin.yml (environment 'default'); known: duckdb-default, kept, pg", "warning"),
         pipeline("notifications: <<<\n  slack: ['#data']",
-            "'slack #data' is told nothing: there is no connection of type slack in .bruin.yml (environment 'default'); add one", "warning"),
+            "'slack #data' gets no messages: there is no connection of type slack in .bruin.yml (environment 'default'); add one", "warning"),
         pipeline("notifications: <<<\n  slack: ['#data']",
-            "'slack #data' is told nothing: there are 2 connections of type slack in .bruin.yml (environment 'default'): a, b; name one by `connection:`", "warning",
+            "'slack #data' gets no messages: there are 2 connections of type slack in .bruin.yml (environment 'default'): a, b; name one by `connection:`", "warning",
             also={".bruin.yml": CONFIG + "      slack: [{name: a}, {name: b}]\n"}),
         warned(sql("connection: duckdb-defalt <<<\n"),
             "the connection 'duckdb-defalt' is not in .bruin.yml (environment 'default'); did you mean 'duckdb-default'?"),

@@ -136,7 +136,7 @@ UNHEARD = {
     "This needs Linux or macOS.",
     "PostgreSQL, started by another process, does not answer.",
     "There is no free port on 127.0.0.1.",
-    "Somebody else made",
+    "belongs to another user",
     "does not fit its type \0: \0",
     "it is nested too deeply",
 }

@@ -114,6 +114,15 @@ def test_what_the_files_read_from_the_environment_is_set_by_the_compose_file() -
     assert read | set(re.findall(r"\$\{(\w+)\}", bruin)) <= set_
 
 
+def test_every_variable_that_the_page_names_reaches_the_containers() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    named = set(re.findall(r"`(ECOMMERCE_\w+|LAKE_\w+[^*_])`", page)) - {"ECOMMERCE_TAG"}
+    assert "ECOMMERCE_PARTITIONS_PER_RUN" in named
+    for name in sorted(named):
+        found = services(SECRETS | {name: "multiprocess"})["code"].environment
+        assert name == "ECOMMERCE_CELERY_BROKER" or found.get(name) == "multiprocess", name
+
+
 def variables_in(file: str) -> Iterator[str]:
     def walk(value: Any) -> Iterator[str]:
         if isinstance(value, dict):

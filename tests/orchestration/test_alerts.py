@@ -69,7 +69,7 @@ def watch(tiny: Tiny, instance: dg.DagsterInstance, hook: Webhook, mail: MailSer
     pipeline(tiny, "webhook: [{connection: hook}]\n  email: [{to: night@shop.example}]")
     sizes(tiny, "S", "M")
     found = Watch(tiny, instance)
-    assert found.tick() == "what fails from now on is told"
+    assert found.tick() == "failures from now on are reported"
     return found
 
 

@@ -2,7 +2,8 @@
 
     python checks.py ours|naive|ours-columns|naive-columns|publish|trust WAREHOUSE
 
-`-columns` leaves out the queries in `custom_checks`, which are the same SQL for everybody.
+`-columns` leaves out the queries in `custom_checks`, which are the same SQL for everybody. Checks that
+compare a table with its past are no query, and left out.
 `publish` builds all SQL assets anew with their checks in one transaction, so that nothing unchecked
 is seen; `trust` builds and commits first, and then checks. Prints the seconds, without the start.
 """
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import duckdb
 
-from ecommerce_dagster.bruin.model.asset import Asset, ColumnCheck, CustomCheck
+from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck
+from ecommerce_dagster.bruin.model.asset import Asset, CustomCheck
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.sql.checks import Check, checks_of
+from ecommerce_dagster.sql.checks import Check, broken_by, checks_of
 from ecommerce_dagster.sql.identifiers import quoted, relation
-from ecommerce_dagster.sql.rules import RULES
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
 from ecommerce_dagster.warehouses.publish import publish
@@ -32,7 +33,12 @@ context = RunContext(full_refresh=True, variables=project.variables)
 
 
 def wanted_of(asset: Asset) -> list[Check]:
-    return [c for c in checks_of(asset) if c.column is not None or not how.endswith("-columns")]
+    return [
+        c
+        for c in checks_of(asset)
+        if not isinstance(c.rule, AnomalyCheck)
+        and (c.column is not None or not how.endswith("-columns"))
+    ]
 
 
 def naive(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
@@ -46,9 +52,7 @@ def naive(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
             name = quoted(check.column.name)
             query = f"SELECT count({name}) - count(DISTINCT {name}) FROM {table}"
         else:
-            assert isinstance(check.rule, ColumnCheck)
-            broken = RULES[check.rule.name].broken(check.column, check.rule)
-            query = f"SELECT count(*) FROM {table} WHERE {broken}"
+            query = f"SELECT count(*) FROM {table} WHERE {broken_by(check)}"
         duck.execute(query).fetchall()
     return len(checks)
 
@@ -67,12 +71,13 @@ def built(duck: duckdb.DuckDBPyConnection, asset: Asset) -> int:
     def render(template: str) -> str:
         return project.render(template, context, asset)
 
+    checks = wanted_of(asset)
     fill = SqlBuild(asset, render, None, True)
     transaction = DuckDBTransaction(duck, asset)
     if how == "publish":
-        return len(publish(transaction, asset, fill, checks_of(asset), render).results)
+        return len(publish(transaction, asset, fill, checks, render).results)
     publish(transaction, asset, fill, [], render)
-    return len(check_only(duck, asset, checks_of(asset), render))
+    return len(check_only(duck, asset, checks, render))
 
 
 ways = {"ours": ours, "naive": naive, "publish": built, "trust": built}

@@ -24,5 +24,5 @@ def lint_receivers(project: Project, log: ProblemLog) -> None:
                 connection_of(receiver, project.connections)
                 require_apprise()
             except (UnusableConnection, MissingExtra) as error:
-                message = f"'{receiver.name}' is told nothing: {error}"
+                message = f"'{receiver.name}' gets no messages: {error}"
                 log.warning(*node.at("notifications"), "valid-connection", message)

@@ -91,7 +91,7 @@ def broken_by(before: History, now: History, control: Control | None) -> str | N
     if control.timeline != before.timeline:
         return "the server is on another timeline, as after a failover"
     if control.stopped_at is None or control.stopped - before.seen > _LONGEST_GAP:
-        return "the server was started, and nobody saw how it stopped"
+        return "the server was started, and how it stopped was not recorded"
     if control.stopped_at < before.position:
         return "the server was put back to a time before it was seen"
     return None
