@@ -169,6 +169,8 @@ class Guest:
             "PATH": f"{self.python.parent}:{os.environ['PATH']}",
             "VIRTUAL_ENV": str(folder / "venv"),
             "DAGSTER_HOME": str(folder / "home"),
+            # Else dlt goes on with the state of an earlier project, in the user's home.
+            "DLT_DATA_DIR": str(folder / "dlt"),
             "WAREHOUSE": str(self.folder / "warehouse.duckdb"),
             "PYTHONPATH": "src",
         }

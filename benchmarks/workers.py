@@ -119,7 +119,8 @@ def fill(deployed: Stack, days: list[str]) -> bool:
 def tell(deployed: Stack) -> None:
     """What the runs were, and what the processes hold in memory."""
     with deployed.instance() as instance:
-        runs = instance.get_runs()
+        records = instance.get_run_records()
+        runs = [record.dagster_run for record in records]
         retries = sum(
             len(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY))
             for run in runs
@@ -128,8 +129,19 @@ def tell(deployed: Stack) -> None:
         if not run.is_success:
             print(*failures_of(deployed, run.run_id), sep="\n")
     print(f"{len(runs)} runs: {Counter(run.status.value for run in runs)}; {retries} retries")
+    busy = executing([(record.start_time or 0, record.end_time or 0) for record in records])
+    print(f"at least one of them was executed for {busy:.0f} s; Dagster looks every 30 s for more")
     for name, process in deployed.running.items():
         print(f"  {name:<10} {resident(process.pid):4.0f} MiB")
+
+
+def executing(spans: list[tuple[float, float]]) -> float:
+    """The seconds that lie in some of the spans."""
+    seconds, until = 0.0, 0.0
+    for start, end in sorted(spans):
+        seconds += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return seconds
 
 
 def failures_of(deployed: Stack, run_id: str) -> list[str]:

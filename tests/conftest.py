@@ -17,6 +17,7 @@ import duckdb
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from hypothesis import settings
 from orchestration.blank_state import copy_new_states
 from orchestration.helpers import ONE_DAY, NewShop, Shop, Tiny, copy_state
 
@@ -30,6 +31,10 @@ TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "testing.md").read_text()
 GROUPS = re.findall(r"^\| `([\w.]+)/?` \|", PAGE, re.MULTILINE)
 RANKS = {group: rank for rank, group in enumerate(GROUPS)}
+
+# A random example may take as long as the machine lets it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # A shell that starts the tests in the background has SIGINT ignored, and so would every command
 # that they start and interrupt.

@@ -1,4 +1,4 @@
-"""Our pipeline as a dbt project: the same queries, the same rules, but for the comparisons of a table
+"""Our pipeline as a dbt project: the same queries, the same rules, but for comparisons of a table
 with its own past, which dbt does not have."""
 
 from __future__ import annotations

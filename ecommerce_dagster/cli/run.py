@@ -340,7 +340,7 @@ def run(
 def _tell_blocked(
     project: Project, selected: Sequence[str], outcomes: dict[str, AssetOutcome]
 ) -> None:
-    """What did not run is downstream of something that failed. The project's assets are in order."""
+    """What did not run is downstream of what failed. The project's assets are in order."""
     wanted = set(selected)
     for asset in project.assets:
         outcome = outcomes[asset.name]

@@ -149,7 +149,8 @@ def _lint_blocking_references(asset: Asset, assets: Sequence[Asset], log: Proble
             if any(other.name == key.table for other in assets):
                 message = (
                     f"the check asks '{key.table}', which is not in 'depends': it may be built "
-                    "after this table, and the check is not run again when rows of it are gone; add it"
+                    "after this table, and the check is not run again when rows of it are gone; "
+                    "add it"
                 )
                 log.warning(*found[0].at(), "relationships-check-depends", message)
             continue
