@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -359,8 +360,12 @@ def backfill(guest: Guest) -> str:
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         awaited(lambda: ended(port, launched["backfillId"]), 300)
     finally:
-        server.terminate()
-        server.wait(60)
+        # Ctrl-C, which reaches the servers that it has started, too.
+        os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(120)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
         log.close()
     found = guest.rows("SELECT count(*) FROM mart.days")
     assert found == [[3]], found

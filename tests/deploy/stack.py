@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 from celery import Celery
 from kombu import Connection
-from orchestration.helpers import ROOT, clean_environment, eventually, script
+from orchestration.helpers import ROOT, clean_environment, eventually, free_port, script
 
 from deploy.broker import WITH_PARENT, Broker
 from deploy.compose import services
@@ -273,6 +273,26 @@ class Stack:
             check=False,
         )
         return told.stdout + told.stderr
+
+    @contextmanager
+    def flower(self) -> Iterator[str]:
+        """The address of Flower, while it runs."""
+        port = free_port()
+        command = [script("celery"), "flower", f"--port={port}", "--address=127.0.0.1"]
+        variables = {"CELERY_BROKER_URL": self.broker.url, "FLOWER_UNAUTHENTICATED_API": "true"}
+        with (
+            (self.folder / "flower.log").open("ab") as log,
+            subprocess.Popen(
+                [*WITH_PARENT, *command],
+                env=clean_environment(**variables),
+                stdout=log,
+                stderr=log,
+            ) as process,
+        ):
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.kill()
 
     def waiting_tasks(self) -> int:
         """How many tasks are in the queue, which no worker has."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import dagster as dg
 import psycopg
@@ -203,6 +205,29 @@ def test_celery_s_own_tools_see_the_workers_and_their_runs(deployed: Stack, day:
     deployed.celery.control.revoke(task, terminate=True, signal="SIGKILL")
     assert statuses(deployed, run) == [FAILURE, SUCCESS], deployed.logs()
     assert lake_tables(deployed) == part_of(day, *more)
+
+
+def test_flower_shows_the_workers_and_their_runs(deployed: Stack) -> None:
+    with deployed.flower() as address:
+
+        def shown(path: str) -> str:
+            try:
+                with urlopen(address + path, timeout=10) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                return ""
+
+        assert eventually(lambda: all(f"worker{n}@" in shown("/workers") for n in (1, 2)), PATIENCE)
+
+        def a_run_is_shown() -> bool:
+            run = deployed.materialize(DAY, "raw.customers")
+            assert statuses(deployed, run) == [SUCCESS], deployed.logs()
+            return eventually(lambda: run in shown("/api/tasks"), 5)
+
+        # A worker tells what it does some seconds after Flower has asked it to.
+        assert any(a_run_is_shown() for _ in range(10))
+        [task, *_] = json.loads(shown("/api/tasks")).values()
+        assert (task["name"], task["state"]) == ("execute_job", "SUCCESS")
 
 
 def test_a_thousand_tasks_leave_no_lock_behind(
