@@ -225,6 +225,9 @@ class Guest:
 
 def main() -> int:
     """Try everything; the exit code."""
+    # A shell that starts this in the background has SIGINT ignored, and so would every server that
+    # is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--dagster", help="a version of Dagster, as 1.12.22")
     parser.add_argument("--python", default="3.11")
