@@ -265,7 +265,13 @@ def install(guest: Guest, folder: Path, python: str, dagster: str | None) -> str
     guest.run(uv, "build", "--wheel", "--quiet", "--out-dir", folder / "dist", ROOT, cwd=folder)
     guest.run(uv, "venv", "--quiet", "--python", python, folder / "venv", cwd=folder)
     [wheel] = (folder / "dist").glob("*.whl")
-    fixed = [f"dagster=={dagster}"] if dagster else []
+    fixed = []
+    if dagster:
+        _, minor, patch = dagster.split(".")
+        # Dagster's integrations of a release have a number of their own: 0.28.22 with 1.12.22.
+        of_release = f"0.{int(minor) + 16}.{patch}"
+        fixed = [f"dagster=={dagster}"]
+        fixed += [f"dagster-{name}=={of_release}" for name in ("dbt", "dlt", "duckdb", "postgres")]
     guest.run(
         *(
             uv,
