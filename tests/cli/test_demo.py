@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ class TestTheDemo:
             ["rank", "revenue"],
             ["customer_id", "revenue"],
         ]
-        days = rows[rows.index(heads[0]) + 2 :][:3]
-        assert [day[:2] for day in days] == [
+        days = takewhile(bool, rows[rows.index(heads[0]) + 2 :])
+        assert [day[:2] for day in islice(days, 3)] == [
             [str(day), str(revenue)]
             for day, revenue in demo.query(
                 "SELECT sale_date, revenue FROM mart.sales_daily ORDER BY 1 DESC"
@@ -67,11 +68,11 @@ class TestTheDemo:
             "SELECT count(DISTINCT order_date::DATE), count(*), "
             "count(*) FILTER (order_date > updated_at) FROM raw.orders"
         )
-        # None of today in its first minutes.
+        # None of today in its first hours, in which a shop sells little.
         assert days in {2, 3}
         assert 100 < orders <= 300
         assert late == 0
-        assert len(demo.partitions("stg.orders")) == 3
+        assert len(demo.partitions("stg.orders")) == days
 
     def test_no_process_is_left(self, demo: Shop) -> None:
         assert eventually(lambda: not processes_of(demo.home)), processes_of(demo.home)
