@@ -11,6 +11,9 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.copies import unseen, without_copies
 from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.selection import SelectionError
+from ecommerce_dagster.runtime.kept import reasons_to_build
+from ecommerce_dagster.runtime.tables_there import fingerprints
+from ecommerce_dagster.runtime.throwaway import last_kept
 
 
 @dataclass
@@ -28,11 +31,6 @@ def as_tried(project: Project, selected: Sequence[str], wanted: bool) -> Iterato
     if not wanted:
         yield Taken(project)
         return
-    # What compares two states of the files takes a tenth of a second to import.
-    from ecommerce_dagster.runtime.kept import reasons_to_build
-    from ecommerce_dagster.runtime.tables_there import fingerprints
-    from ecommerce_dagster.runtime.throwaway import last_kept
-
     with last_kept(local.state_dir() / "try", project) as left:
         if left is None or left.kept is None:
             raise SelectionError("no tables were kept; make some with `ecommerce try --keep`")

@@ -33,7 +33,7 @@ from ecommerce_dagster.runtime.lint.together import lint_together, used_database
 from ecommerce_dagster.runtime.names import in_copy, resource_key
 
 
-def build_defs(  # noqa: PLR0913 - each says one thing, by its name
+def build_defs(  # noqa: PLR0913 - users write each of them, by its name
     pipeline_dir: str | Path,
     *,
     glossary: str | Path | None = None,

@@ -148,10 +148,8 @@ class EventLog(SqliteEventLogStorage):
         file = Path(self.path_for_shard(shard))
         if shard != INDEX_SHARD_NAME and not file.exists():
             # Another process may do the same, or the disk does not know links.
-            with suppress(OSError), tempfile.TemporaryDirectory(dir=file.parent) as folder:
-                own = Path(folder, "run")
-                shutil.copyfile(self._empty(), own)
-                os.link(own, file)
+            with suppress(OSError):
+                copy_at_once(self._empty(), file)
         if not _has_tables(engine):
             self._initdb(engine)
 
@@ -178,6 +176,15 @@ class EventLog(SqliteEventLogStorage):
                 connect_args={"timeout": _PATIENCE},
             )
         return self._engines[shard]
+
+
+def copy_at_once(source: Path, file: Path) -> None:
+    """A copy that other processes see whole or not at all. Raises OSError, also where the file is
+    there already."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        own = Path(folder, file.name)
+        shutil.copyfile(source, own)
+        os.link(own, file)
 
 
 def _has_tables(engine: Engine) -> bool:

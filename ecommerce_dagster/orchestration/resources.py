@@ -131,7 +131,7 @@ class DuckLakeResource(RemoteWarehouseResource):
         return found
 
 
-class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # it would be this class
+class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # that is this class
     """A database, known by its name in `.bruin.yml`."""
 
     connection: str = Field(description="The name of the connection in .bruin.yml.")

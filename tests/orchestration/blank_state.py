@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -14,6 +12,8 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from sqlalchemy.engine import Engine
+
+from ecommerce_dagster.orchestration.event_log import copy_at_once
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="ecommerce-blank-")
 _make_runs, _make_ticks = SqliteRunStorage.from_local, SqliteScheduleStorage.from_local
@@ -57,12 +57,9 @@ def _copy(name: str, file: Path) -> None:
     cannot be written is for Dagster to find out."""
     if file.exists() or file.is_relative_to(_FOLDER.name):
         return
-    own = file.with_name(f".{file.name}.{os.getpid()}")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(_blank() / name, own)
-        os.link(own, file)
-    own.unlink(missing_ok=True)
+        copy_at_once(_blank() / name, file)
 
 
 @cache
