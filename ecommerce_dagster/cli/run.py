@@ -37,6 +37,7 @@ from ecommerce_dagster.cli.outcome import (
     succeeded,
     unanswered,
 )
+from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import interval_of, located, opened
@@ -153,9 +154,6 @@ def _modified(project: Project, options: Mapping[str, Any]) -> tuple[Sequence[st
     which are printed."""
     if not options["modified"] and not options["modified_affected"]:
         return None, ""
-    # What compares two states of the files takes a tenth of a second to import.
-    from ecommerce_dagster.cli.planning import planned
-
     plan = planned(project, options)
     names = plan.changed if not options["modified_affected"] else plan.to_run
     words = f"changed since {plan.since}: {', '.join(plan.changed) or 'nothing'}"
@@ -169,8 +167,6 @@ def _finder(project: Project, options: Mapping[str, Any]) -> Callable[[], Sequen
     """What finds the assets that `state:modified` stands for; None where that is not written."""
     if "state:" not in (options["selector"] or ""):
         return None
-    from ecommerce_dagster.cli.planning import planned
-
     return lambda: planned(project, options).changed
 
 
