@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from orchestration.histories.play import Action, History, Played, Stage, kind_of, stage  # noqa: E402 - the line above finds it
+from orchestration.histories.play import Action, History, Played, Stage, kind_of, stage  # noqa: E402 - tests/ is found by the line above
 
 
 def main() -> int:

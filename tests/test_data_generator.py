@@ -237,7 +237,7 @@ def test_every_number_is_drawn_as_agreed(dsn: str, seed: int) -> None:
     variants=st.integers(1, 60),
     max_items=st.integers(1, 80),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_orders_and_items_are_drawn_as_agreed(
     seed: int, count: int, variants: int, max_items: int
 ) -> None:
@@ -728,7 +728,7 @@ def test_a_past_has_the_products_of_an_agreed_load(dsn: str) -> None:
     seed=st.integers(0, 2**40),
     part=st.integers(0, 86_399),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_past_has_no_order_too_late_and_nobody_who_did_not_order(
     days: int, orders: int, customers: int, seed: int, part: int
 ) -> None:

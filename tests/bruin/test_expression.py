@@ -93,7 +93,7 @@ WORDS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS.split("|")), max_size=25).map("".join) | st.text(max_size=30))
 def test_any_text_has_a_value_or_a_reason(text: str) -> None:
     try:

@@ -236,7 +236,7 @@ _DEFINITIONS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     definition=_DEFINITIONS,
     flow=st.sampled_from([None, False]),
@@ -269,7 +269,7 @@ def test_any_definition_keeps_its_meaning_and_its_comments(
     assert canonical(once) == once
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     cut=st.integers(0, 60), length=st.integers(0, 4), at=st.integers(0, 700),
     text=st.sampled_from(["", ":", "- ", "#", "'", "\t", "{", "&a ", "*a", "|", "\n", "\n\n", "é"]),

@@ -313,7 +313,7 @@ COLUMNS = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(old=ROWS, new=ROWS)
 def test_it_agrees_with_a_model_on_any_rows(
     old: list[tuple[Any, ...]], new: list[tuple[Any, ...]]

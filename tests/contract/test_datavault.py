@@ -278,7 +278,6 @@ def _changes(rows: Sequence[Saying]) -> set[Saying]:
 
 @each_sql
 @settings(
-    deadline=None,
     max_examples=8 * int(os.environ.get("FUZZ", "1")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -634,7 +634,6 @@ class TestAgainstAnOracle:
     @each_sql
     @every_history
     @settings(
-        deadline=None,
         max_examples=10 * int(os.environ.get("FUZZ", "1")),
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )

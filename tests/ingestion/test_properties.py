@@ -21,7 +21,6 @@ FACTOR = int(os.environ.get("FUZZ", "1"))
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ONE_WORLD = settings(
     max_examples=8 * FACTOR,
-    deadline=None,
     derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

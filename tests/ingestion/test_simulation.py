@@ -25,7 +25,6 @@ BY_DAY = {"incremental_strategy": "delete+insert", "incremental_key": "day", "pr
 MERGE = {"incremental_strategy": "merge", "incremental_key": "changed", "primary_key": "id"}
 HISTORY = settings(
     max_examples=6 * FACTOR,
-    deadline=None,
     derandomize=FACTOR == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -207,7 +207,6 @@ endings = st.lists(
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=EXAMPLES < 10,
     suppress_health_check=list(HealthCheck),
     database=None,
@@ -286,7 +285,6 @@ mistakes = st.sampled_from(
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=EXAMPLES < 10,
     suppress_health_check=list(HealthCheck),
     database=None,

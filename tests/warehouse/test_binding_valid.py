@@ -437,7 +437,6 @@ def query_of(shape: str, expressions: list[str], table: str) -> str:
 
 @settings(
     max_examples=15 * int(os.environ.get("FUZZ", "1")),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(

@@ -29,8 +29,8 @@ Table = list[Row]
 
 pytestmark = pytest.mark.filterwarnings("error")
 FACTOR = int(os.environ.get("FUZZ", "1"))
-few = settings(max_examples=15 * FACTOR, deadline=None)
-many = settings(max_examples=40 * FACTOR, deadline=None)
+few = settings(max_examples=15 * FACTOR)
+many = settings(max_examples=40 * FACTOR)
 
 
 @pytest.fixture(scope="module")

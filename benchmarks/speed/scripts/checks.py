@@ -2,7 +2,7 @@
 
     python checks.py ours|naive|ours-columns|naive-columns|publish|trust WAREHOUSE
 
-`-columns` leaves out the queries in `custom_checks`, which are the same SQL for everybody. Checks
+`-columns` leaves out the queries in `custom_checks`, which are the same SQL in both ways. Checks
 that compare a table with its past are no query, and left out.
 `publish` builds all SQL assets anew with their checks in one transaction, so that nothing unchecked
 is seen; `trust` builds and commits first, and then checks. Prints the seconds, without the start.
