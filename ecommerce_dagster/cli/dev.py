@@ -66,7 +66,7 @@ def run_command(
         command,
         env=environment,
         cwd=cwd,
-        preexec_fn=_set_signals,  # noqa: PLW1509 - safe: no thread runs yet
+        preexec_fn=_set_signals,  # noqa: PLW1509 - no other thread runs that could hold a lock
         start_new_session=True,
     )
 

@@ -74,12 +74,12 @@ def run_as() -> dict[str, Any]:
         return {}
     import pwd  # not on Windows, where this module must import all the same
 
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    account = pwd.getpwnam("nobody")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def is_reachable(path: Path) -> bool:
-    """Whether that account can enter a folder as things are: nobody's folders are opened for it."""
+    """Whether that account can enter a folder as its rights are; no folder is opened for it."""
     return os.geteuid() != 0 or all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
 
 

@@ -3,7 +3,7 @@ name: mart.customer_cohorts
 type: duckdb.sql
 description: >-
   What became of the customers who first bought in a month. One row per month of the first order, country
-  and each month from then to the latest one with a sale, also where nobody of them bought. Only paid and
+  and each month from then to the latest one with a sale, also where none of them bought. Only paid and
   shipped orders count. All numbers add up over countries; the share that came back is
   active_customers divided by cohort_customers.
 owner: Data Team

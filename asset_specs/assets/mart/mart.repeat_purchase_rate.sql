@@ -2,8 +2,8 @@
 name: mart.repeat_purchase_rate
 type: duckdb.sql
 description: >-
-  How many buyers come back, over all time, in a single row. Only paid and shipped orders make somebody
-  a buyer.
+  How many buyers come back, over all time, in a single row. Only paid and shipped orders make a
+  customer a buyer.
 owner: Data Team
 tags:
   - mart
@@ -35,7 +35,7 @@ columns:
     type: double
     description: >-
       Repeat customers as a share of the customers, from 0 to 1 and rounded to four decimals: 0.4 means
-      that four out of ten buyers came back. 0 as long as nobody has bought.
+      that four out of ten buyers came back. 0 as long as there is no buyer.
     checks:
       - name: not_null
       - name: min

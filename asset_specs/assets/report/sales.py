@@ -387,7 +387,7 @@ def orders_of_buyers(source: Source) -> Cube:
 
 
 def spending(source: Source) -> Cube:
-    """How many customers spent how much, in ten steps or fewer; also those without anybody."""
+    """How many customers spent how much, in ten steps or fewer; also steps without customers."""
     known = source.ask("SELECT max(revenue) AS most FROM mart.customer_lifetime_value")
     if known.first.get("most") is None:
         return Cube(Answer(missing=known.missing, tables=known.tables))

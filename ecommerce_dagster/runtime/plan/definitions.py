@@ -40,7 +40,7 @@ _OF_TYPE = ("type", "precision", "scale", "length", "collation")
 _OF_VALUES = ("default", "nullable", "mask", "source_column", "merge_sql", "update_on_merge")
 _REQUIREMENTS = {"requirements.txt", "pyproject.toml", "uv.lock"}
 _LONGEST = 60
-# Beyond that a file is told by its size and time; it is not read.
+# Of a larger file the size and the time are compared; it is not read.
 _LARGEST = 64 * 1024 * 1024
 
 
