@@ -53,6 +53,11 @@ def started(reachable_tmp: Path, day: Shop) -> Iterator[Stack]:
 @pytest.fixture
 def deployed(started: Stack) -> Stack:
     """The same, with no table in the lake and all workers up."""
+    return renewed(started)
+
+
+def renewed(started: Stack) -> Stack:
+    """Start the workers that were killed, and empty the lake."""
     for number, processes in ((1, 2), (2, 8)):
         if f"worker{number}" not in started.running:
             started.start("worker", number, processes)
@@ -313,8 +318,12 @@ def test_steps_as_tasks_come_to_the_same_tables(deployed: Stack, day: Shop) -> N
     for service in ("code", "daemon"):
         deployed.start(service)
     deployed.await_health("code")
-    run = begun(deployed)
-    holder = deployed.holder()
-    deployed.kill(holder)
-    assert statuses(deployed, run) == [FAILURE, SUCCESS], deployed.logs()
-    assert lake_tables(deployed) == part_of(day)
+    for _ in range(5):
+        run = begun(renewed(deployed))
+        deployed.kill(deployed.holder())
+        found = statuses(deployed, run)
+        assert lake_tables(deployed) == part_of(day)
+        # A worker may have been killed between two steps: then another one does the rest.
+        if found != [SUCCESS]:
+            break
+    assert found == [FAILURE, SUCCESS], deployed.logs()
