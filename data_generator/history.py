@@ -117,7 +117,7 @@ def _shares(weights: Sequence[float], total: int) -> list[int]:
 def _new_customers(orders: Sequence[int], customers: int) -> list[int]:
     """How many of the orders of each day are a customer's first.
 
-    Everybody comes back at one rate, whenever they came first; it is the one that leads to as many
+    Customers come back at one rate, whenever they came first; it is the one that leads to as many
     customers in the end.
     """
     low, high = 0.0, 1.0

@@ -1,4 +1,4 @@
-"""Which assets stand above and below which, and walking along these lines."""
+"""Which assets are upstream and downstream of which, and walking along these lines."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Edges = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The assets that each one reads and is read by, by name. A name above may be of no asset
+    """The assets that each one reads and is read by, by name. A name upstream may be of no asset
     here, as one that is switched off."""
 
-    above: Edges
-    below: Edges
+    upstream: Edges
+    downstream: Edges
 
     @classmethod
     def of(cls, assets: Iterable[Asset]) -> Neighbours:
-        above = {
+        upstream = {
             asset.name: list(dict.fromkeys(d.asset for d in asset.depends if d.asset))
             for asset in assets
         }
-        below: dict[str, list[str]] = {name: [] for name in above}
-        for name, parents in above.items():
+        downstream: dict[str, list[str]] = {name: [] for name in upstream}
+        for name, parents in upstream.items():
             for parent in parents:
-                below.setdefault(parent, []).append(name)
-        return cls(above, below)
+                downstream.setdefault(parent, []).append(name)
+        return cls(upstream, downstream)
 
 
 def reached(start: Iterable[str], edges: Edges, generations: int | None = None) -> list[str]:

@@ -90,8 +90,8 @@ class Reporter:
                 self._line(outcome)
         for outcome in outcomes:
             if outcome.status == "failed":
-                below = [o.name for o in outcomes if outcome.name in o.blocked_by]
-                self._failure(outcome, below)
+                downstream = [o.name for o in outcomes if outcome.name in o.blocked_by]
+                self._failure(outcome, downstream)
         for problem in problems:
             self._print("")
             self._print(f"[red]✗[/] {escape(problem)}")
@@ -115,7 +115,7 @@ class Reporter:
         )
         self._print(f"[{colour}]{word}[/]  {escape(outcome.name):<{self._width}}  {tail}")
 
-    def _failure(self, outcome: AssetOutcome, below: Sequence[str]) -> None:
+    def _failure(self, outcome: AssetOutcome, downstream: Sequence[str]) -> None:
         """Why an asset failed and what did not run because of it, as a tree."""
         checks = outcome.failed_checks
         leaves: list[tuple[str, CheckOutcome | None]] = [(_in_words(one), one) for one in checks]
@@ -123,8 +123,8 @@ class Reporter:
             # Of a rejected build the rest of the text says what the checks said.
             error = outcome.error.splitlines()[0] if checks else outcome.error
             leaves.append((escape(error), None))
-        if below:
-            leaves.append((f"not run because of it: {escape(', '.join(below))}", None))
+        if downstream:
+            leaves.append((f"not run because of it: {escape(', '.join(downstream))}", None))
         self._print("")
         self._print(f"[bold]{escape(outcome.name)}[/]")
         for index, (text, check) in enumerate(leaves):

@@ -343,8 +343,8 @@ def _tell_blocked(
         if outcome.status != "not_run" or asset.name not in wanted:
             continue
         outcome.status = "upstream_failed"
-        above = [outcomes[d.asset] for d in asset.depends if d.asset in outcomes]
-        causes = ((one.name,) if one.status == "failed" else one.blocked_by for one in above)
+        upstream = [outcomes[d.asset] for d in asset.depends if d.asset in outcomes]
+        causes = ((one.name,) if one.status == "failed" else one.blocked_by for one in upstream)
         outcome.blocked_by = tuple(dict.fromkeys(name for cause in causes for name in cause))
 
 

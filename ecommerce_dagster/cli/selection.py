@@ -20,7 +20,7 @@ from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.errors import ConfigurationError
 
-_TERM = re.compile(r"^(?P<at>@)?(?:(?P<above>\d*)\+)?(?P<what>.+?)(?:\+(?P<below>\d*))?$")
+_TERM = re.compile(r"^(?P<at>@)?(?:(?P<upstream>\d*)\+)?(?P<what>.+?)(?:\+(?P<downstream>\d*))?$")
 
 
 class SelectionError(ConfigurationError):
@@ -49,7 +49,7 @@ def select(project: Project, selection: Selection) -> list[str]:
     if selection.selector:
         chosen &= _selected(project, selection.selector, selection.modified)
     if selection.downstream:
-        chosen = set(reached(chosen, project.neighbours.below))
+        chosen = set(reached(chosen, project.neighbours.downstream))
     if selection.tag is not None:
         chosen &= _tagged(project, selection.tag)
     for tag in selection.excluded_tags:
@@ -106,12 +106,18 @@ def _term(project: Project, graph: Neighbours, text: str, modified: _Modified) -
             f"nothing matches '{text}'; {did_you_mean(found['what'], project.by_name)}"
         )
     if found["at"]:
-        return set(reached(reached(core, graph.below), graph.above))
+        return set(reached(reached(core, graph.downstream), graph.upstream))
     result = set(core)
-    if found["above"] is not None:
-        result.update(reached(core, graph.above, int(found["above"]) if found["above"] else None))
-    if found["below"] is not None:
-        result.update(reached(core, graph.below, int(found["below"]) if found["below"] else None))
+    if found["upstream"] is not None:
+        result.update(
+            reached(core, graph.upstream, int(found["upstream"]) if found["upstream"] else None)
+        )
+    if found["downstream"] is not None:
+        result.update(
+            reached(
+                core, graph.downstream, int(found["downstream"]) if found["downstream"] else None
+            )
+        )
     return result
 
 

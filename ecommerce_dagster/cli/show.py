@@ -119,8 +119,8 @@ def lineage(project: Project, name: str, output: str, *, full: bool) -> None:
     """Print what an asset is made of and what is made of it."""
     asset = asset_called(project, name)
     steps, near = None if full else 1, project.neighbours
-    _, *upstream = reached([asset.name], near.above, steps)
-    _, *downstream = reached([asset.name], near.below, steps)
+    _, *upstream = reached([asset.name], near.upstream, steps)
+    _, *downstream = reached([asset.name], near.downstream, steps)
     if output == "json":
         found = {"asset": asset.name, "upstream": upstream, "downstream": downstream}
         print(json.dumps(found, indent=2))

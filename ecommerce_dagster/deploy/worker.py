@@ -68,7 +68,7 @@ class DagsterTask(Task):  # type: ignore[misc]  # Celery has no types
                 return self.give_up(instance, run, task)
             return super().__call__(**arguments)
         except Exception as error:
-            # A run that fails has told Dagster so and raises nothing; here Dagster was not told.
+            # A run that fails has an event of it and raises nothing; here there was no event.
             time.sleep(_PAUSE)
             raise Reject(repr(error), requeue=True) from error
 

@@ -64,7 +64,7 @@ def _readers(path: str) -> list[Holder]:
     except OSError:
         return []
     place = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-    # A line is `1: POSIX ADVISORY READ 4711 08:01:1234 0 EOF`; who waits has an arrow in front.
+    # A line is `1: POSIX ADVISORY READ 4711 08:01:1234 0 EOF`; that of a waiting one has an arrow.
     fields = [line.split()[1:] for line in lines]
     pids = {int(f[3]) for f in fields if f[0] == "POSIX" and f[4] == place and f[2] == "READ"}
     return [Holder(pid, _program(pid), False) for pid in sorted(pids - {os.getpid()})]

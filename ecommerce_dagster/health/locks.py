@@ -123,5 +123,5 @@ def _server(connection: Connection, setup: Setup) -> Iterator[Finding]:
 
 
 def _seconds(row: tuple[Any, ...]) -> float:
-    """How long a session waits at most; others' sessions do not tell everybody."""
+    """How long a session waits at most; only a superuser sees that of other users' sessions."""
     return float(row[2] or 0.0)

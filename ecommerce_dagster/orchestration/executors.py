@@ -36,7 +36,7 @@ def backfill_policy(variables: Mapping[str, str]) -> dg.BackfillPolicy:
 
 
 class _HeartbeatExecutor(dg.Executor):
-    """An executor whose run can be told from a dead one while its steps are in other processes.
+    """An executor whose run is known to live while its steps are in other processes.
 
     One of those may be killed: that ends its step, and not the run.
     """

@@ -92,8 +92,8 @@ def build_asset(
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        told = partial(report_not_run, context, project, asset)
-        with _repeated(context, retries, told), _told_to_the_user(project, asset):
+        on_failure = partial(report_not_run, context, project, asset)
+        with _repeated(context, retries, on_failure), _failures_as_shown(project, asset):
             yield from _execute(
                 asset_run(project, asset, context, partitions), checks, context, partitions
             )
@@ -117,8 +117,8 @@ def build_checks(
         required_resource_keys=_required_resources(project, asset),
     )
     def check_table(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        told = partial(report_not_run, context, project, asset)
-        with _repeated(context, retries, told), _told_to_the_user(project, asset):
+        on_failure = partial(report_not_run, context, project, asset)
+        with _repeated(context, retries, on_failure), _failures_as_shown(project, asset):
             yield from _check(asset_run(project, asset, context, None), checks, context)
 
     return check_table
@@ -265,10 +265,10 @@ def _fail_when_rejected(asset: Asset, results: Sequence[CheckResult], kept: str)
 
 @contextmanager
 def _repeated(
-    context: Context, retries: dg.RetryPolicy | None, told: Callable[[Exception], None]
+    context: Context, retries: dg.RetryPolicy | None, on_failure: Callable[[Exception], None]
 ) -> Iterator[None]:
     """Have the step repeated after a failure, as often as `retries` says; not when the run is
-    terminated. `told` is called with a failure after which it is not repeated.
+    terminated. `on_failure` is called with a failure after which it is not repeated.
 
     Dagster repeats a terminated step too when its op has a policy, so the ops have none. What
     DuckDB raises when it is interrupted, and what fails while a transaction is undone then, stands
@@ -283,7 +283,7 @@ def _repeated(
         may_repeat = not isinstance(error, dg.Failure) or error.allow_retries
         if retries is None or not may_repeat or context.retry_number >= retries.max_retries:
             what = "what the assets downstream say of this"
-            attempt(context.log, what, partial(told, error), None)
+            attempt(context.log, what, partial(on_failure, error), None)
         if retries is None or not may_repeat:
             raise
         delay = retries.calculate_delay(context.retry_number + 1)
@@ -300,7 +300,7 @@ def _interruption(error: BaseException | None) -> BaseException | None:
 
 
 @contextmanager
-def _told_to_the_user(project: Project, asset: Asset) -> Iterator[None]:
+def _failures_as_shown(project: Project, asset: Asset) -> Iterator[None]:
     """What the files or the databases cause becomes a Failure whose text is the whole message, with
     the assets that it depends on and that cannot run here.
 
@@ -313,12 +313,12 @@ def _told_to_the_user(project: Project, asset: Asset) -> Iterator[None]:
         mistake = mistake and not isinstance(error, OutsideError)
         mistake = mistake or isinstance(error, MistakeError)
         text = "\n".join([str(error), *_left_out_upstream(project, asset)])
-        told = _LASTING if mistake else None
-        raise dg.Failure(text, metadata=told, allow_retries=not mistake) from None
+        metadata = _LASTING if mistake else None
+        raise dg.Failure(text, metadata=metadata, allow_retries=not mistake) from None
 
 
 def _left_out_upstream(project: Project, asset: Asset) -> Iterator[str]:
-    for name in project.neighbours.above.get(asset.name, ()):
+    for name in project.neighbours.upstream.get(asset.name, ()):
         upstream = project.by_name.get(name)
         reason = unsupported(project, upstream) if upstream is not None else None
         if reason is not None:

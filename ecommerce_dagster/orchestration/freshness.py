@@ -34,7 +34,7 @@ def oldest_allowed(asset: Asset, project: Project) -> timedelta | None:
     written = asset.meta.get("freshness")
     if written is not None:
         seconds = freshness_seconds(str(written))
-    elif "mart" in asset.tags or not project.neighbours.below.get(asset.name):
+    elif "mart" in asset.tags or not project.neighbours.downstream.get(asset.name):
         seconds = _seconds_by_schedule(project)
     else:
         seconds = None

@@ -14,7 +14,7 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.resources import resources_of
-from ecommerce_dagster.orchestration.run_requests import below
+from ecommerce_dagster.orchestration.run_requests import with_downstream
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor
 from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.source_changes import Look
@@ -52,7 +52,7 @@ def look_before_loading(
         watched, _ = watched_of(project, assets, shared)
         look = Look(shared.windows, resources[key].settings(), instance, Cursor())
         look.at(watched)
-        look.cursor.built = sorted(below(project, {each.name for each in watched}))
+        look.cursor.built = sorted(with_downstream(project, {each.name for each in watched}))
         looks[key] = look
 
     def hand_over(instance: dg.DagsterInstance) -> None:

@@ -61,7 +61,7 @@ def _state(asset: Asset, project: Project, built: Any, results: Mapping[str, Any
         rows=None if rows is None else int(rows.value),
         code_version=_code_version(built) if built else "",
         checks=tuple(_check_state(check, results.get(check.id)) for check in checks_of(asset)),
-        depends=tuple(project.neighbours.above.get(asset.name, ())),
+        depends=tuple(project.neighbours.upstream.get(asset.name, ())),
     )
 
 

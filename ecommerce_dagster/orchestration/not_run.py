@@ -90,7 +90,7 @@ def _told(context: Context) -> set[dg.AssetKey | None]:
 def _left_out(context: Context, failed: str) -> Iterator[dg.AssetKey]:
     """The assets of pipelines that are not built in this run because this op failed."""
     structure = context.job_def.graph.dependency_structure
-    below = {
+    downstream = {
         node.name: [
             found.node_name
             for inputs in structure.output_to_downstream_inputs_for_node(node.name).values()
@@ -98,7 +98,7 @@ def _left_out(context: Context, failed: str) -> Iterator[dg.AssetKey]:
         ]
         for node in context.job_def.graph.nodes
     }
-    steps = set(reached([failed], below)) - {failed}
+    steps = set(reached([failed], downstream)) - {failed}
     if (planned := context.run.step_keys_to_execute) is not None:
         steps &= set(planned)
     layer = context.job_def.asset_layer

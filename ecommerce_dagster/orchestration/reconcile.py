@@ -22,17 +22,19 @@ def reconciliation_of(project: Project, executor: dg.ExecutorDefinition) -> dg.D
     It merges as always, also compares keys, and rebuilds what is downstream. Tables with partitions
     have no part in it: what goes from their days is found day by day.
     """
-    below: set[str] = set()
+    downstream: set[str] = set()
     for asset in project.assets:  # dependencies come first
-        reached = any(dependency.asset in below for dependency in asset.depends)
+        reached = any(dependency.asset in downstream for dependency in asset.depends)
         runs = unsupported(project, asset) is None and not is_partitioned(asset)
         if runs and (reached or is_reconcilable(asset)):
-            below.add(asset.name)
-    if not below:
+            downstream.add(asset.name)
+    if not downstream:
         return dg.Definitions()
     job = dg.define_asset_job(
         f"{job_name(project)}_reconcile",
-        selection=dg.AssetSelection.assets(*(asset_key(name, project) for name in sorted(below))),
+        selection=dg.AssetSelection.assets(
+            *(asset_key(name, project) for name in sorted(downstream))
+        ),
         tags={RECONCILE_TAG: "true"},
         executor_def=executor,
         description="Deletes from merged tables the rows that are gone from their source.",

@@ -1,6 +1,6 @@
 """Connections of `.bruin.yml` as Dagster resources.
 
-Their configuration holds names and paths only: Dagster's UI shows it to everyone. Secrets are read
+Their configuration holds names and paths only: Dagster's UI shows it. Secrets are read
 from `.bruin.yml` and the environment when a run needs them.
 """
 
@@ -112,7 +112,7 @@ class RemoteWarehouseResource(WarehouseResource):
     published_copy: bool = Field(default=False, description="Always false.")
 
     def place(self) -> DuckDBConnection:
-        """Where the database is and who asks. Raises UnusableConnection."""
+        """Where the database is and which user connects. Raises UnusableConnection."""
         declared = declared_connection(self.config_file, self.environment, self.connection)
         return declared.duckdb(variables_for(Path(self.config_file)))
 
@@ -145,7 +145,7 @@ class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # th
             yield self
 
     def declared(self) -> Connection:
-        """Where the database is and who asks, as written. Raises UnusableConnection."""
+        """Where the database is and which user connects, as written. Raises UnusableConnection."""
         return declared_connection(self.config_file, self.environment, self.connection)
 
 
@@ -153,7 +153,7 @@ class PostgresResource(DatabaseResource):
     """A PostgreSQL database, known by its name in `.bruin.yml`."""
 
     def settings(self) -> PostgresConnection:
-        """Where the database is and who asks. Raises UnusableConnection."""
+        """Where the database is and which user connects. Raises UnusableConnection."""
         return self.declared().postgres(variables_for(Path(self.config_file)))
 
 

@@ -1,4 +1,4 @@
-"""Which runs bring a piece of work up to date: its partitions, and everything below."""
+"""Which runs bring a piece of work up to date: its partitions, and everything downstream."""
 
 from __future__ import annotations
 
@@ -97,17 +97,17 @@ def runs_for(project: Project, shared: SharedPartitions, work: Work) -> list[Run
     """
     partitioned = shared.assets
     changed = work.whole.union(*work.by_partition.values())
-    others = below(project, changed) - partitioned
-    relations = _relations(project, below(project, changed))
+    others = with_downstream(project, changed) - partitioned
+    relations = _relations(project, with_downstream(project, changed))
     shares = _shares(shared.windows, work)
     if not shares:
         # Assets with partitions cannot take part in a run without; their rows did not change.
         checks = tuple(check for check in relations if check.asset.name in partitioned)
         return [Run(work, frozenset(others), {}, checks)] if others else []
-    read = {name for name in others if below(project, {name}) & partitioned}
+    read = {name for name in others if with_downstream(project, {name}) & partitioned}
     runs = []
     for first, last, share in shares:
-        assets = below(project, set().union(*share.by_partition.values())) & partitioned
+        assets = with_downstream(project, set().union(*share.by_partition.values())) & partitioned
         is_last = share is shares[-1][2]
         assets |= others if is_last else read
         tags = {RANGE_START_TAG: first, RANGE_END_TAG: last}
@@ -127,7 +127,7 @@ def _relations(project: Project, names: Iterable[str]) -> list[Check]:
     ]
 
 
-def below(project: Project, names: Iterable[str]) -> set[str]:
+def with_downstream(project: Project, names: Iterable[str]) -> set[str]:
     """The assets and all that are made of them, without those that cannot run here."""
     found = set(names)
     for asset in project.assets:  # dependencies come first

@@ -26,7 +26,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.handover import handed_over
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
-from ecommerce_dagster.orchestration.run_requests import below, runs_for, whole_work
+from ecommerce_dagster.orchestration.run_requests import runs_for, whole_work, with_downstream
 from ecommerce_dagster.orchestration.schedules import Job
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
@@ -168,7 +168,7 @@ class Tick:
         """Add to the work the assets that are downstream since a file came or was renamed: nothing
         may change upstream of them for long. What is done about files, in sentences."""
         sources = {each.name for each in self.watched}
-        now, before = sorted(below(self.project, sources)), look.cursor.built
+        now, before = sorted(with_downstream(self.project, sources)), look.cursor.built
         if now == before:
             return []
         look.cursor.built = now

@@ -20,7 +20,7 @@ from ecommerce_dagster.orchestration.partitions import (
     unit_of,
     whole_range,
 )
-from ecommerce_dagster.orchestration.run_requests import Work, below
+from ecommerce_dagster.orchestration.run_requests import Work, with_downstream
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
 from ecommerce_dagster.orchestration.watched import Watched
 from ecommerce_dagster.sources.postgres.changes import (
@@ -117,7 +117,7 @@ class Look:
         return sorted(chosen, key=lambda each: seen[each.name].at if each.name in seen else 0.0)
 
     def _is_moved(self, name: str, table: Table | None) -> bool:
-        """Whether the rows of a source may have changed, as far as that can be told cheaply."""
+        """Whether the rows of a source may have changed, by what is cheap to ask."""
         cursor, now = self.cursor, time.time()
         seen = cursor.seen.get(name)
         if seen is None or table is None or name in cursor.troubles:
@@ -226,7 +226,7 @@ class Look:
     def _was_filled(self, each: Watched) -> bool:
         """Whether partitions of an asset, or of one downstream, were filled: it may have had
         another name."""
-        names = below(each.project, {each.name})
+        names = with_downstream(each.project, {each.name})
         keys = [asset_key(name, each.project) for name in names]
         return any(map(self.instance.get_materialized_partitions, keys))
 

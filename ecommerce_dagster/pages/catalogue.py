@@ -116,7 +116,7 @@ class _Writer:
             project=self._project,
             assets=entries,
             entities=self._entities(),
-            graph=self._graph(self._near.above),
+            graph=self._graph(self._near.upstream),
             layers=layers,
             links=self._elsewhere.first,
             written=datetime.now(UTC),
@@ -142,7 +142,7 @@ class _Writer:
             columns=[self._column(asset, column) for column in asset.columns],
             checks=checks,
             upstream=[self._asset_link(d.asset or d.uri) for d in asset.depends],
-            downstream=[self._asset_link(name) for name in self._near.below[asset.name]],
+            downstream=[self._asset_link(name) for name in self._near.downstream[asset.name]],
             graph=self._neighbourhood(asset.name),
             gaps=self._lineage[asset.name].gaps,
             state=state,
@@ -222,11 +222,11 @@ class _Writer:
         return layout(parents, self._pages, self._layers)
 
     def _neighbourhood(self, name: str) -> Graph:
-        above, below = self._near.above, self._near.below
-        near = {*reached([name], above), *reached([name], below)}
+        upstream, downstream = self._near.upstream, self._near.downstream
+        near = {*reached([name], upstream), *reached([name], downstream)}
         if len(near) > _WHOLE_GRAPH:
-            near = {name, *above[name], *below[name]}
-        return self._graph({n: above[n] for n in above if n in near})
+            near = {name, *upstream[name], *downstream[name]}
+        return self._graph({n: upstream[n] for n in upstream if n in near})
 
 
 def _layer(asset: Asset, project: Project) -> str:

@@ -18,8 +18,8 @@ _MOST_BANDS = 8
 _LETTER = 7.3  # width of a letter in a box, about
 _SWEEPS = 6
 
-# A line over several layers passes each of those between by a lane (above, below, layer), so that
-# it runs between the boxes.
+# A line over several layers passes each of those between by a lane (upstream, downstream, layer),
+# so that it runs between the boxes.
 Lane = tuple[str, str, int]
 Place = str | Lane
 
@@ -41,8 +41,8 @@ class Box:
 class Line:
     """A curve from an asset to one that reads it, as the path of an SVG."""
 
-    above: str
-    below: str
+    upstream: str
+    downstream: str
     path: str
 
 
@@ -77,10 +77,10 @@ def layout(
     which leaves few lines crossing. `groups` has the group of each name.
     """
     edges = [
-        (above, name)
-        for name, all_above in parents.items()
-        for above in dict.fromkeys(all_above)
-        if above in parents and above != name
+        (upstream, name)
+        for name, all_upstream in parents.items()
+        for upstream in dict.fromkeys(all_upstream)
+        if upstream in parents and upstream != name
     ]
     groups = {name: group for name, group in (groups or {}).items() if name in parents}
     order = _order(groups, edges)
@@ -89,8 +89,8 @@ def layout(
     layers: list[list[Place]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for name, number in depth.items():
         layers[number].append(name)
-    for (above, _), way in ways.items():
-        for number, lane in enumerate(way[1:-1], depth[above] + 1):
+    for (upstream, _), way in ways.items():
+        for number, lane in enumerate(way[1:-1], depth[upstream] + 1):
             layers[number].append(lane)
     bands = [groups[next(n for n in layer if isinstance(n, str))] for layer in layers if order]
     return _drawn(_ordered(layers, list(ways.values())), ways, links, bands)
@@ -100,9 +100,9 @@ def _order(groups: Mapping[str, str], edges: Iterable[tuple[str, str]]) -> list[
     """The groups, each after all that it reads; none where there is no such order, and where bands
     would say nothing."""
     found: dict[str, set[str]] = {group: set() for group in groups.values()}
-    for above, below in edges:
-        if groups and groups[above] != groups[below]:
-            found[groups[below]].add(groups[above])
+    for upstream, downstream in edges:
+        if groups and groups[upstream] != groups[downstream]:
+            found[groups[downstream]].add(groups[upstream])
     if not 1 < len(found) <= _MOST_BANDS:
         return []
     try:
@@ -119,16 +119,16 @@ def _depths(
     depth: dict[str, int] = {}
     for group in order or [""]:
         first = max(depth.values(), default=-1) + 1
-        for name, above in parents.items():
+        for name, upstream in parents.items():
             if not order or groups[name] == group:
-                depth[name] = max([first, *(depth[p] + 1 for p in above if p in depth)])
+                depth[name] = max([first, *(depth[p] + 1 for p in upstream if p in depth)])
     return depth
 
 
 def _way(edge: tuple[str, str], depth: Mapping[str, int]) -> list[Place]:
-    above, below = edge
-    between = range(depth[above] + 1, depth[below])
-    return [above, *((above, below, layer) for layer in between), below]
+    upstream, downstream = edge
+    between = range(depth[upstream] + 1, depth[downstream])
+    return [upstream, *((upstream, downstream, layer) for layer in between), downstream]
 
 
 def _ordered(layers: list[list[Place]], ways: Iterable[Sequence[Place]]) -> list[list[Place]]:

@@ -172,7 +172,7 @@ def _maker(project: Project, seed: Asset) -> str | None:
     """The Python asset that may write the file of a seed: one upstream of it, or one that names the
     file."""
     name = PurePath(seed.parameter("path")).name
-    upstream = reached([seed.name], project.neighbours.above)
+    upstream = reached([seed.name], project.neighbours.upstream)
     programs = [asset for asset in project.assets if asset.type == "python"]
     makers = (a.name for a in programs if a.name in upstream or (name and name in a.body))
     return next(makers, None)

@@ -95,7 +95,7 @@ def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
         secrets=secrets,
     )
     began = time.perf_counter()
-    with _told_by_the_run(run) as (variables, summary):
+    with _variables_of_the_run(run) as (variables, summary):
         folder = run_python(
             asset,
             project.checkout,
@@ -103,25 +103,25 @@ def build_python(run: AssetRun, checks: Sequence[Check]) -> BuildResult:
             on_output=run.info.log.info,
             timeout=run.timeout,
         )
-        told = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
+        text = summary.read_text(encoding="utf-8", errors="replace") if summary.is_file() else ""
     source_seconds = time.perf_counter() - began
     if folder is None:
-        return replace(build_nothing(run, checks), summary=told)
+        return replace(build_nothing(run, checks), summary=text)
     try:
         built = _publish(run, PythonLoad(asset, folder, run.full_refresh), checks)
         loaded = replace(built.loaded, source_seconds=source_seconds)
-        return replace(built, loaded=loaded, summary=told)
+        return replace(built, loaded=loaded, summary=text)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _told_by_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
+def _variables_of_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]]:
     """What a Python asset finds in its environment beside what Bruin gives it: a file that says in
     which state its upstream assets are, and the name of one for its summary."""
     assets = run.project.assets
-    above = set(reached([run.declared.name], run.project.neighbours.above)) - {run.declared.name}
-    states = run.info.last_known([a for a in assets if a.name in above])
+    names = set(reached([run.declared.name], run.project.neighbours.upstream)) - {run.declared.name}
+    states = run.info.last_known([a for a in assets if a.name in names])
     with TemporaryDirectory(prefix="python-asset-") as name:
         upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
         upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")

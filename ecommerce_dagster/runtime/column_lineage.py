@@ -70,9 +70,9 @@ def asset_lineage(
         if column.upstreams:
             named = (_named(project, upstream) for upstream in column.upstreams)
             refs[spelt.get(column.name.lower(), column.name)] = frozenset(named)
-    told = {column.name.lower() for column in asset.columns if column.upstreams}
-    all_told = bool(told) and told.issuperset(map(str.lower, refs))
-    return Lineage(refs, () if all_told else found.gaps)
+    declared = {column.name.lower() for column in asset.columns if column.upstreams}
+    all_declared = bool(declared) and declared.issuperset(map(str.lower, refs))
+    return Lineage(refs, () if all_declared else found.gaps)
 
 
 def origins(lineage: Mapping[str, Lineage], table: str, column: str) -> Refs:

@@ -1,4 +1,4 @@
-"""Who reads the rows of an ingestr asset, by the platform of its source.
+"""Which module reads the rows of an ingestr asset, by the platform of its source.
 
 To add a source: write a `Request` in sources/ (see docs/extending.md), and an entry of READERS.
 """

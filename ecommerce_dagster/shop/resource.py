@@ -34,7 +34,7 @@ class EmbeddedPostgresResource(dg.ConfigurableResource):  # type: ignore[type-ar
             yield self
 
     def settings(self) -> PostgresConnection:
-        """Where the database is and who asks."""
+        """Where the database is and which user connects."""
         assert self._server is not None, "the server runs inside of a Dagster run only"
         server = self._server
         return PostgresConnection(

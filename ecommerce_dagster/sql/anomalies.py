@@ -145,9 +145,9 @@ def days_judged(
     if not judged:
         return CheckResult(check, True, f"there is nothing to measure on {last}")
     wrong = [one for one in judged if not one.passed]
-    told = wrong or judged
+    shown = wrong or judged
     more = f"{counted(len(wrong) - 1, 'other day')} out of range, and on " if wrong[1:] else ""
-    return told[-1].result(f"{more}{told[-1].day}: ", days=(told[0].day, told[-1].day))
+    return shown[-1].result(f"{more}{shown[-1].day}: ", days=(shown[0].day, shown[-1].day))
 
 
 def run_judged(check: Check, compared: Comparison, found: float | None, rows: float) -> CheckResult:

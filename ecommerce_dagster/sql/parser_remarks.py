@@ -1,7 +1,7 @@
 """Keeps to itself what sqlglot logs about SQL that it does not understand.
 
 Callers handle such SQL, which is right more often than not; a remark in a user's log would only
-mislead. The logger stays as it is for everybody else who uses sqlglot in this process.
+mislead. The logger stays as it is for other users of sqlglot in this process.
 """
 
 from __future__ import annotations

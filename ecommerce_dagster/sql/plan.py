@@ -79,7 +79,7 @@ class _Changes:
 
     wider: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Job:
         _require_names(incoming)
         changes = _Changes()
         columns = [self._column(name, kind, changes) for name, kind in incoming.items()]
-        changes.told += gone(self.kept or {}, incoming)
+        changes.notes += gone(self.kept or {}, incoming)
         load = self._load(columns)
         require_needed(load, self.strategy, incoming)
         require_ordered(load, self.strategy, self.types)
@@ -140,7 +140,7 @@ class Job:
             tuple(filling),
             None if self.rebuilds else self.strategy.moved(load),
             self._gone(load) if self.how.complete else None,
-            tuple(changes.told),
+            tuple(changes.notes),
         )
 
     def _column(self, comes_as: str, kind: str, changes: _Changes) -> TargetColumn:
@@ -150,17 +150,17 @@ class Job:
         wanted = target(kind)
         name = actual(comes_as, kept or {})
         if column.type and types.known(column.type) is None:
-            changes.told.append(
+            changes.notes.append(
                 f"{name} is {wanted}: {self.dialect.name} has no type '{column.type}'"
             )
         if kept is not None and name in kept:
             has = kept[name]
             wanted = kept_type(self.asset, name, has, kind, wanted=target, types=types)
             if wanted != has:
-                changes.told.append(f"widened column {name} from {has} to {wanted}")
+                changes.notes.append(f"widened column {name} from {has} to {wanted}")
                 changes.wider.append(f"ALTER COLUMN {quoted(name)} TYPE {wanted}")
         elif kept is not None:
-            changes.told.append(f"added column {name} {wanted}")
+            changes.notes.append(f"added column {name} {wanted}")
             changes.added.append(f"ADD COLUMN {quoted(name)} {wanted}")
         if refusal := types.refusal(wanted):
             raise LoadError(f"the column {name} is {wanted}: {refusal}")
@@ -209,8 +209,8 @@ class Job:
         return delete_gone(self.dialect, load.table, rows, load.primary_key)
 
     def _retyping(self, incoming: Mapping[str, str], columns: list[TargetColumn]) -> list[str]:
-        """The statements that give the stored rows the names and types of the table. The planner is
-        told how many there are."""
+        """The statements that give the stored rows the names and types of the table. The statements
+        are counted."""
         found: list[str] = []
         for (comes_as, kind), column in zip(incoming.items(), columns, strict=True):
             if kind != column.type:

@@ -71,7 +71,7 @@ def exact(kind: str) -> Callable[[str], str]:
     """What turns an expression for a value of this type into one that is equal for no other value.
 
     PostgreSQL takes a month for 30 days, compares boxes by their area, texts as their collation
-    says, and JSON not at all; as texts of bytes all of them can be told apart.
+    says, and JSON not at all; texts of bytes differ whenever the values do.
     """
     if not kind or _COMPARED.fullmatch(kind):
         return str

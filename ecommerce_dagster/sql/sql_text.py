@@ -51,7 +51,7 @@ class SqlText:
         return [text for text in (self.rendered, self.refreshed) if text is not None]
 
     def place(self, text: str, line: int | None) -> Position:
-        """Where a line (from 1) of a rendered text stands in the file, as far as can be told."""
+        """Where a line (from 1) of a rendered text stands in the file, where that is known."""
         written, lines = self.template.split("\n"), text.split("\n")
         if line is None or not 0 < line <= len(lines):
             return self.at

@@ -48,7 +48,7 @@ def _key(parts: tuple[str, ...]) -> str:
 
 
 def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | None:
-    """The tables that a statement names, in whatever place; None when that cannot be told."""
+    """The tables that a statement names, in whatever place; None when it cannot be parsed."""
     tree = _serialized(connection, sql)
     try:
         if tree is None:
@@ -64,7 +64,7 @@ def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | 
 
 def aliases_read(connection: duckdb.DuckDBPyConnection, sql: str) -> frozenset[str] | None:
     """The aliases, in lower case, that a query reads in the SELECT that gives them: a column of
-    that name in its tables would be read instead. None when that cannot be told."""
+    that name in its tables would be read instead. None when it cannot be parsed."""
     tree = _serialized(connection, sql)
     try:
         return None if tree is None else frozenset(_aliases_read(tree))

@@ -26,7 +26,7 @@ class PendingError:
 class Diagnostics:
     """Reports the refusals of one asset's SQL, if they are such that a run would meet too.
 
-    Whether something does not exist can be told when all assets are through: `suspicions`.
+    Whether something does not exist is known when all assets are bound: `suspicions`.
     """
 
     def __init__(self, asset: Asset, dry_run: DryRun, log: ProblemLog) -> None:

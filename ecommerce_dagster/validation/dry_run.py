@@ -151,7 +151,7 @@ class DryRun:
         return all(schema.complete if by_name else schema.certain for schema in known)
 
     def missing(self, sql: str) -> list[str] | None:
-        """The tables that `sql` names and that do not exist; None when that cannot be told."""
+        """The tables that `sql` names and that do not exist; None when it cannot be parsed."""
         uses = self._warehouse.uses(sql)
         if uses is None or any(self._warehouse.lacks(use.key) for use in uses):
             return None

@@ -97,13 +97,13 @@ class SchemaOnlyWarehouse:
         return cursor
 
     def uses(self, sql: str) -> list[Use] | None:
-        """The tables that a statement names; None when that cannot be told."""
+        """The tables that a statement names; None when it cannot be parsed."""
         if sql not in self._uses:
             self._uses[sql] = used_tables(self._connection, sql)
         return self._uses[sql]
 
     def aliases_read(self, sql: str) -> frozenset[str] | None:
-        """The aliases that a query reads beside them; None when that cannot be told."""
+        """The aliases that a query reads beside them; None when it cannot be parsed."""
         return aliases_read(self._connection, sql)
 
     def schema(self, key: str) -> Schema | None:

@@ -1,4 +1,4 @@
-"""What is told of a build afterwards: rows, those before, columns that came, went or changed."""
+"""What a build reports: rows, those before, columns that came, went or changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _common(w: Warehouse, text: str) -> str:
 
 @pytest.mark.parametrize("header", [TABLE, REPLACE, VIEW], ids=["none", "replace", "view"])
 class TestARebuild:
-    def test_tells_added_and_dropped_columns(self, w: Warehouse, header: str) -> None:
+    def test_reports_added_and_dropped_columns(self, w: Warehouse, header: str) -> None:
         assert changes(w, header, "SELECT 1 AS a, 2 AS b") == []
         assert changes(w, header, "SELECT 1 AS a, 'x'::text AS c") == [
             "added column c text",
@@ -34,18 +34,18 @@ class TestARebuild:
         ]
         assert changes(w, header, "SELECT 2 AS a, 'y'::text AS c") == []
 
-    def test_tells_another_type(self, w: Warehouse, header: str) -> None:
+    def test_reports_another_type(self, w: Warehouse, header: str) -> None:
         found = changes(w, header, "SELECT 1 AS a, 1 AS b", "SELECT 1::bigint AS a, 'x'::text AS b")
         assert found == [
             "changed column a from integer to bigint",
             "changed column b from integer to text",
         ]
 
-    def test_tells_another_name(self, w: Warehouse, header: str) -> None:
+    def test_reports_another_name(self, w: Warehouse, header: str) -> None:
         found = changes(w, header, "SELECT 1 AS a, 2 AS b", "SELECT 1 AS n, 2 AS b")
         assert found == ["added column n integer", "dropped column a"]
 
-    def test_tells_a_name_in_another_case(self, w: Warehouse, header: str) -> None:
+    def test_reports_a_name_in_another_case(self, w: Warehouse, header: str) -> None:
         told = w.run(header, 'SELECT 1 AS "Id"').loaded.schema_changes
         assert told == ()
         assert w.run(header, 'SELECT 1 AS "id"').loaded.schema_changes == (

@@ -152,7 +152,7 @@ class TestTheOtherPages:
         }
         assert read_by == "mart.top_skus"
         page.locator(".graph a[data-name='mart.top_skus']").hover()
-        on = page.locator(".graph path.on").evaluate_all("all => all.map(e => e.dataset.above)")
+        on = page.locator(".graph path.on").evaluate_all("all => all.map(e => e.dataset.upstream)")
         assert sorted(on) == ["mart.revenue_by_product_variant", "mart.top_skus", "stg.products"]
 
 

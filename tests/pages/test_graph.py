@@ -38,10 +38,10 @@ def test_no_two_boxes_overlap_and_all_are_inside_of_the_picture() -> None:
 
 def test_a_line_ends_at_its_boxes_and_passes_others_at_a_distance() -> None:
     graph, boxes = drawn(DIAMOND)
-    assert {(line.above, line.below) for line in graph.lines} == {
+    assert {(line.upstream, line.downstream) for line in graph.lines} == {
         ("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d"),
     }  # fmt: skip
-    [long] = [line for line in graph.lines if (line.above, line.below) == ("a", "d")]
+    [long] = [line for line in graph.lines if (line.upstream, line.downstream) == ("a", "d")]
     numbers = [float(number) for number in re.findall(r"\d+", long.path)]
     a, d = boxes["a"], boxes["d"]
     assert abs(numbers[0] - (a.x + a.width)) <= 1

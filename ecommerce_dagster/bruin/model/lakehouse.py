@@ -40,7 +40,7 @@ Complaint = tuple[str, str]
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """A store of objects, and who asks. Never shows its secrets."""
+    """A store of objects and its credentials. Never shows its secrets."""
 
     kind: str
     region: str = ""

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL database is, and who asks."""
+"""Where a PostgreSQL database is, and which user connects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 @dataclass(frozen=True)
 class PostgresConnection:
-    """Where a PostgreSQL database is and who asks. Never shows its password."""
+    """Where a PostgreSQL database is and which user connects. Never shows its password."""
 
     host: str
     port: int

@@ -57,7 +57,7 @@ def _has_one_writer(connection: Connection, variables: Mapping[str, str]) -> boo
     try:
         place = connection.duckdb(variables)
     except UnusableConnection:
-        return False  # told where it is used
+        return False  # reported where it is used
     if place.lakehouse is not None:
         return isinstance(place.lakehouse.catalog, CatalogFile)
     return is_file(place.path)

@@ -1,4 +1,4 @@
-"""What files and the environment ask for and nothing is done about, told once in a pipeline."""
+"""What files and the environment ask for and nothing is done about, reported once in a pipeline."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def _lint_retries(project: Project, log: ProblemLog) -> None:
 
 def _lint_read_only(project: Project, log: ProblemLog) -> None:
     """The first asset of each connection that is `read_only` and that it would have to write."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for asset in project.assets:
         known = ASSET_TYPES.get(asset.type)
         name = project.connection_name(asset)
         found = project.connections.by_name.get(name)
-        if known is None or found is None or name in told or not known.has_table(asset):
+        if known is None or found is None or name in reported or not known.has_table(asset):
             continue
         writes = known.kind not in {"source", "sensor", "empty"}
         if writes and switched(found.settings.get("read_only") or "false") is True:
-            told.add(name)
+            reported.add(name)
             message = (
                 f"the connection '{name}' is read_only: '{asset.name}' and all other tables in it "
                 "cannot be written; remove read_only, or write them to another one"

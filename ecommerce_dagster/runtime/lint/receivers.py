@@ -14,12 +14,12 @@ from ecommerce_dagster.errors import MissingExtra
 def lint_receivers(project: Project, log: ProblemLog) -> None:
     """Report receivers without a connection, each once. Bruin Cloud has connections of its own, so
     this is no error."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for node in naming(project):
         for receiver in receivers_of([node]):
-            if receiver.key in told:
+            if receiver.key in reported:
                 continue
-            told.add(receiver.key)
+            reported.add(receiver.key)
             try:
                 connection_of(receiver, project.connections)
                 require_apprise()

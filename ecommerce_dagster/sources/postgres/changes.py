@@ -32,7 +32,7 @@ from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.warehouses.postgres.connect import SourceError, reason, session
 
 # The fingerprint of a table's rows by their period, which is its start in seconds since 1970. It
-# begins with their number. None is the period of rows without a time that can be told.
+# begins with their number. None is the period of rows without a known time.
 Fingerprints = Mapping[int | None, str]
 # By their number: name, type, and whether they have a default.
 Columns = Mapping[str, tuple[Any, ...]]

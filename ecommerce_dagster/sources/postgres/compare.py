@@ -48,7 +48,7 @@ class Keys(Protocol):
         found: how many.
 
         Where a key is not unique, whole rows are compared: one that was changed since it was loaded
-        cannot be told from one that came, and neither is taken.
+        looks like one that came, and neither is taken.
         """
         ...
 
@@ -86,7 +86,7 @@ def compared(
 def _with_late(
     table: str, keys: Keys, loaded: LoadResult, fill: Callable[[], LoadResult]
 ) -> LoadResult:
-    """Append those of the rows that the table lacks that can be told from others."""
+    """Append those of the rows that the table lacks that differ from all others."""
     lacking = keys.find_short()
     if not lacking:
         return loaded
@@ -115,7 +115,7 @@ def _still_other(table: str, keys: int) -> str:
 
 
 def _unordered_rows(table: str, rows: int) -> str:
-    """The warning that rows of the source cannot be told from those of the table."""
+    """The warning that rows of the source look like rows of the table."""
     return (
         f"{counted(rows, 'row')} of the source may be new and not in {table}: others have the same"
         " incremental_key and were changed; name a `primary_key`, or use 'merge'"

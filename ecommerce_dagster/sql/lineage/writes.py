@@ -8,7 +8,7 @@ from ecommerce_dagster.sql.parser_remarks import without_remarks
 
 @without_remarks()
 def written_tables(sql: str, dialect: str) -> frozenset[str] | None:
-    """The keys (of `key_of`) of the tables that a script changes; None when that cannot be told, as
+    """The keys (of `key_of`) of the tables that a script changes; None when that is unknown, as
     of a template."""
     import sqlglot
     from sqlglot import exp

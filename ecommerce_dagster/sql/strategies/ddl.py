@@ -68,13 +68,13 @@ def declaration(
         lines = [_definition(c, kinds[c.name], types, is_new=True) for c in asset.columns]
         body = ",\n  ".join([*lines, *([f"PRIMARY KEY ({keys})"] if keys else [])])
         statements = [f"CREATE TABLE {table} (\n  {body}\n)"]
-        told = []
+        notes = []
     else:
         statements = [step for c in added for step in _additions(table, c, kinds[c.name], types)]
-        told = [f"added column {column.name} {kinds[column.name]}" for column in added]
+        notes = [f"added column {column.name} {kinds[column.name]}" for column in added]
         if types.added_not_null == "never":
-            told += [_OPTIONAL.format(c.name) for c in added if c.nullable is False]
-    told += [
+            notes += [_OPTIONAL.format(c.name) for c in added if c.nullable is False]
+    notes += [
         f"the column {name} is {current[actual(name, current)]} and is declared as {kind}; "
         "a table with `strategy: ddl` is not rebuilt, change it by hand"
         for name, kind in kinds.items()
@@ -82,7 +82,7 @@ def declaration(
     ]
     return Declaration(
         tuple(statements),
-        tuple(told),
+        tuple(notes),
         {
             column.name: f"SELECT CAST({_default(column)} AS {kinds[column.name]})"
             for column in added

@@ -19,7 +19,7 @@ Edit = tuple[int, int, str]
 
 
 class UnclearError(UnlocatedError):
-    """It cannot be told which tables a query reads, or where."""
+    """Which tables a query reads, or where, is unknown."""
 
 
 def with_substitutes(

@@ -16,7 +16,7 @@ from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
 from ecommerce_dagster.warehouses.ducklake.locking import LakeWriteLock
 
 KEEP_DAYS = 7
-# Who reads or builds for longer than a day may lose what he reads.
+# A query or a build that takes longer than a day may lose files that it reads.
 _GRACE = "INTERVAL 1 DAY"
 
 

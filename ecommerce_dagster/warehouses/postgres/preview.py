@@ -60,7 +60,7 @@ class SchemaSource(Names, Protocol):
 
 
 class UnknownColumns(UnlocatedError):
-    """The columns of a query cannot be told; the text says why."""
+    """The columns of a query are unknown; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _SETTINGS = {
     "IntervalStyle": "postgres",
     "standard_conforming_strings": "on",
 }
-# Who waits for a table keeps all others from reading it: not for long, then.
+# A waiting ACCESS EXCLUSIVE lock blocks readers, so give up early.
 _LOCK_TIMEOUT = "60s"
 # Seconds in which a server notices that the session of a transaction was lost.
 _NOTICED_IN = 30.0

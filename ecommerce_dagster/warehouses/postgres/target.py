@@ -54,8 +54,7 @@ class PostgresTarget:
         self.catalog.ensure_schema(self.catalog.find(table))
 
     def create_view(self, asset: Asset, query: str) -> LoadResult:
-        """Who reads a view has to wait while it is replaced, so the same view again is left
-        alone."""
+        """Readers of a view wait while it is replaced, so one that is the same is left alone."""
         view, session = self.catalog.find(asset.name), self.catalog.session
         if view.kind is None:
             self.catalog.ensure_schema(view)

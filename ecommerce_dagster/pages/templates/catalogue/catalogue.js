@@ -129,7 +129,7 @@
   const picture = (graph) => {
     const panel = graph.querySelector(".panel");
     const svg = graph.querySelector("svg");
-    const lines = [...graph.querySelectorAll("path[data-above]")];
+    const lines = [...graph.querySelectorAll("path[data-upstream]")];
     const boxes = [...graph.querySelectorAll("a[data-name]")];
     const named = (name) => boxes.find((box) => box.dataset.name === name);
 
@@ -138,7 +138,7 @@
       const name = event.target.closest("a")?.dataset.name;
       for (const line of lines) {
         line.classList.toggle("on", name !== undefined
-          && (line.dataset.above === name || line.dataset.below === name));
+          && (line.dataset.upstream === name || line.dataset.downstream === name));
       }
     };
     for (const kind of ["mouseover", "focusin", "mouseleave", "focusout"]) {
@@ -148,8 +148,8 @@
     // From a box left to what it reads, right to what reads it, up and down to its neighbours.
     const beside = (box, key) => {
       const name = box.dataset.name;
-      if (key === "ArrowLeft") return named(lines.find((line) => line.dataset.below === name)?.dataset.above);
-      if (key === "ArrowRight") return named(lines.find((line) => line.dataset.above === name)?.dataset.below);
+      if (key === "ArrowLeft") return named(lines.find((line) => line.dataset.downstream === name)?.dataset.upstream);
+      if (key === "ArrowRight") return named(lines.find((line) => line.dataset.upstream === name)?.dataset.downstream);
       const { x, y } = box.getBBox();
       const down = key === "ArrowDown";
       const column = boxes.filter((other) => other.getBBox().x === x)
