@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.discovery import is_pipeline, pipeline_folders
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, printable
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.asset_types import unsupported

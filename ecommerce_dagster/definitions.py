@@ -11,7 +11,7 @@ import warnings
 import dagster as dg
 
 from ecommerce_dagster import local
-from ecommerce_dagster.deploy.choice import SETTING, chosen
+from ecommerce_dagster.deploy.executor_setting import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.executors import executor_for
 from ecommerce_dagster.shop.source import resources, translator

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ecommerce_dagster.alerts.incidents import News, Subject
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.paths import from_root
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.sql.checks import Check, checks_of
 

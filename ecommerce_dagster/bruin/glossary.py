@@ -14,8 +14,8 @@ from ecommerce_dagster.bruin.model.anomalies import inherited_anomalies
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute, Domain, Entity, Glossary
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.bruin.yaml.parsing import parse_file
 

@@ -35,9 +35,13 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.glossary import Glossary
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.model.platforms import PLATFORM_ALIASES
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog
-from ecommerce_dagster.bruin.switches import switched
-from ecommerce_dagster.bruin.templates.early import is_enabled, named_asset, named_pipeline
+from ecommerce_dagster.bruin.templates.definition_templates import (
+    is_enabled,
+    named_asset,
+    named_pipeline,
+)
 from ecommerce_dagster.bruin.templates.render import (
     RenderError,
     RunContext,

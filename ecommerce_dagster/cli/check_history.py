@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import existing_instance
 from ecommerce_dagster.cli.selection import Selection, select
 from ecommerce_dagster.orchestration.check_history import CheckHistory, PastResult, histories_of
-from ecommerce_dagster.orchestration.living_runs import clock
+from ecommerce_dagster.orchestration.unfinished_runs import clock
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 Found = tuple[Check, CheckHistory | None]

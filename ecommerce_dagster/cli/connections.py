@@ -11,7 +11,7 @@ from rich.console import Console
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.companions import companion_of
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.health.connections import tried

@@ -16,8 +16,8 @@ import click
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.discovery import pipeline_folders
-from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.instance import dagster_instance
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.workspace import pipelines_here
 from ecommerce_dagster.errors import MissingExtra
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.errors import tell
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.values import for_json, shown
 from ecommerce_dagster.pages.difference import difference_page
 from ecommerce_dagster.runtime.diff.compare import How, TableDifference
-from ecommerce_dagster.runtime.diff.sides import MissingTable
+from ecommerce_dagster.runtime.diff.messages import Words, words_of
+from ecommerce_dagster.runtime.diff.session import MissingTable
 from ecommerce_dagster.runtime.diff.tables import Pair, pair_of, pairs_of
-from ecommerce_dagster.runtime.diff.words import Words, words_of
 
 _LONGEST = 60  # characters of a value
 

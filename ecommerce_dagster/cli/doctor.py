@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import ProjectError, printable
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.instance import untouched_instance
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.workspace import opened, readable_project
 from ecommerce_dagster.health.examine import PATIENCE, health_of
 from ecommerce_dagster.health.finding import LEVELS, Finding, Level, Setup

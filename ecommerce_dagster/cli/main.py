@@ -13,14 +13,14 @@ import click
 from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.completion import SHELLS, Name, script_for
 from ecommerce_dagster.cli.errors import user_errors
-from ecommerce_dagster.cli.garbage import paused_collector
+from ecommerce_dagster.cli.garbage_collector import paused_collector
+from ecommerce_dagster.cli.help_sections import WIDEST, Commands, under
 from ecommerce_dagster.cli.options import (
     connection_option,
     example,
     output_option,
     pipeline_options,
 )
-from ecommerce_dagster.cli.sections import WIDEST, Commands, under
 
 _ASSET = Name("asset", or_file=True)
 _against_option = click.option(

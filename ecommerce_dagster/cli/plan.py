@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import read_project
 from ecommerce_dagster.cli.planning import SINCE_BUILT, Plan, planned

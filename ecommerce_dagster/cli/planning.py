@@ -10,7 +10,7 @@ from typing import Any
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import existing_instance
 from ecommerce_dagster.cli.workspace import variables_of
-from ecommerce_dagster.orchestration.published import published
+from ecommerce_dagster.orchestration.built_definitions import published
 from ecommerce_dagster.orchestration.rebuilds import Rebuild, rebuilds_of
 from ecommerce_dagster.runtime.plan.checkout import project_at
 from ecommerce_dagster.runtime.plan.impact import Comparison, Side, compare

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.cli.outcome import AssetOutcome, CheckOutcome
 from ecommerce_dagster.cli.profile import profile_table
 from ecommerce_dagster.cli.tables import print_rows

@@ -22,12 +22,12 @@ from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RunContext
-from ecommerce_dagster.cli.companions import companion_of
 from ecommerce_dagster.cli.errors import tell
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.cli.values import for_json, shown
-from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.runtime.environment_tables import tables_to_read
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, WarehouseType
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.warehouses.query import QueryError

@@ -24,11 +24,9 @@ from ecommerce_dagster.bruin.model.interval import Interval, yesterday
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.variables import require_variant
-from ecommerce_dagster.cli.as_tried import as_tried
-from ecommerce_dagster.cli.companions import companion_of
-from ecommerce_dagster.cli.continuing import PIPELINE_TAG, Unfinished, last_run
-from ecommerce_dagster.cli.garbage import paused_collector
+from ecommerce_dagster.cli.garbage_collector import paused_collector
 from ecommerce_dagster.cli.instance import dagster_instance
+from ecommerce_dagster.cli.local_services import companion_of
 from ecommerce_dagster.cli.outcome import (
     AssetOutcome,
     CheckOutcome,
@@ -39,6 +37,8 @@ from ecommerce_dagster.cli.outcome import (
 )
 from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
+from ecommerce_dagster.cli.run_continue import PIPELINE_TAG, Unfinished, last_run
+from ecommerce_dagster.cli.run_tried import as_tried
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
 from ecommerce_dagster.cli.workspace import interval_of, located, opened
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
@@ -49,7 +49,7 @@ from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 from ecommerce_dagster.orchestration.status import reason_of
 from ecommerce_dagster.orchestration.terminal_run import execute
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, unsupported
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 from ecommerce_dagster.runtime.run_tags import (
     CHANGES_TAG,
     COMMAND_TAG,

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import from_here, printable
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import existing_instance
-from ecommerce_dagster.orchestration.living_runs import LivingRun, clock
 from ecommerce_dagster.orchestration.status import Failure, PipelineStatus, Stale, status_of
+from ecommerce_dagster.orchestration.unfinished_runs import LivingRun, clock
 
 
 def print_status(project: Project, output: str) -> bool:

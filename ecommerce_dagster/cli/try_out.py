@@ -16,7 +16,6 @@ import dagster as dg
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.cli.copies import unseen
 from ecommerce_dagster.cli.diff import Compared, compare, print_differences
 from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.outcome import succeeded
@@ -24,17 +23,18 @@ from ecommerce_dagster.cli.planning import planned
 from ecommerce_dagster.cli.progress import Reporter, console_of
 from ecommerce_dagster.cli.run import RunInterrupted, RunRequest, run
 from ecommerce_dagster.cli.selection import Selection, SelectionError, select
+from ecommerce_dagster.cli.without_copies import unseen
 from ecommerce_dagster.cli.workspace import located, opened
 from ecommerce_dagster.runtime.asset_types import has_table, unsupported
 from ecommerce_dagster.runtime.diff.compare import How
-from ecommerce_dagster.runtime.diff.sides import Side
+from ecommerce_dagster.runtime.diff.session import Side
 from ecommerce_dagster.runtime.diff.tables import Pair
-from ecommerce_dagster.runtime.kept import Kept, tables_read
-from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.runtime.environment_tables import tables_to_read
+from ecommerce_dagster.runtime.existing_tables import Database, fingerprints
+from ecommerce_dagster.runtime.kept_tables import Kept, tables_read
 from ecommerce_dagster.runtime.plan.impact import Side as PlanSide
 from ecommerce_dagster.runtime.subset import Wish, subset_of, views_of, wish_of
-from ecommerce_dagster.runtime.tables_there import Database, fingerprints
-from ecommerce_dagster.runtime.throwaway import (
+from ecommerce_dagster.runtime.try_tables import (
     Throwaway,
     drop_left,
     has_left,

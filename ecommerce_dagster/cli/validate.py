@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.discovery import PIPELINE_FILES, pipeline_folders
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import Problem, ProblemLog, from_here, printable
 from ecommerce_dagster.bruin.project import Project, find_upwards
-from ecommerce_dagster.runtime.lint.together import lint_together
+from ecommerce_dagster.runtime.lint.code_location import lint_together
 from ecommerce_dagster.runtime.validate import validated
 from ecommerce_dagster.sql.checks import checks_of
 

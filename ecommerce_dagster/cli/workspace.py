@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, interval_between
 from ecommerce_dagster.bruin.problems import ProblemLog, ProjectError, from_here
 from ecommerce_dagster.bruin.project import Project, find_upwards, read_project
 from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
-from ecommerce_dagster.cli.garbage import paused_collector
+from ecommerce_dagster.cli.garbage_collector import paused_collector
 
 # The rules about what the options of a command choose.
 _CHOSEN = {

@@ -13,7 +13,7 @@ from dagster_celery import celery_executor
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME, TASK_EXECUTE_PLAN_NAME
 from kombu import Exchange, Queue
 
-from ecommerce_dagster.deploy.choice import BROKER_SETTING
+from ecommerce_dagster.deploy.executor_setting import BROKER_SETTING
 
 # A quorum queue counts how often it has delivered a task. It takes no priorities; Dagster's own
 # queue of runs does.

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from ecommerce_dagster._compat import CheckRunHealthResult, WorkerStatus
 from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS, ignore_declarations
-from ecommerce_dagster.deploy.choice import broker_url
+from ecommerce_dagster.deploy.executor_setting import broker_url
 
 # Seconds in which a worker answers.
 _PATIENCE = 3

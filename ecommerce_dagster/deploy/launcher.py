@@ -15,7 +15,7 @@ from ecommerce_dagster._compat import (
     DagsterUserCodeUnreachableError,
     WorkerStatus,
 )
-from ecommerce_dagster.deploy.choice import chosen
+from ecommerce_dagster.deploy.executor_setting import chosen
 
 _ALIVE = CheckRunHealthResult(WorkerStatus.RUNNING)
 

@@ -24,7 +24,7 @@ from ecommerce_dagster._compat import (
     unpack_value,
 )
 from ecommerce_dagster.deploy.celery_app import QUEUE, SETTINGS, ignore_declarations
-from ecommerce_dagster.deploy.choice import broker_url
+from ecommerce_dagster.deploy.executor_setting import broker_url
 
 # Seconds until a task that could not reach Dagster's database is tried again.
 _PAUSE = 5

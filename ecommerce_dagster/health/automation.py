@@ -13,7 +13,7 @@ from ecommerce_dagster.orchestration.alerts import alerts_name
 from ecommerce_dagster.orchestration.sensors import changes_name
 from ecommerce_dagster.orchestration.status import reason_of
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 
 _LONGEST = 300  # characters of an error
 _TICKS = 20  # that are read, the latest ones

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
-from ecommerce_dagster.health.built import built_assets
 from ecommerce_dagster.health.connections import files_of, warehouses_of
 from ecommerce_dagster.health.finding import Finding, Level, Part, Setup, byte_size
+from ecommerce_dagster.health.records import built_assets
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
 
 # For Dagster's records and for what a run writes whatever the tables hold.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from ecommerce_dagster.bruin.counted import counted
-from ecommerce_dagster.health.built import built_assets, latest_checks
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.health.finding import Finding, Setup, ago, some
-from ecommerce_dagster.orchestration.living_runs import clock, moment
+from ecommerce_dagster.health.records import built_assets, latest_checks
 from ecommerce_dagster.orchestration.status import status_of
+from ecommerce_dagster.orchestration.unfinished_runs import clock, moment
 
 
 def failures(setup: Setup) -> Iterator[Finding]:

@@ -15,13 +15,13 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.health.automation import Automation, automations
 from ecommerce_dagster.health.connections import PATIENCE
 from ecommerce_dagster.health.finding import Facts, Finding, Level, Part, Setup, ago, some
-from ecommerce_dagster.orchestration.handover import handed_over
+from ecommerce_dagster.orchestration.sensor_after_run import handed_over
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor
 from ecommerce_dagster.orchestration.sensors import changes_name
-from ecommerce_dagster.orchestration.watched import watched_of
+from ecommerce_dagster.orchestration.watched_assets import watched_of
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.plain_names import resource_key
 from ecommerce_dagster.sources.postgres.changes import Table, read_tables
 from ecommerce_dagster.sources.postgres.describe import Source
 from ecommerce_dagster.warehouses.postgres.connect import session

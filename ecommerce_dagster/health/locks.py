@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.connections import Connection
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import printable
 from ecommerce_dagster.health.connections import PATIENCE, files_of, warehouses_of
 from ecommerce_dagster.health.duckdb_file import Holder, state_of
 from ecommerce_dagster.health.finding import Finding, Part, Setup, ago
-from ecommerce_dagster.orchestration.living_runs import living_runs
+from ecommerce_dagster.orchestration.unfinished_runs import living_runs
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.postgres.connect import session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecommerce_dagster.alerts.receivers import all_receivers
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.health.automation import automations
 from ecommerce_dagster.health.finding import Finding, Setup
 from ecommerce_dagster.orchestration.alerts import Memory, alerts_name

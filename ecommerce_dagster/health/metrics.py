@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 
 from ecommerce_dagster.errors import MissingExtra
-from ecommerce_dagster.health.built import built_assets, latest_checks
 from ecommerce_dagster.health.finding import LEVELS, Finding, Setup
+from ecommerce_dagster.health.records import built_assets, latest_checks
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

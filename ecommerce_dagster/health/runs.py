@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.health.automation import automations
 from ecommerce_dagster.health.finding import Facts, Finding, Level, Setup, ago
-from ecommerce_dagster.orchestration.living_runs import living_runs
 from ecommerce_dagster.orchestration.status import reason_of
+from ecommerce_dagster.orchestration.unfinished_runs import living_runs
 
 # A run that waits for longer than this waits for something that does not end.
 _TOO_LONG = 3600.0

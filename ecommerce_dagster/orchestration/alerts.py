@@ -29,14 +29,14 @@ from ecommerce_dagster.alerts.messages import (
     succeeded,
 )
 from ecommerce_dagster.alerts.receivers import all_receivers, receivers_for
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.receivers import Receiver, receivers_of
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
 from ecommerce_dagster.orchestration.run_findings import RunFindings
 from ecommerce_dagster.runtime.environment import variables_for
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 
 # The address of Dagster's pages, for the links of messages.
 PAGE_VARIABLE = "DAGSTER_WEBSERVER_URL"

@@ -7,7 +7,7 @@ import re
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.runtime.names import asset_key_parts, check_name, in_copy, key_parts
+from ecommerce_dagster.runtime.plain_names import asset_key_parts, check_name, in_copy, key_parts
 from ecommerce_dagster.sql.checks import Check
 
 _OTHER = re.compile(r"[^A-Za-z0-9_]")

@@ -20,7 +20,7 @@ from ecommerce_dagster.orchestration.executors import backfill_policy, executor_
 from ecommerce_dagster.orchestration.factory import build_asset, build_checks
 from ecommerce_dagster.orchestration.maintenance import maintenance_of
 from ecommerce_dagster.orchestration.reconcile import reconciliation_of
-from ecommerce_dagster.orchestration.replacements import require_replacements
+from ecommerce_dagster.orchestration.resource_overrides import require_replacements
 from ecommerce_dagster.orchestration.resources import resources_of
 from ecommerce_dagster.orchestration.schedules import job_of, schedules_of
 from ecommerce_dagster.orchestration.sensors import sensors_of
@@ -28,9 +28,9 @@ from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.environment import variables_for
+from ecommerce_dagster.runtime.lint.code_location import lint_together, used_databases
 from ecommerce_dagster.runtime.lint.project import lint
-from ecommerce_dagster.runtime.lint.together import lint_together, used_databases
-from ecommerce_dagster.runtime.names import in_copy, resource_key
+from ecommerce_dagster.runtime.plain_names import in_copy, resource_key
 
 
 def build_defs(  # noqa: PLR0913 - users write each of them, by its name

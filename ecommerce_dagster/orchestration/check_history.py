@@ -14,7 +14,7 @@ from ecommerce_dagster._compat import AssetCheckExecutionsTable, SqlEventLogStor
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import check_key
-from ecommerce_dagster.orchestration.living_runs import moment
+from ecommerce_dagster.orchestration.unfinished_runs import moment
 from ecommerce_dagster.sql.checks import checks_of
 
 _DONE = [Status.SUCCEEDED.value, Status.FAILED.value]

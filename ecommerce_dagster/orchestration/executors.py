@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import dagster as dg
 
-from ecommerce_dagster.deploy.choice import chosen, partitions_per_run
+from ecommerce_dagster.deploy.executor_setting import chosen, partitions_per_run
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
 
 

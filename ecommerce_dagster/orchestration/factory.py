@@ -9,13 +9,14 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.alerts.messages import moment
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import ProjectError
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.afterwards import attempt
+from ecommerce_dagster.orchestration.after_publish import attempt
 from ecommerce_dagster.orchestration.asset_keys import Context, asset_key, check_key, op_name
+from ecommerce_dagster.orchestration.built_definitions import keep_definition
 from ecommerce_dagster.orchestration.not_run import (
     FAILED_CHECKS,
     kept_since,
@@ -29,7 +30,6 @@ from ecommerce_dagster.orchestration.partitions import (
     time_windows,
     unit_of,
 )
-from ecommerce_dagster.orchestration.published import keep_definition
 from ecommerce_dagster.orchestration.requested_runs import LASTS
 from ecommerce_dagster.orchestration.resources import has_resource
 from ecommerce_dagster.orchestration.results import (
@@ -43,9 +43,9 @@ from ecommerce_dagster.orchestration.shared_partitions import require_time
 from ecommerce_dagster.orchestration.translator import BruinTranslator
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
+from ecommerce_dagster.runtime.baselines import compared
 from ecommerce_dagster.runtime.builders import in_time
-from ecommerce_dagster.runtime.comparisons import compared
-from ecommerce_dagster.runtime.names import in_copy, resource_key
+from ecommerce_dagster.runtime.plain_names import in_copy, resource_key
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.checks import Check, CheckResult, checks_of

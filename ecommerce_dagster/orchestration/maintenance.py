@@ -4,7 +4,7 @@
 import dagster as dg
 
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.runtime.names import in_copy, job_name, resource_key
+from ecommerce_dagster.runtime.plain_names import in_copy, job_name, resource_key
 from ecommerce_dagster.warehouses.ducklake.maintenance import maintain
 
 # Daily, when few build.

@@ -18,8 +18,8 @@ from ecommerce_dagster._compat import (
     AssetCheckEvaluationTargetMaterializationData as Target,
 )
 from ecommerce_dagster._compat import DagsterEventBatchMetadata, generate_event_batch_id
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.orchestration.asset_keys import Context, check_key
 from ecommerce_dagster.orchestration.partitions import Partitions, bad_rows_of
 from ecommerce_dagster.orchestration.translator import severity_of

@@ -12,7 +12,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.last_known import number_in
+from ecommerce_dagster.orchestration.latest_states import number_in
 from ecommerce_dagster.orchestration.partitions import partitions_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import strategy_of

@@ -7,7 +7,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 from ecommerce_dagster.runtime.run_tags import RECONCILE_TAG
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sources.parameters import is_reconcilable

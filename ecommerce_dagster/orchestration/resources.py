@@ -29,10 +29,10 @@ from ecommerce_dagster.bruin.model.platforms import PLATFORMS
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.orchestration.living_runs import naming_others
 from ecommerce_dagster.orchestration.run_launcher import run_heartbeat
+from ecommerce_dagster.orchestration.unfinished_runs import naming_others
 from ecommerce_dagster.runtime.environment import publishes_copy, variables_for
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.plain_names import resource_key
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.duckdb.published_copy import outdated, publish_copy
 from ecommerce_dagster.warehouses.place import open_place

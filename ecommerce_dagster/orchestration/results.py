@@ -9,15 +9,15 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster._compat import DagsterEventBatchMetadata, generate_event_batch_id
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
-from ecommerce_dagster.orchestration.afterwards import attempt
+from ecommerce_dagster.orchestration.after_publish import attempt
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
+from ecommerce_dagster.orchestration.code_references import place
 from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS, Partitions, rows_by_time
 from ecommerce_dagster.orchestration.past_measures import measures_shown
-from ecommerce_dagster.orchestration.places import place
-from ecommerce_dagster.orchestration.rows import rows_shown
+from ecommerce_dagster.orchestration.previews import rows_shown
 from ecommerce_dagster.orchestration.table_columns import (
     built_schema,
     column_lineage,

@@ -13,7 +13,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key, op_name
 from ecommerce_dagster.orchestration.past_measures import days_in
 from ecommerce_dagster.orchestration.status import reason_of
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 from ecommerce_dagster.runtime.run_tags import RANGE_START_TAG, keys_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of

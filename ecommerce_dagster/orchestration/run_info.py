@@ -9,8 +9,8 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import Context, asset_key
-from ecommerce_dagster.orchestration.last_known import last_known
-from ecommerce_dagster.orchestration.living_runs import naming_others
+from ecommerce_dagster.orchestration.failed_loads import with_setbacks
+from ecommerce_dagster.orchestration.latest_states import last_known
 from ecommerce_dagster.orchestration.partitions import (
     Partitions,
     interval_of,
@@ -21,10 +21,10 @@ from ecommerce_dagster.orchestration.partitions import (
 )
 from ecommerce_dagster.orchestration.past_measures import past_measures
 from ecommerce_dagster.orchestration.run_interval import run_interval
-from ecommerce_dagster.orchestration.setbacks import with_setbacks
+from ecommerce_dagster.orchestration.unfinished_runs import naming_others
 from ecommerce_dagster.runtime.asset_run import AssetRun
-from ecommerce_dagster.runtime.names import in_copy
-from ecommerce_dagster.runtime.own_tables import tables_to_read
+from ecommerce_dagster.runtime.environment_tables import tables_to_read
+from ecommerce_dagster.runtime.plain_names import in_copy
 from ecommerce_dagster.runtime.render import Rendering, rendering_of
 from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.runtime.schedule import is_partitioned

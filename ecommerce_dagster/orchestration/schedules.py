@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.asset_types import unsupported
-from ecommerce_dagster.runtime.names import job_name
+from ecommerce_dagster.runtime.plain_names import job_name
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from ecommerce_dagster.runtime.schedule import cron_of
 from ecommerce_dagster.sql.checks import checks_of

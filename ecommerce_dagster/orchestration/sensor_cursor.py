@@ -18,7 +18,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.run_requests import Work
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
-from ecommerce_dagster.orchestration.watched import Watched
+from ecommerce_dagster.orchestration.watched_assets import Watched
 from ecommerce_dagster.sources.postgres.changes import Columns, Counters, Fingerprints
 from ecommerce_dagster.sources.postgres.source_history import History
 

@@ -18,23 +18,23 @@ from functools import cache
 
 import dagster as dg
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import UnusableConnection
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.handover import handed_over
 from ecommerce_dagster.orchestration.requested_runs import RequestedRuns
 from ecommerce_dagster.orchestration.run_requests import runs_for, whole_work, with_downstream
 from ecommerce_dagster.orchestration.schedules import Job
+from ecommerce_dagster.orchestration.sensor_after_run import handed_over
 from ecommerce_dagster.orchestration.sensor_cursor import CONNECTION, Asked, Cursor
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.orchestration.source_changes import SECONDS_BETWEEN_LOOKS, Look
 from ecommerce_dagster.orchestration.translator import code_version_of
-from ecommerce_dagster.orchestration.watched import Watched, watched_of
+from ecommerce_dagster.orchestration.watched_assets import Watched, watched_of
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
-from ecommerce_dagster.runtime.names import in_copy, job_name, resource_key
+from ecommerce_dagster.runtime.plain_names import in_copy, job_name, resource_key
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 
 _SECONDS_BETWEEN_TICKS = 10

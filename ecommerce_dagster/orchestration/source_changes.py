@@ -15,14 +15,14 @@ import dagster as dg
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.loads import Loads, loads_since
+from ecommerce_dagster.orchestration.partition_loads import Loads, loads_since
 from ecommerce_dagster.orchestration.partitions import (
     unit_of,
     whole_range,
 )
 from ecommerce_dagster.orchestration.run_requests import Work, with_downstream
 from ecommerce_dagster.orchestration.sensor_cursor import Cursor, Seen
-from ecommerce_dagster.orchestration.watched import Watched
+from ecommerce_dagster.orchestration.watched_assets import Watched
 from ecommerce_dagster.sources.postgres.changes import (
     Fingerprints,
     Table,

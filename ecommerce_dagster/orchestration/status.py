@@ -15,9 +15,9 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import op_name
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
-from ecommerce_dagster.orchestration.last_known import last_known
-from ecommerce_dagster.orchestration.living_runs import LivingRun, living_runs, moment
+from ecommerce_dagster.orchestration.latest_states import last_known
 from ecommerce_dagster.orchestration.translator import code_version_of
+from ecommerce_dagster.orchestration.unfinished_runs import LivingRun, living_runs, moment
 from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.sql.checks import checks_of

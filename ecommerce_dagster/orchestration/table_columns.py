@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.runtime.column_lineage import origins
-from ecommerce_dagster.runtime.names import key_parts, tag_of
+from ecommerce_dagster.runtime.plain_names import key_parts, tag_of
 from ecommerce_dagster.sql.column_names import column_of
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs
 from ecommerce_dagster.sql.lineage.query import Lineage

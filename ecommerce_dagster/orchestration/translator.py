@@ -16,15 +16,15 @@ from ecommerce_dagster.bruin.model.asset import Asset, Dependency
 from ecommerce_dagster.bruin.model.glossary import Domain
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
+from ecommerce_dagster.orchestration.code_references import code_references, place
 from ecommerce_dagster.orchestration.freshness import (
     automation_condition_of,
     freshness_policy_of,
 )
 from ecommerce_dagster.orchestration.partitions import Partitions, partitions_of
-from ecommerce_dagster.orchestration.places import code_references, place
 from ecommerce_dagster.orchestration.table_columns import table_schema
 from ecommerce_dagster.runtime.asset_types import has_table, kinds_of
-from ecommerce_dagster.runtime.names import default_key_parts, slug, tag_of
+from ecommerce_dagster.runtime.plain_names import default_key_parts, slug, tag_of
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check
 

@@ -12,10 +12,10 @@ from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
 from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
+from ecommerce_dagster.orchestration.catalogue_records import Records, records_of
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
-from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.latest_states import last_known
 from ecommerce_dagster.orchestration.partitions import partitions_of
-from ecommerce_dagster.orchestration.records import Records, records_of
 from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
 from ecommerce_dagster.pages.entries import (
     AssetEntry,
@@ -31,7 +31,7 @@ from ecommerce_dagster.runtime.asset_state import AssetState
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.column_lineage import origins, project_lineage
 from ecommerce_dagster.runtime.lint.catalogue import synonyms_of
-from ecommerce_dagster.runtime.names import asset_key_parts
+from ecommerce_dagster.runtime.plain_names import asset_key_parts
 from ecommerce_dagster.runtime.schedule import is_partitioned
 from ecommerce_dagster.sql.checks import Check, checks_of
 from ecommerce_dagster.sql.lineage.columns import ColumnRef

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecommerce_dagster.pages.templating import render
-from ecommerce_dagster.runtime.diff.words import Words
+from ecommerce_dagster.runtime.diff.messages import Words
 
 
 def difference_page(found: Sequence[tuple[Words | None, str, str]]) -> str:

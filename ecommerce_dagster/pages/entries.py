@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import Asset, Column
 from ecommerce_dagster.bruin.model.glossary import Attribute
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.check_history import CheckHistory, PastResult
 from ecommerce_dagster.pages.formats import moment

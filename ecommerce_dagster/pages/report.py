@@ -16,8 +16,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.graph import reached
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.pages import charts
 from ecommerce_dagster.pages.figures import DAY, Cube, Figure, Tile
 from ecommerce_dagster.pages.formats import moment, text

@@ -16,8 +16,8 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import own_tables, prefixed_asset, prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render_nested
 from ecommerce_dagster.errors import BruinError
-from ecommerce_dagster.runtime.commit import commit_of
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.git_commit import commit_of
+from ecommerce_dagster.runtime.plain_names import resource_key
 from ecommerce_dagster.runtime.run_info import RunInfo
 from ecommerce_dagster.runtime.run_tags import (
     FULL_REFRESH_TAG,

@@ -25,7 +25,7 @@ from ecommerce_dagster.runtime.builders import (
     build_sensor,
     build_sql,
 )
-from ecommerce_dagster.runtime.names import slug
+from ecommerce_dagster.runtime.plain_names import slug
 from ecommerce_dagster.runtime.readers import READERS, readable_platforms, reader_of
 from ecommerce_dagster.runtime.sensor import lint_sensor
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.bruin.on_off import switched
 
 
 def variables_for(config_file: Path | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.runtime.tables_there import Table
+from ecommerce_dagster.runtime.existing_tables import Table
 from ecommerce_dagster.sources.parameters import incremental_key_of
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.warehouses.query import QueryError

@@ -10,12 +10,12 @@ from rich.console import Console
 from data_generator.load import generate
 from data_generator.options import Options
 from ecommerce_dagster import local
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.cli.instance import dagster_instance
 from ecommerce_dagster.cli.query import fetch, print_table
 from ecommerce_dagster.cli.run import RunRequest, run_and_report
 from ecommerce_dagster.cli.workspace import open_project
-from ecommerce_dagster.orchestration.handover import look_before_loading
+from ecommerce_dagster.orchestration.sensor_after_run import look_before_loading
 from ecommerce_dagster.shop.source import first_day, postgres
 from ecommerce_dagster.shop.translator import ShopTranslator
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog, nearest
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.warehouses.schema_contract import lint_contract
 
 # What Bruin and ingestr take, in one set: a pipeline's `default` gives them to all assets alike.

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.interval import Interval
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.sources.columns import FLOATS, INTEGERS, MOMENTS, TEXTS, SourceColumn
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.load_result import LoadError

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from math import ceil, floor
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.sql.checks import Check, CheckResult
 from ecommerce_dagster.sql.comparison import Comparison, Measured, Point
 from ecommerce_dagster.sql.expected_range import (

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.anomalies import AnomalyCheck, anomaly_checks
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ColumnCheck, CustomCheck
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.sql.column_kinds import ColumnKind, in_duckdb
 from ecommerce_dagster.sql.comparison import Comparison, Measured

@@ -9,7 +9,7 @@ from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import CustomCheck
 from ecommerce_dagster.sql.checks import BadRows, Check, CheckResult, Number
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 Look = Callable[[str], BadRows]
 

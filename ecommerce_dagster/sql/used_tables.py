@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from ecommerce_dagster.sql.identifiers import literal, quoted
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 # They read tables whose names are values.
 _BY_VALUE = {"query", "query_table"}

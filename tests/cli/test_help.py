@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from orchestration.helpers import ROOT, script
 
-from ecommerce_dagster.cli.sections import LONGEST_SENTENCE
+from ecommerce_dagster.cli.help_sections import LONGEST_SENTENCE
 from ecommerce_dagster.shop.commands import main
 
 

@@ -12,7 +12,7 @@ import pytest
 from orchestration.helpers import Tiny
 
 from ecommerce_dagster.runtime import render
-from ecommerce_dagster.runtime.commit import commit_of
+from ecommerce_dagster.runtime.git_commit import commit_of
 
 EVENTS = "SELECT * FROM (VALUES (1, 'a', DATE '2024-01-01'), (2, 'b', DATE '2024-01-02')) AS v(id, kind, d)"
 KEY = "columns: [{name: id, type: int, primary_key: true}, {name: kind, type: varchar, update_on_merge: true}]"

@@ -175,7 +175,7 @@ import os
 from pathlib import Path
 import duckdb
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.runtime.throwaway import throwaway
+from ecommerce_dagster.runtime.try_tables import throwaway
 project = load_project(Path({str(built.directory)!r}))
 with throwaway(Path({str(state)!r}), project, ["duckdb-default"], print) as made:
     with duckdb.connect({str(built.warehouse)!r}) as duck:

@@ -16,7 +16,7 @@ from dagster._core.launcher import WorkerStatus
 from dagster._serdes import serialize_value
 
 from ecommerce_dagster.bruin.problems import ProjectError
-from ecommerce_dagster.deploy import choice
+from ecommerce_dagster.deploy import executor_setting
 from ecommerce_dagster.deploy.launcher import ServedRunLauncher
 from ecommerce_dagster.orchestration.run_launcher import LocalRunLauncher, run_heartbeat
 from orchestration.helpers import NewShop, Shop, Tiny, findings
@@ -109,7 +109,7 @@ def test_an_executor_that_is_not_installed_says_how_to_get_it(tiny: Tiny) -> Non
     tiny.write(".bruin.yml", LAKE)
     tiny.sql("stg.x", "SELECT 1 AS x")
     with mock.patch.object(
-        choice, "find_spec", lambda name: None if "celery" in name else find_spec(name)
+        executor_setting, "find_spec", lambda name: None if "celery" in name else find_spec(name)
     ):
         outcome = tiny.ecommerce("validate", ECOMMERCE_EXECUTOR="celery")
     assert outcome.code == 1

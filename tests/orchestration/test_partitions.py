@@ -13,7 +13,7 @@ from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
 from ecommerce_dagster.orchestration.check_history import histories_of
-from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.latest_states import last_known
 from ecommerce_dagster.orchestration.run_findings import RunFindings
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from orchestration.helpers import QUIET, Tiny, checks_recorded, failures, run_all

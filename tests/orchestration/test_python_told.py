@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ecommerce_dagster.orchestration import setbacks
+from ecommerce_dagster.orchestration import failed_loads
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.latest_states import last_known
 from orchestration.helpers import Tiny, failures, query, run_all
 
 PYTHON = '''"""@bruin
@@ -76,7 +76,7 @@ def test_it_is_told_each_day_on_which_a_load_failed_or_was_late(
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(days=3)
 
-    monkeypatch.setattr(setbacks, "datetime", Later)
+    monkeypatch.setattr(failed_loads, "datetime", Later)
     report = dg.AssetSelection.assets(dg.AssetKey(["report", "all"]))
     assert run_all(tiny.definitions(), instance, report).success
     [event] = instance.fetch_materializations(dg.AssetKey(["report", "all"]), limit=1).records

@@ -14,7 +14,7 @@ import pytest
 
 from ecommerce_dagster import BruinTranslator, build_defs, local
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.orchestration.handover import look_before_loading
+from ecommerce_dagster.orchestration.sensor_after_run import look_before_loading
 from orchestration.helpers import COUNT_AT_ONCE, NewShop, Shop
 
 SENSOR = "orders_performance_pg_default_changes"

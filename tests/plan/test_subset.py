@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.bruin.model.asset import Asset, Column, ForeignKey
+from ecommerce_dagster.runtime.existing_tables import Table
 from ecommerce_dagster.runtime.subset import Subset, Wish, subset_of
-from ecommerce_dagster.runtime.tables_there import Table
 from ecommerce_dagster.warehouses.query import QueryError
 
 SEEDS = range(40 * int(os.environ.get("FUZZ", "1")))

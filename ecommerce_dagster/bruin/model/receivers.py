@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ecommerce_dagster.bruin.model.asset import as_text
-from ecommerce_dagster.bruin.switches import switched
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.yaml.located import YamlList, YamlMapping
 from ecommerce_dagster.bruin.yaml.node import Node
 

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.runtime.diff.sides import Reached, Side, Tell, together
+from ecommerce_dagster.runtime.diff.session import Reached, Side, Tell, together
 from ecommerce_dagster.sql.difference import FACTS, Comparison, SharedColumn, shared_columns
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.warehouses.query import QueryError

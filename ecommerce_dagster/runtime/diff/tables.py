@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.runtime.asset_types import has_table
 from ecommerce_dagster.runtime.diff.compare import How, TableDifference, difference
-from ecommerce_dagster.runtime.diff.sides import Side, Tell
+from ecommerce_dagster.runtime.diff.session import Side, Tell
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnec
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.deploy.choice import SETTING, chosen, partitions_per_run
+from ecommerce_dagster.deploy.executor_setting import SETTING, chosen, partitions_per_run
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.warehouses.duckdb.database import is_file

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.durations import seconds_in
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.switches import switched
 
 # In seconds: Dagster looks once a minute.
 SHORTEST = 60.0

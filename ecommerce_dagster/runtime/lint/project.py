@@ -11,9 +11,9 @@ from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.bruin.model.interval_modifiers import shift_of
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
 from ecommerce_dagster.bruin.model.platforms import PLATFORMS
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean, from_here, listed
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.lint.anomalies import lint_anomalies
@@ -22,11 +22,11 @@ from ecommerce_dagster.runtime.lint.database_names import database_names, lint_d
 from ecommerce_dagster.runtime.lint.executor import lint_executor
 from ecommerce_dagster.runtime.lint.extensions import lint_extensions
 from ecommerce_dagster.runtime.lint.freshness import lint_automation
-from ecommerce_dagster.runtime.lint.not_done import lint_not_done
 from ecommerce_dagster.runtime.lint.receivers import lint_receivers
 from ecommerce_dagster.runtime.lint.schedule import lint_schedule
 from ecommerce_dagster.runtime.lint.watched import lint_watched
-from ecommerce_dagster.runtime.names import asset_key_parts, check_name, resource_key
+from ecommerce_dagster.runtime.lint.without_effect import lint_not_done
+from ecommerce_dagster.runtime.plain_names import asset_key_parts, check_name, resource_key
 from ecommerce_dagster.sources.parameters import unmaskable
 from ecommerce_dagster.sql.checks import checks_of
 from ecommerce_dagster.sql.rules import lint_checks

@@ -20,7 +20,7 @@ from ecommerce_dagster.bruin.model.platforms import dialect_of
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.bruin.yaml.node import Node
-from ecommerce_dagster.runtime.plan.texts import is_same_text
+from ecommerce_dagster.runtime.plan.template_comparison import is_same_text
 from ecommerce_dagster.sql.lineage.effects import Level
 from ecommerce_dagster.sql.lineage.parts import words_of
 

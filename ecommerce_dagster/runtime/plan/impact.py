@@ -18,8 +18,8 @@ from ecommerce_dagster.bruin.model.platforms import dialect_of
 from ecommerce_dagster.bruin.problems import ProblemLog, listed
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.plan.definitions import Change, changes_of, files_of
-from ecommerce_dagster.runtime.plan.shared import Shared
-from ecommerce_dagster.runtime.plan.texts import can_be_compared, is_same_text
+from ecommerce_dagster.runtime.plan.template_comparison import can_be_compared, is_same_text
+from ecommerce_dagster.runtime.plan.template_environment import Shared
 from ecommerce_dagster.sql.lineage.clauses import changed_clauses
 from ecommerce_dagster.sql.lineage.effects import EVERYTHING, NONE, Effect, Level, effect_of
 from ecommerce_dagster.sql.lineage.parts import Columns, Part, parts_of, words_of

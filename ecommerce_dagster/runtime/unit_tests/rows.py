@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.asset import as_text
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import did_you_mean
 
 Cells = dict[str, Any]

@@ -24,7 +24,7 @@ from ecommerce_dagster.bruin.yaml.located import Position
 from ecommerce_dagster.errors import UnlocatedError
 from ecommerce_dagster.runtime.unit_tests.inputs import Inputs, create_inputs, inputs_of
 from ecommerce_dagster.runtime.unit_tests.rows import Expected, differences
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 from ecommerce_dagster.warehouses.duckdb.database import open_warehouse
 
 _STATEMENT = re.compile(r"\b(create|insert|update|delete|merge|truncate|drop)\b", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.sources.parameters import is_reconcilable
 from ecommerce_dagster.sources.request import Request
 from ecommerce_dagster.sql.load_result import LoadResult

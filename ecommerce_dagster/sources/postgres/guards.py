@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.sources.columns import SourceColumn
 from ecommerce_dagster.sources.postgres.describe import Source
 from ecommerce_dagster.sql.identifiers import quoted, relation

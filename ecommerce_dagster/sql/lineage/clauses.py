@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 if TYPE_CHECKING:
     from sqlglot import exp

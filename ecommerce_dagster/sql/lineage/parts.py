@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from ecommerce_dagster.sql.lineage.columns import key_of_table
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 if TYPE_CHECKING:
     from sqlglot import exp

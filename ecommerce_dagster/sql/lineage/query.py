@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ecommerce_dagster.sql.lineage.columns import NOTHING, Refs, Table, Tracer, key_of_table
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 from ecommerce_dagster.sql.used_tables import key_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecommerce_dagster.sql.lineage.columns import key_of_table
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 
 @without_remarks()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from ecommerce_dagster.errors import UnlocatedError
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 
 # What a table cannot be put in place of with: only tables have it.
 _TABLES_ONLY = ("only", "sample", "pivots", "version", "when")

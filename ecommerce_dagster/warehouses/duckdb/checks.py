@@ -24,7 +24,7 @@ from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.warehouses.duckdb import script
 from ecommerce_dagster.warehouses.duckdb.count_failures import counts_of, kind_in
 from ecommerce_dagster.warehouses.duckdb.database import described, types_in
-from ecommerce_dagster.warehouses.duckdb.moments import moments_in
+from ecommerce_dagster.warehouses.duckdb.rows_by_time import moments_in
 from ecommerce_dagster.warehouses.query import Answer
 
 

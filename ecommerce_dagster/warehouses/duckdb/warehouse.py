@@ -24,7 +24,7 @@ from ecommerce_dagster.warehouses.base import (
 )
 from ecommerce_dagster.warehouses.duckdb.database import described, kind_of
 from ecommerce_dagster.warehouses.duckdb.locking import Locking, no_lock
-from ecommerce_dagster.warehouses.duckdb.moments import moments_in
+from ecommerce_dagster.warehouses.duckdb.rows_by_time import moments_in
 from ecommerce_dagster.warehouses.duckdb.transaction import DuckDBTransaction, check_only
 from ecommerce_dagster.warehouses.publish import publish
 from ecommerce_dagster.warehouses.query import ALL_TABLES

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.lakehouse import Lakehouse
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.ducklake.attach import LAKE, open_lake
 from ecommerce_dagster.warehouses.ducklake.locking import LakeWriteLock

@@ -9,8 +9,8 @@ from datetime import datetime
 
 import duckdb
 
-from ecommerce_dagster.bruin.counted import counted
 from ecommerce_dagster.bruin.model.lakehouse import CatalogFile, Lakehouse
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.sql.identifiers import quoted, relation
 from ecommerce_dagster.warehouses.duckdb.database import WAITING, WarehouseError, described

@@ -19,8 +19,8 @@ from ecommerce_dagster.sql.rules import RuleError
 from ecommerce_dagster.sql.statements import only_query
 from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.check_sql import ColumnRules
-from ecommerce_dagster.warehouses.postgres.moments import moments_in
 from ecommerce_dagster.warehouses.postgres.name_lengths import uncut
+from ecommerce_dagster.warehouses.postgres.rows_by_time import moments_in
 from ecommerce_dagster.warehouses.postgres.script import DIALECT
 from ecommerce_dagster.warehouses.postgres.session import ask, error_message
 from ecommerce_dagster.warehouses.query import Answer

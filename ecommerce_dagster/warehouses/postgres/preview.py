@@ -21,7 +21,7 @@ from ecommerce_dagster.sql.checks import Check
 from ecommerce_dagster.sql.dialect import POSTGRES
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.sql.load_result import LoadResult
-from ecommerce_dagster.sql.parser_remarks import without_remarks
+from ecommerce_dagster.sql.parser_log import without_remarks
 from ecommerce_dagster.sql.plan import Job, WriteOptions
 from ecommerce_dagster.sql.postgres_types import PostgresTypes, supposed_types
 from ecommerce_dagster.sql.statements import only_query, runnable

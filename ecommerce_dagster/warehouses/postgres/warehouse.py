@@ -29,7 +29,7 @@ from ecommerce_dagster.warehouses.postgres.catalog import Catalog, Table
 from ecommerce_dagster.warehouses.postgres.checks import PostgresTable
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.postgres.dependent_views import Dependents
-from ecommerce_dagster.warehouses.postgres.moments import moments_in
+from ecommerce_dagster.warehouses.postgres.rows_by_time import moments_in
 from ecommerce_dagster.warehouses.postgres.session import (
     ask,
     briefly_waiting,

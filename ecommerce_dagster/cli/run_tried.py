@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.copies import unseen, without_copies
 from ecommerce_dagster.cli.errors import tell
 from ecommerce_dagster.cli.selection import SelectionError
-from ecommerce_dagster.runtime.kept import reasons_to_build
-from ecommerce_dagster.runtime.tables_there import fingerprints
-from ecommerce_dagster.runtime.throwaway import last_kept
+from ecommerce_dagster.cli.without_copies import unseen, without_copies
+from ecommerce_dagster.runtime.existing_tables import fingerprints
+from ecommerce_dagster.runtime.kept_tables import reasons_to_build
+from ecommerce_dagster.runtime.try_tables import last_kept
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import own_tables, prefixed_name
-from ecommerce_dagster.runtime.plan.shared import fingerprint
+from ecommerce_dagster.runtime.plan.template_environment import fingerprint
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, Log
 from ecommerce_dagster.sql.identifiers import relation
 

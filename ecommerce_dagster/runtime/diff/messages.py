@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ecommerce_dagster.bruin.counted import counted
+from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.runtime.diff.compare import ColumnDifference, Numbers, Row, TableDifference
 
 _HIDDEN = "***"

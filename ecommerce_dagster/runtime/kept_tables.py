@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.model.platforms import dialect_of
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_name
 from ecommerce_dagster.runtime.plan.impact import Side
-from ecommerce_dagster.runtime.plan.shared import fingerprint
+from ecommerce_dagster.runtime.plan.template_environment import fingerprint
 from ecommerce_dagster.sql.identifiers import relation
 from ecommerce_dagster.sql.strategies.registry import strategy_name
 from ecommerce_dagster.sql.used_tables import key_of

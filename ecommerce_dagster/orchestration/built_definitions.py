@@ -17,11 +17,11 @@ import dagster as dg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.last_known import last_known
+from ecommerce_dagster.orchestration.latest_states import last_known
 from ecommerce_dagster.orchestration.translator import code_version_of
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.plan.impact import Side
-from ecommerce_dagster.runtime.plan.shared import Shared, fingerprint
+from ecommerce_dagster.runtime.plan.template_environment import Shared, fingerprint
 
 
 @dataclass(frozen=True)

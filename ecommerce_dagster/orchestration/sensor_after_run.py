@@ -19,10 +19,10 @@ from ecommerce_dagster.orchestration.sensor_cursor import Cursor
 from ecommerce_dagster.orchestration.shared_partitions import shared_partitions
 from ecommerce_dagster.orchestration.source_changes import Look
 from ecommerce_dagster.orchestration.translator import BruinTranslator
-from ecommerce_dagster.orchestration.watched import watched_of
+from ecommerce_dagster.orchestration.watched_assets import watched_of
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.lint.watched import sources_on_postgres
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.plain_names import resource_key
 
 
 def look_before_loading(

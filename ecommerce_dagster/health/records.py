@@ -7,7 +7,7 @@ from typing import Any
 
 from ecommerce_dagster.health.finding import Setup
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
-from ecommerce_dagster.orchestration.last_known import latest_results, number_in
+from ecommerce_dagster.orchestration.latest_states import latest_results, number_in
 from ecommerce_dagster.orchestration.results import NOT_PUBLISHED
 from ecommerce_dagster.sql.checks import Check, checks_of
 

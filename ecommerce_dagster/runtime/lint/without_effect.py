@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.sql.checks import checks_of

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from ecommerce_dagster.bruin.model.asset import Asset, as_text
 from ecommerce_dagster.bruin.model.pipeline import Pipeline
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext, render
 from ecommerce_dagster.bruin.yaml.node import Node
 

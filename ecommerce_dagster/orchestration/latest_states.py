@@ -12,7 +12,7 @@ from ecommerce_dagster._compat import AssetCheckExecutionRecordStatus as Status
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, check_key
-from ecommerce_dagster.orchestration.living_runs import moment
+from ecommerce_dagster.orchestration.unfinished_runs import moment
 from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 from ecommerce_dagster.sql.checks import Check, checks_of
 

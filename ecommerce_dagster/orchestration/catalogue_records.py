@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from ecommerce_dagster.bruin.model.asset import Asset
+from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.bruin.switches import switched
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.check_history import CheckHistory, histories_of
-from ecommerce_dagster.orchestration.rows import rows_shown
+from ecommerce_dagster.orchestration.previews import rows_shown
 
 _RESULTS = 20  # of each check
 

@@ -16,7 +16,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key, op_name
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
-from ecommerce_dagster.orchestration.living_runs import moment
+from ecommerce_dagster.orchestration.unfinished_runs import moment
 from ecommerce_dagster.runtime.asset_state import AssetState, Setback
 
 _DAYS = 400  # that are looked back: a year, and some more

@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.asset_types import ASSET_TYPES, connections_of, unsupported
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.project import lint_keys
-from ecommerce_dagster.runtime.names import job_name, resource_key
+from ecommerce_dagster.runtime.plain_names import job_name, resource_key
 
 
 def lint_together(

@@ -9,7 +9,7 @@ import dagster as dg
 
 from ecommerce_dagster.orchestration.asset_keys import asset_key
 from ecommerce_dagster.orchestration.partitions import PARTITION_ROWS
-from ecommerce_dagster.orchestration.watched import Watched
+from ecommerce_dagster.orchestration.watched_assets import Watched
 
 _EVENTS_AT_ONCE = 1000
 

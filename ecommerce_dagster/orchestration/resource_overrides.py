@@ -11,7 +11,7 @@ from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import did_you_mean
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.resources import has_resource
-from ecommerce_dagster.runtime.names import resource_key
+from ecommerce_dagster.runtime.plain_names import resource_key
 
 # The method by which assets reach a database of each kind, and a class that has it.
 _NEEDED = {

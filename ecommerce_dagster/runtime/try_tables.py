@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.runtime.asset_types import has_table
-from ecommerce_dagster.runtime.kept import Kept
+from ecommerce_dagster.runtime.kept_tables import Kept
 from ecommerce_dagster.runtime.warehouses import WAREHOUSES, Log
 
 
