@@ -1,4 +1,4 @@
-"""What is broken now, and which findings are news.
+"""Open incidents: what is broken now, and which findings are new.
 
 The first finding that something failed opens an incident, and the first that it works again ends
 it. Nothing in between is news.

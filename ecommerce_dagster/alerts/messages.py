@@ -1,4 +1,4 @@
-"""The texts that people are sent."""
+"""The texts of alerts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which assets are upstream and downstream of which, and walking along these lines."""
+"""The graph of assets: direct neighbours, and all that can be reached from an asset."""
 
 from __future__ import annotations
 

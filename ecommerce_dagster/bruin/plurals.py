@@ -1,4 +1,4 @@
-"""Numbers of things in words."""
+"""Counts in words: `1 row`, `2 rows`."""
 
 
 def counted(number: int, noun: str) -> str:

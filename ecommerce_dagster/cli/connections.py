@@ -11,7 +11,7 @@ from rich.console import Console
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.problems import from_here
 from ecommerce_dagster.bruin.project import Project
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.query import print_table
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.health.connections import tried
@@ -34,10 +34,10 @@ def check_connections(project: Project, name: str | None, output: str) -> int:
     """Try to use one connection, or all. The exit code: 1 when one does not work."""
     connections = project.connections
     chosen = [connections.get(name)] if name else list(connections.by_name.values())
-    companion = companion_of(project.directory)
+    services = local_services_of(project.directory)
     found: list[dict[str, Any]] = []
     for connection in chosen:
-        with companion.asked(connection.name):
+        with services.asked(connection.name):
             found.append({"name": connection.name, **_trial(connection)})
     if output == "json":
         print(

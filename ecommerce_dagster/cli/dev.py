@@ -17,7 +17,7 @@ import click
 from ecommerce_dagster import local
 from ecommerce_dagster.bruin.discovery import pipeline_folders
 from ecommerce_dagster.cli.instance import dagster_instance
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.workspace import pipelines_here
 from ecommerce_dagster.errors import MissingExtra
 
@@ -27,7 +27,7 @@ _prctl, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 def run_dev(port: int) -> int:
-    """`dagster dev` on 127.0.0.1 for the pipeline here, while its companion runs. Returns the exit
+    """`dagster dev` on 127.0.0.1 for the pipeline here, while its services runs. Returns the exit
     code of `dagster dev`.
 
     Raises MissingExtra without a web server.
@@ -42,7 +42,7 @@ def run_dev(port: int) -> int:
     require_free(_HOST, port)
     with dagster_instance():
         pass  # its databases exist before several processes open them at once
-    with companion_of(folder).running():
+    with local_services_of(folder).running():
         click.echo(f"Dagster is starting at http://{_HOST}:{port} (Ctrl-C stops it)")
         click.echo("After a change to a file: Reload definitions, on its Lineage page.")
         command = [

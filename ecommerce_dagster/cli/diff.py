@@ -13,7 +13,7 @@ import click
 from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.errors import tell
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import markdown_table
 from ecommerce_dagster.cli.values import for_json, shown
@@ -74,10 +74,10 @@ def compare(project: Project, pair: Pair, how: How) -> Compared:
 
 
 def _difference(project: Project, pair: Pair, how: How) -> TableDifference:
-    companion = companion_of(project.directory)
+    services = local_services_of(project.directory)
     with ExitStack() as stack:
         for name in dict.fromkeys([pair.before.connection.name, pair.after.connection.name]):
-            stack.enter_context(companion.asked(name))
+            stack.enter_context(services.asked(name))
         return pair.find(how, tell)
 
 

@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.plurals import counted
 from ecommerce_dagster.bruin.problems import ProjectError, printable
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.cli.instance import untouched_instance
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.workspace import opened, readable_project
 from ecommerce_dagster.health.examine import PATIENCE, health_of
 from ecommerce_dagster.health.finding import LEVELS, Finding, Level, Setup
@@ -62,7 +62,7 @@ def read_files(options: Mapping[str, Any]) -> tuple[Project, list[Finding]]:
 def setup_of(project: Project) -> Iterator[tuple[Setup, list[Finding]]]:
     """The pipeline on this machine, and what is wrong with the records of its runs."""
     with ExitStack() as stack:
-        at_rest = stack.enter_context(companion_of(project.directory).joined())
+        at_rest = stack.enter_context(local_services_of(project.directory).joined())
         try:
             instance = stack.enter_context(untouched_instance(PATIENCE))
         except StateError as error:

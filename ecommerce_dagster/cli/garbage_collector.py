@@ -1,4 +1,4 @@
-"""When the command line looks for garbage."""
+"""When the command line runs Python's garbage collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What some pipelines need beside their files. Who has such a pipeline registers its companion."""
+"""Servers on this machine that a pipeline needs, such as the demonstration's PostgreSQL.
+
+The package of such a pipeline registers them in `local_services`, by the pipeline's folder.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Companion:
-    """What a pipeline needs beside its files on this machine.
+class LocalServices:
+    """How commands get what a pipeline needs on this machine.
 
     Attributes:
         resources: Resources in place of connections that are not configured, by resource key.
-        running: What has to run while Dagster's UI does.
-        asked: What has to run while a command reads the connection of a name.
-        joined: What makes connections usable whose local servers run already, and starts none;
+        running: Starts what Dagster's UI needs, and stops it afterwards.
+        asked: Starts what reading the connection of this name needs, and stops it afterwards.
+        joined: Makes connections usable whose local servers run already, and starts none;
             gives the names of those whose servers do not run.
     """
 
@@ -28,9 +31,9 @@ class Companion:
 
 
 # By the folders of their pipelines.
-companions: dict[Path, Companion] = {}
+local_services: dict[Path, LocalServices] = {}
 
 
-def companion_of(folder: Path) -> Companion:
-    """The companion of the pipeline in a folder; most have none to speak of."""
-    return companions.get(folder, Companion())
+def local_services_of(folder: Path) -> LocalServices:
+    """The services of the pipeline in a folder; most need none."""
+    return local_services.get(folder, LocalServices())

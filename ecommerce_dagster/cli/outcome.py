@@ -1,4 +1,4 @@
-"""What a run left behind, asset by asset and check by check."""
+"""The outcome of a run, asset by asset and check by check."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.schema_prefix import prefixed_sql
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.cli.errors import tell
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.selection import asset_called
 from ecommerce_dagster.cli.tables import print_rows
 from ecommerce_dagster.cli.values import for_json, shown
@@ -80,7 +80,7 @@ def fetch(
     """The column names and at most `limit` rows of a query, and whether there are more. Raises
     QueryError, WarehouseError, SourceError."""
     connection, known = _asked(project, name)
-    with companion_of(project.directory).asked(connection.name):
+    with local_services_of(project.directory).asked(connection.name):
         sql = _here(project, sql, connection.name)
         names, rows = known.ask(connection, sql, None if limit is None else limit + 1, tell)
     return names, rows[:limit], limit is not None and len(rows) > limit

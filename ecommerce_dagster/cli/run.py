@@ -26,7 +26,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.variables import require_variant
 from ecommerce_dagster.cli.garbage_collector import paused_collector
 from ecommerce_dagster.cli.instance import dagster_instance
-from ecommerce_dagster.cli.local_services import companion_of
+from ecommerce_dagster.cli.local_services import local_services_of
 from ecommerce_dagster.cli.outcome import (
     AssetOutcome,
     CheckOutcome,
@@ -292,7 +292,7 @@ def run(
     tags = run_tags(project, selected, request)
     checks = _checks(project, selected, request)
     outcomes = _expected(project, selected, checks)
-    resources = {**resources_of(project), **companion_of(project.directory).resources()}
+    resources = {**resources_of(project), **local_services_of(project.directory).resources()}
     with paused_collector():
         definitions = definitions_of(
             project,

@@ -1,4 +1,4 @@
-"""Rows in a terminal, where a line has an end; in a file or a pipe it has none."""
+"""Rows as text: as wide as a terminal, or of any width in a file or a pipe."""
 
 from __future__ import annotations
 

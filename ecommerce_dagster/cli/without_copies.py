@@ -1,4 +1,4 @@
-"""Work in the warehouse that readers of its published copy are to see nothing of."""
+"""Work in the warehouse without renewing its published copy."""
 
 from __future__ import annotations
 

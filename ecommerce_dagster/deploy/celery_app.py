@@ -1,5 +1,5 @@
-"""Celery's settings, for those who send runs and steps and for those who execute them: one durable
-queue, and JSON only."""
+"""The settings of Celery, for the sender of runs and steps and for workers: one durable queue, and
+JSON only."""
 
 from __future__ import annotations
 

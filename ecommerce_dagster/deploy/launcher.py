@@ -1,4 +1,4 @@
-"""Who executes a run where it is deployed, and whether it is alive."""
+"""The run launcher of a deployment: what executes a run, and whether it is alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All findings of a pipeline, each part within its time."""
+"""All findings of `ecommerce doctor`, each part within a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a look at one thing found, and what it was looked for in."""
+"""A finding of `ecommerce doctor`, and the setup that is examined."""
 
 from __future__ import annotations
 

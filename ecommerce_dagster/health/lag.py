@@ -1,4 +1,4 @@
-"""For how long changes of a source have not been loaded, as the sensor on it would tell.
+"""How long changes of a source have waited to be loaded, as its sensor sees them.
 
 A source does not tell when it changed. What changed since the sensor's last look has waited since
 then at most; what a run was requested for, since the request.

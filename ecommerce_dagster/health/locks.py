@@ -1,4 +1,4 @@
-"""Who holds what runs have to wait for."""
+"""Locks that runs wait for, and the processes and sessions that hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Dagster recorded last of the builds of assets and of the results of checks."""
+"""The latest build of each asset and the latest result of each check, from Dagster."""
 
 from __future__ import annotations
 

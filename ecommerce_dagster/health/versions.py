@@ -1,4 +1,4 @@
-"""Which versions are at work here, and whether they were tried together."""
+"""The installed versions, and whether they were tested together."""
 
 from __future__ import annotations
 

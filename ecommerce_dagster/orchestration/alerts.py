@@ -1,4 +1,4 @@
-"""A sensor that tells people what failed, by the `notifications` of the files.
+"""A sensor that sends alerts about failures, by the `notifications` of the files.
 
 It reads the runs that have ended since its last tick, those of a terminal included, and sends what
 is news in them. What cannot be delivered is kept and tried again. What was delivered is kept beside

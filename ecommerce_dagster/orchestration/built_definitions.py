@@ -17,7 +17,7 @@ import dagster as dg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import asset_key
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from ecommerce_dagster.orchestration.translator import code_version_of
 from ecommerce_dagster.runtime.asset_types import unsupported
 from ecommerce_dagster.runtime.plan.impact import Side
@@ -78,7 +78,7 @@ def _fingerprint(kept: Mapping[str, Any]) -> str:
 
 def published(project: Project, instance: dg.DagsterInstance | None) -> Published:
     """The pipeline as its tables were last built."""
-    states = last_known(instance, project.assets, project)
+    states = latest_states(instance, project.assets, project)
     kept = _kept(project, instance)
     assets: list[Asset] = []
     unknown: set[str] = set()

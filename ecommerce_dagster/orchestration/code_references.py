@@ -1,4 +1,4 @@
-"""Where in the files something is declared, for people and for their editors."""
+"""File and line of each declaration, as text and as links for an editor."""
 
 from __future__ import annotations
 

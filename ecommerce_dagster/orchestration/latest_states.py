@@ -17,7 +17,7 @@ from ecommerce_dagster.runtime.asset_state import AssetState, CheckState
 from ecommerce_dagster.sql.checks import Check, checks_of
 
 
-def last_known(
+def latest_states(
     instance: dg.DagsterInstance | None, assets: Sequence[Asset], project: Project
 ) -> dict[str, AssetState]:
     """The state of each of these assets of `project`, by its name. Without an instance nothing is

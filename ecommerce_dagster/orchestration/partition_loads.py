@@ -1,4 +1,4 @@
-"""What loads left in the partitions of a table, as Dagster's events tell it."""
+"""The loads of each partition of a table, from Dagster's events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the runs fare that the sensor requested."""
+"""The outcomes of the runs that the sensor requested."""
 
 from __future__ import annotations
 

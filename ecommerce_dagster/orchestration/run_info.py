@@ -1,4 +1,4 @@
-"""What Dagster tells a run of an asset, in words that the code of runs knows."""
+"""A `RunInfo` made from Dagster's context: what the runtime needs to know of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecommerce_dagster.bruin.model.interval import Interval
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import Context, asset_key
 from ecommerce_dagster.orchestration.failed_loads import with_setbacks
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from ecommerce_dagster.orchestration.partitions import (
     Partitions,
     interval_of,
@@ -61,8 +61,8 @@ def run_info(context: Context, project: Project) -> RunInfo:
         on_wait=naming_others(context.log.info, context.instance, context.run.run_id),
         database=lambda key: getattr(context.resources, in_copy(key, project)),
         is_selected=lambda name: asset_key(name, project) in selected,
-        last_known=lambda assets: with_setbacks(
-            last_known(context.instance, assets, project), context.instance, project
+        latest_states=lambda assets: with_setbacks(
+            latest_states(context.instance, assets, project), context.instance, project
         ),
         past_measures=lambda checks: past_measures(context.instance, checks, project),
     )

@@ -1,4 +1,4 @@
-"""What a run loaded is not loaded once more by the first tick of a sensor after it.
+"""The first tick of a sensor after a run does not request what that run has loaded.
 
 A sensor that never looked requests everything, since it cannot know what is loaded. A process that
 is about to load everything looks in its place; the sensor goes on from there.

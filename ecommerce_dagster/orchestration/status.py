@@ -15,7 +15,7 @@ from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.asset_keys import op_name
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from ecommerce_dagster.orchestration.translator import code_version_of
 from ecommerce_dagster.orchestration.unfinished_runs import LivingRun, living_runs, moment
 from ecommerce_dagster.runtime.asset_state import AssetState
@@ -66,7 +66,7 @@ def status_of(project: Project, instance: dg.DagsterInstance | None) -> Pipeline
         for asset in project.assets
         if unsupported(project, asset) is None and not asset.external_key
     ]
-    states = last_known(instance, assets, project)
+    states = latest_states(instance, assets, project)
     failed = [failure for asset in assets for failure in _failed_checks(asset, states[asset.name])]
     if instance is not None:
         known = {failure.asset for failure in failed if failure.blocking}

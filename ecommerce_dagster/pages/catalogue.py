@@ -14,7 +14,7 @@ from ecommerce_dagster.bruin.paths import from_root
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.catalogue_records import Records, records_of
 from ecommerce_dagster.orchestration.freshness import oldest_allowed
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from ecommerce_dagster.orchestration.partitions import partitions_of
 from ecommerce_dagster.pages.addresses import anchor, column_anchors, page_names
 from ecommerce_dagster.pages.entries import (
@@ -79,7 +79,7 @@ def catalogue_of(
 ) -> Catalogue:
     """The catalogue of a pipeline, with what an instance knows of the state of its assets."""
     elsewhere = elsewhere or Elsewhere()
-    states = last_known(instance, project.assets, project)
+    states = latest_states(instance, project.assets, project)
     records = records_of(instance, project, public=elsewhere.public)
     return _Writer(project, states, records, project_lineage(project), elsewhere).catalogue()
 

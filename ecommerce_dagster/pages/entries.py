@@ -1,4 +1,4 @@
-"""What the pages of a catalogue are about, ready to be filled in."""
+"""The values that the templates of the catalogue show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of a Python asset without running it."""
+"""Mistakes in Python assets, found without running them."""
 
 from __future__ import annotations
 

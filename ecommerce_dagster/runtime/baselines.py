@@ -1,4 +1,4 @@
-"""What a run compares the measures of checks with that need no threshold."""
+"""The past values with which a run compares the measures of anomaly checks."""
 
 from __future__ import annotations
 

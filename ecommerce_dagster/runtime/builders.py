@@ -121,7 +121,7 @@ def _variables_of_the_run(run: AssetRun) -> Iterator[tuple[dict[str, str], Path]
     which state its upstream assets are, and the name of one for its summary."""
     assets = run.project.assets
     names = set(reached([run.declared.name], run.project.neighbours.upstream)) - {run.declared.name}
-    states = run.info.last_known([a for a in assets if a.name in names])
+    states = run.info.latest_states([a for a in assets if a.name in names])
     with TemporaryDirectory(prefix="python-asset-") as name:
         upstream, summary = Path(name, "upstream.json"), Path(name, "summary.md")
         upstream.write_text(json.dumps([asdict(s) for s in states.values()]), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which tables the environment of a project that is only read has of its own."""
+"""Which tables an environment has itself, for commands that only read."""
 
 from __future__ import annotations
 

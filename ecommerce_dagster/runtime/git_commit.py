@@ -1,4 +1,4 @@
-"""The commit that a checkout is at, for templates."""
+"""The git commit of a checkout, for templates."""
 
 from __future__ import annotations
 

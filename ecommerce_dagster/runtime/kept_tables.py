@@ -1,4 +1,4 @@
-"""Tables that were tried and kept, and which of them a build would make again as they are."""
+"""The tables of `ecommerce try --keep`, and which of them a build would make again as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scheduler of a run tells the code that builds its assets."""
+"""What a run gives to the code that builds its assets: tags, id, log, connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunInfo:
     """A run: its id, its tags, where it logs to, and (`on_wait`) what it waits for.
 
     `database` gives an open-able database by the key of its connection (`resource_key`);
-    `is_selected` tells whether the run builds the asset of a name; `last_known` gives what was
+    `is_selected` tells whether the run builds the asset of a name; `latest_states` gives what was
     recorded of assets in earlier runs, by their names, `past_measures` what their checks without a
     threshold measured, by the checks' ids. The defaults are those of a run that is
     not executed, as when its statements are only shown.
@@ -40,5 +40,5 @@ class RunInfo:
     on_wait: Callable[[str], None] = _LOG.info
     database: Callable[[str], Any] = _no_database
     is_selected: Callable[[str], bool] = lambda name: False
-    last_known: States = lambda assets: {}
+    latest_states: States = lambda assets: {}
     past_measures: PastMeasures = lambda checks: {}

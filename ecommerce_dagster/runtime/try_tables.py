@@ -1,4 +1,4 @@
-"""Tables that are made beside those of production to be looked at, and go away again.
+"""The tables that are built beside those of production to try a change, and dropped afterwards.
 
 They stand in schemas with a prefix of their own: mart.t is try_1a2b3c4d_mart.t. As long as they are
 there a file on this machine names them, so that what a killed process left can be dropped. Those

@@ -1,4 +1,4 @@
-"""Everything that can be said of a pipeline before anything runs."""
+"""All mistakes of a pipeline that can be found before anything runs."""
 
 from __future__ import annotations
 

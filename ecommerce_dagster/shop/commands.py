@@ -10,11 +10,11 @@ from ecommerce_dagster import local
 from ecommerce_dagster.cli import main
 from ecommerce_dagster.cli.errors import user_errors
 from ecommerce_dagster.cli.help_sections import under
-from ecommerce_dagster.cli.local_services import Companion, companions
+from ecommerce_dagster.cli.local_services import LocalServices, local_services
 from ecommerce_dagster.cli.options import example
 from ecommerce_dagster.shop.source import asked, filled_postgres, joined, resources
 
-companions[local.PIPELINE] = Companion(resources, filled_postgres, asked, joined)
+local_services[local.PIPELINE] = LocalServices(resources, filled_postgres, asked, joined)
 
 
 @under("Run")

@@ -1,4 +1,4 @@
-"""Keeps to itself what sqlglot logs about SQL that it does not understand.
+"""Suppress what sqlglot logs about SQL that it cannot parse.
 
 Callers handle such SQL, which is right more often than not; a remark in a user's log would only
 mislead. The logger stays as it is for other users of sqlglot in this process.

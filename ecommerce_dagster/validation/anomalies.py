@@ -1,4 +1,4 @@
-"""Whether the columns of a table, as it will be, can be measured."""
+"""Whether anomaly checks can measure the columns that a table will have."""
 
 from __future__ import annotations
 

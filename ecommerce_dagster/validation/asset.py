@@ -1,4 +1,4 @@
-"""One asset on trial: its hooks, its query and its checks, in the order in which they run."""
+"""Bind one asset: its hooks, its query and its checks, in the order in which they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of one asset on trial: whether its table can answer them."""
+"""Bind the checks of one asset to the columns that its table will have."""
 
 from __future__ import annotations
 

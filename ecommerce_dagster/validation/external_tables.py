@@ -1,4 +1,4 @@
-"""Tables that no asset of a pipeline makes, and that a query may find all the same."""
+"""Tables that a query may find although no asset of the pipeline makes them."""
 
 from __future__ import annotations
 

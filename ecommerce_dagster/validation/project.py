@@ -1,4 +1,4 @@
-"""The proof before a run: every query bound against the tables that it will meet, without data.
+"""Bind every query of a pipeline against the tables that it will read, without data.
 
 The tables of the pipeline are made in memory, empty, one after the other. A table has the columns
 that its query returns, or that its source has, or, when the source cannot be asked, those that its

@@ -13,7 +13,7 @@ from ecommerce_dagster import BruinTranslator
 from ecommerce_dagster.bruin.model.interval import yesterday
 from ecommerce_dagster.orchestration.build import definitions_of, load_project
 from ecommerce_dagster.orchestration.check_history import histories_of
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from ecommerce_dagster.orchestration.run_findings import RunFindings
 from ecommerce_dagster.runtime.run_tags import RANGE_END_TAG, RANGE_START_TAG
 from orchestration.helpers import QUIET, Tiny, checks_recorded, failures, run_all
@@ -353,7 +353,7 @@ class TestChecksByPartition:
         assert self.shown(checked, instance) == {"succeeded": good, "failed": bad}
         # What a check says last is what it said of all: in the catalogue, too.
         project = load_project(checked.directory)
-        state = last_known(instance, project.assets, project)["stg.events"]
+        state = latest_states(instance, project.assets, project)["stg.events"]
         assert [check.status for check in state.checks] == ["failed", "passed"]
         history = histories_of(instance, project, project.assets, 10)["stg.events:n:positive"]
         assert [(r.passed, r.bad_rows) for r in history.results] == [(True, 0), (False, 1)]

@@ -11,7 +11,7 @@ import pytest
 
 from ecommerce_dagster.orchestration import failed_loads
 from ecommerce_dagster.orchestration.build import load_project
-from ecommerce_dagster.orchestration.latest_states import last_known
+from ecommerce_dagster.orchestration.latest_states import latest_states
 from orchestration.helpers import Tiny, failures, query, run_all
 
 PYTHON = '''"""@bruin
@@ -104,13 +104,13 @@ def test_a_check_that_was_not_reached_keeps_its_last_result(
     tiny.sql("main.first", "SELECT -1 AS n", rule)
     assert not run_all(tiny.definitions(), instance).success
     project = load_project(tiny.directory)
-    states = last_known(instance, project.assets, project)
+    states = latest_states(instance, project.assets, project)
     assert [state.checks[0].status for state in states.values()] == ["failed", "passed"]
     assert states["main.first"].rows == 1
     assert states["main.first"].checks[0].at >= states["main.second"].checks[0].at
     tiny.sql("main.third", "SELECT 1 AS n", rule)
     project = load_project(tiny.directory)
-    third = last_known(instance, project.assets, project)["main.third"]
+    third = latest_states(instance, project.assets, project)["main.third"]
     assert (third.built_at, third.rows, third.checks[0].status) == ("", None, "unknown")
 
 

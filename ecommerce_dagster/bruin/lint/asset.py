@@ -1,4 +1,4 @@
-"""What can be wrong in one asset that can be read, whatever the others are."""
+"""Mistakes in one asset, found without looking at the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong in files that are each readable: names, references, circles, templates."""
+"""Mistakes across files that are each readable: names, references, circles, templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates in definitions that count before there is a run: names, and `enabled`."""
+"""Templates that are rendered when files are read, before any run: names, and `enabled`."""
 
 from __future__ import annotations
 

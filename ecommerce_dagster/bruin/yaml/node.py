@@ -1,4 +1,4 @@
-"""What all things written in files have in common: a position, and errors that name it."""
+"""The base of all models of files: a position, and errors that name it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `meta` asks for of checks that need no threshold, and cannot be had."""
+"""Mistakes in `meta: {anomalies: ...}`, and checks of it that are not possible here."""
 
 from __future__ import annotations
 

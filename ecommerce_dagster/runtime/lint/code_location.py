@@ -1,4 +1,4 @@
-"""What pipelines that become one code location must not both have."""
+"""What two pipelines of one code location must not share, such as names of assets."""
 
 from __future__ import annotations
 

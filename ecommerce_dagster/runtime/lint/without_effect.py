@@ -1,4 +1,4 @@
-"""What files and the environment ask for and nothing is done about, reported once in a pipeline."""
+"""Keys and settings that have no effect here, each reported once in a pipeline."""
 
 from __future__ import annotations
 

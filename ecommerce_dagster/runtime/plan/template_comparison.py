@@ -1,4 +1,4 @@
-"""Whether two templates of SQL say the same, and where they can be compared as SQL."""
+"""Whether two templates of SQL mean the same, and where they can be compared as SQL."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What would go wrong without a word: values that DuckDB's postgres extension turns into others,
-and tables that are rewritten under a reader's eyes."""
+"""Guards against silent errors: values that DuckDB's postgres extension changes, and tables that
+are rewritten while they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the columns of a table, as it will be, can answer their checks."""
+"""Bind the checks of an asset in PostgreSQL to the columns that its table will have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proof before a run, for assets in PostgreSQL: the server parses every query, and runs none.
+"""Bind the queries of assets in PostgreSQL: the server parses each one, and runs none.
 
 Tables that assets of the pipeline make are put in place of by their columns, as they will be; all
 others are those of the database. What is not certain is not reported.

@@ -1,4 +1,4 @@
-"""Tables that a query of PostgreSQL reads, put in place of by rows that there are none of.
+"""Replace table references in a query with empty SELECTs of the same columns.
 
 So the server can tell what it thinks of a query before its tables are there, or as they will be.
 """

@@ -1,4 +1,4 @@
-"""A second DuckDB file, in which a session looks for tables that the first one does not have."""
+"""A second DuckDB file, from which a session reads tables that the first one does not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a build may write to a DuckLake: at any time, but for those who write the same rows.
+"""Builds write to a DuckLake at the same time, unless they may write the same rows.
 
 DuckLake refuses a COMMIT when another one deleted or altered what it is based on; such a build is
 done again from its beginning. It does not see that two builds insert the same row: those who may do

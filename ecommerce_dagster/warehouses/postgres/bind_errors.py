@@ -1,4 +1,4 @@
-"""What PostgreSQL thinks of a query that is not run: it is parsed and described, no more."""
+"""Errors of a query that PostgreSQL parses and describes without running it."""
 
 from __future__ import annotations
 

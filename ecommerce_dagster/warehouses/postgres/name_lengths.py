@@ -1,4 +1,4 @@
-"""Names that PostgreSQL would cut: it keeps 63 bytes of one, and tells by a notice alone.
+"""Names that PostgreSQL would cut: it keeps 63 bytes of one, and only a notice says so.
 
 What was cut is not found again under its own name: a table is built once and never again, and two
 names that begin alike become one.
