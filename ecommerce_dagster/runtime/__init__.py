@@ -1,5 +1,5 @@
 """What each type of asset does in a run, and what can be said of a project before one.
 
-RunInfo describes the run. Imports the packages from `deploy` (its `choice`) down
+RunInfo describes the run. Imports the packages from `deploy` (its `executor_setting`) down
 to `bruin`, and never Dagster.
 """
