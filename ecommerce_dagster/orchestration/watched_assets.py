@@ -18,6 +18,7 @@ from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.orchestration.shared_partitions import SharedPartitions
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.lint.watched import with_parameters_rendered
+from ecommerce_dagster.sources.known_parameters import QUERY
 from ecommerce_dagster.sources.parameters import (
     incremental_key_of,
     is_windowed,
@@ -25,7 +26,6 @@ from ecommerce_dagster.sources.parameters import (
     source_table_of,
     strategy_of,
 )
-from ecommerce_dagster.sources.postgres.describe import QUERY
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from ecommerce_dagster.bruin.paths import cache_folder
 from ecommerce_dagster.python_assets.process import run_supervised
 from ecommerce_dagster.python_assets.requirements import Requirements, RequirementsError
@@ -102,6 +100,9 @@ def interpreter_of(
     python = folder / "bin" / "python"
     if python.exists():
         return python
+    # Only to build one: with asyncio it takes 20 ms.
+    from filelock import FileLock
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_dagster.errors import UnlocatedError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _IMAGE = re.compile(r"(?:docker\.io/)?(?:library/)?python:(\d+(?:\.\d+){0,2})(?:-[\w.-]+)?")
 _VERSION = ".".join(map(str, sys.version_info[:3]))
@@ -96,6 +96,11 @@ def is_for_this_python(image: str | None, requirements: Requirements | None) -> 
     if version is not None:
         return f"{_VERSION}.".startswith(f"{version}.")
     requires = requirements.requires_python if requirements is not None else ""
+    if not requires:
+        return True
+    # Only where something is required: it takes 20 ms.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
     try:
         return SpecifierSet(requires).contains(_VERSION, prereleases=True)
     except InvalidSpecifier:
@@ -132,6 +137,8 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _is_satisfied(line: str) -> bool:
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         return _is_installed(Requirement(line))
     except InvalidRequirement:
@@ -150,6 +157,6 @@ def _is_installed(requirement: Requirement, extra: str = "") -> bool:
     return all(
         _is_installed(needed, wanted)
         for wanted in requirement.extras
-        for needed in map(Requirement, found.requires or ())
+        for needed in map(type(requirement), found.requires or ())
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""})
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,12 +18,11 @@ from ecommerce_dagster.python_assets.asset import PythonLoad, environment_of, ru
 from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.runtime.readers import reading
-from ecommerce_dagster.runtime.sensor import (
-    Mode,
+from ecommerce_dagster.runtime.sensor import Mode, wait
+from ecommerce_dagster.runtime.sensor_questions import (
     duckdb_says_yes,
     postgres_has_table,
     postgres_says_yes,
-    wait,
 )
 from ecommerce_dagster.sources.seeds.seed import Seed
 from ecommerce_dagster.sql.checks import Check
@@ -32,8 +31,6 @@ from ecommerce_dagster.warehouses.base import BuildResult, Writer, nothing
 from ecommerce_dagster.warehouses.postgres.connect import SourceError
 from ecommerce_dagster.warehouses.sql_asset import AssetError, OutsideError, SqlBuild
 from ecommerce_dagster.warehouses.time_limit import TimeLimitError
-
-Build = Callable[[AssetRun, Sequence[Check]], BuildResult]
 
 
 @contextmanager

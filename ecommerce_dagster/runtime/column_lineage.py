@@ -16,8 +16,9 @@ from ecommerce_dagster.bruin.model.asset import Asset, Upstream
 from ecommerce_dagster.bruin.model.platforms import dialect_of
 from ecommerce_dagster.bruin.project import Project
 from ecommerce_dagster.bruin.templates.render import RenderError, RunContext
+from ecommerce_dagster.sources.known_parameters import QUERY
 from ecommerce_dagster.sources.parameters import excluded_of, primary_key_of
-from ecommerce_dagster.sources.postgres.describe import QUERY, path_of
+from ecommerce_dagster.sources.postgres.describe import path_of
 from ecommerce_dagster.sql.column_names import meant
 from ecommerce_dagster.sql.lineage.columns import NOTHING, ColumnRef, Refs, Table
 from ecommerce_dagster.sql.lineage.query import Lineage, query_lineage

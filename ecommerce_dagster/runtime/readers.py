@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ecommerce_dagster.bruin.model.connections import Connection
 from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.runtime.asset_run import AssetRun
 from ecommerce_dagster.runtime.environment import variables_for
 from ecommerce_dagster.sources import ingestr
-from ecommerce_dagster.sources.attached import MySQLIngestion, SQLiteIngestion
-from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
-from ecommerce_dagster.sources.files import FileIngestion, place_of
 from ecommerce_dagster.sources.parameters import is_reconcilable
-from ecommerce_dagster.sources.postgres.ingest import Ingestion, ViaDuckDB
-from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
 from ecommerce_dagster.warehouses.base import Writer
 
-Reader = Callable[[AssetRun, Connection, ExitStack], Writer]
+if TYPE_CHECKING:
+    from ecommerce_dagster.runtime.asset_run import AssetRun
+
+# Each imports what reads for it: all of that takes 60 ms, and `ecommerce validate`, which needs to
+# know no more than which sources there are, 400 ms.
+Reader = Callable[["AssetRun", Connection, ExitStack], Writer]
 
 
 def reading(run: AssetRun, until: ExitStack) -> Writer:
@@ -49,11 +49,15 @@ def _settings(source: Connection) -> dict[str, str]:
 
 
 def _from_sqlite(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.attached import SQLiteIngestion
+
     path = source.place_of(source.texts(variables_for(source.path), "path")["path"])
     return SQLiteIngestion(run.asset, path, *_how(run))
 
 
 def _from_mysql(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.attached import MySQLIngestion
+
     settings = source.texts(variables_for(source.path), "host", "username", "database")
     login = {
         "HOST": settings["host"],
@@ -66,6 +70,8 @@ def _from_mysql(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
 
 
 def _from_files(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.files import FileIngestion, place_of
+
     settings = _settings(source)
     base = settings.get("path") or settings.get("url") or ""
     place = place_of(base, run.asset.parameter("source_table"))
@@ -74,6 +80,8 @@ def _from_files(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
 
 
 def _from_s3(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.files import FileIngestion
+
     settings = _settings(source)
     path = run.asset.parameter("source_table").partition("#")[0].removeprefix("s3://")
     path = path or settings.get("path_to_file", "")
@@ -95,6 +103,8 @@ def _from_s3(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
 
 
 def _by_ingestr(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
+
     settings = _settings(source)
     if source.is_motherduck:
         place = source.duckdb(variables_for(source.path))
@@ -115,10 +125,15 @@ def _how(run: AssetRun) -> tuple[Interval | None, bool, bool]:
 
 
 def _from_duckdb(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.duckdb_file import DuckDBIngestion
+
     return DuckDBIngestion(run.asset, run.place_called(source.name), *_how(run))
 
 
 def _from_postgres(run: AssetRun, source: Connection, until: ExitStack) -> Writer:
+    from ecommerce_dagster.sources.postgres.ingest import Ingestion, ViaDuckDB
+    from ecommerce_dagster.sources.postgres.into_postgres import CopyIngestion
+
     settings = run.resource(source.name).settings()
     match run.project.platform(run.asset):
         case "duckdb":

@@ -98,10 +98,11 @@ def _bound(
         connections = project.connections.by_name
         return databases.session(connections, known, name) if databases else None
 
+    platforms = set(map(project.platform, project.assets))
     proofs = {
         name: kind.proof(project, ask, known, log)
         for name, kind in WAREHOUSES.items()
-        if kind.proof is not None
+        if kind.proof is not None and name in platforms
     }
     return bind_project(
         project,

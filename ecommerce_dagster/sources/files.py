@@ -11,7 +11,7 @@ import duckdb
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.interval import Interval
-from ecommerce_dagster.sources.postgres.describe import QUERY
+from ecommerce_dagster.sources.known_parameters import QUERY
 from ecommerce_dagster.sources.relation import RelationIngestion, SourceRows, position
 from ecommerce_dagster.sources.seeds.files import FORMATS, SeedError, SeedFile
 from ecommerce_dagster.sql.identifiers import literal

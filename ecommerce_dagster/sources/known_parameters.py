@@ -7,6 +7,8 @@ from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog, nearest
 from ecommerce_dagster.warehouses.schema_contract import lint_contract
 
+# What a `source_table` begins with that is a query.
+QUERY = "query:"
 # What Bruin and ingestr take, in one set: a pipeline's `default` gives them to all assets alike.
 KNOWN = frozenset({
     "bucket_key", "bucket_name", "cdc", "cdc_dest_schema", "cdc_grpc_host", "cdc_grpc_port",

@@ -11,9 +11,8 @@ from ecommerce_dagster.bruin.model.durations import seconds_in
 from ecommerce_dagster.bruin.model.interval import Interval, interval_between
 from ecommerce_dagster.bruin.on_off import switched
 from ecommerce_dagster.bruin.problems import ProblemLog, did_you_mean
-from ecommerce_dagster.sources.known_parameters import lint_parameters
+from ecommerce_dagster.sources.known_parameters import QUERY, lint_parameters
 from ecommerce_dagster.sources.masks import Unmaskable, first_unmaskable
-from ecommerce_dagster.sources.postgres.describe import QUERY
 from ecommerce_dagster.sql.column_names import lint_naming
 from ecommerce_dagster.sql.identifiers import literal
 

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 import duckdb
 
 from ecommerce_dagster.bruin.problems import did_you_mean
-from ecommerce_dagster.sources.known_parameters import trims
+from ecommerce_dagster.sources.known_parameters import QUERY, trims
 from ecommerce_dagster.sources.masks import BLANKS, DUCKDB_SHA256, masks_in
 from ecommerce_dagster.sources.postgres.describe import (
-    QUERY,
     complaint_about,
     one_statement,
     path_of,

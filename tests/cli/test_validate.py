@@ -248,7 +248,7 @@ class TestSources:
     ("schedule", "code"),
     [("", 0), ("*/15 2-4 l * mon#1", 0), ("@midnight", 0), ("0 0 30 2 *", 1), ("fortnightly", 1)],
 )
-def test_neither_dagster_nor_a_warehouse_is_opened(
+def test_neither_dagster_nor_a_warehouse_is_opened_and_only_what_reads_files_imported(
     tmp_path: Path, schedule: str, code: int
 ) -> None:
     pipeline = ROOT / "asset_specs"
@@ -261,7 +261,10 @@ def test_neither_dagster_nor_a_warehouse_is_opened(
         "import sys\nfrom ecommerce_dagster.shop.commands import main\n"
         f"try: main(['validate', {str(pipeline)!r}])\n"
         f"except SystemExit as end: assert end.code == {code}, end.code\n"
-        "assert 'dagster' not in sys.modules\n"
+        "unwanted = {'asyncio', 'dagster', 'filelock', 'jsonschema', 'psycopg', 'sqlglot'}\n"
+        "assert not unwanted & set(sys.modules), unwanted & set(sys.modules)\n"
+        f"assert 'packaging.requirements' not in sys.modules or not {schedule!r}\n"
+        "assert 'ecommerce_dagster.runtime.builders' not in sys.modules\n"
     )
     home = tmp_path / "home"
     environment = clean_environment(ECOMMERCE_HOME=str(home))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecommerce_dagster.runtime.sensor import (
+from ecommerce_dagster.runtime.sensor_questions import (
     duckdb_says_yes,
     postgres_has_table,
     postgres_says_yes,

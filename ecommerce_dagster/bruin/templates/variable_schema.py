@@ -24,6 +24,11 @@ _NESTED = {
 _NAMED = {"patternProperties", "properties"}
 # A reference may lead to another machine.
 _LEFT_OUT = {"$dynamicRef", "$ref", "$schema", "default"}
+# What asks nothing of a value.
+_ANNOTATIONS = {"description", "title"}
+_PLAIN: dict[str, type | tuple[type, ...]] = {
+    "boolean": bool, "integer": int, "number": (int, float), "string": str,
+}  # fmt: skip
 _WORDS: dict[str, Callable[[Any], str]] = {
     "type": lambda kinds: " or ".join([kinds] if isinstance(kinds, str) else kinds),
     "enum": lambda allowed: ", ".join(map(shown, allowed)),
@@ -50,7 +55,7 @@ class SchemaError(UnlocatedError):
 def complaint(schema: Mapping[str, Any], value: Any) -> str | None:
     """What of `schema` the value breaks, as the end of a sentence. Raises SchemaError."""
     rules = _usable(schema)
-    if not rules:
+    if not rules or _is_plainly_met(rules, value):
         return None
     from jsonschema import Draft202012Validator, exceptions
 
@@ -68,6 +73,19 @@ def complaint(schema: Mapping[str, Any], value: Any) -> str | None:
     words = _WORDS.get(str(error.validator))
     expected = f"expected {words(error.validator_value)}" if words else error.message[:200]
     return f"is {shown(error.instance)}{f' at {place}' if place else ''}; {expected}"
+
+
+def _is_plainly_met(rules: Mapping[str, Any], value: Any) -> bool:
+    """Whether a schema is one plain type, and the value of it. Most are, and the library for all
+    others takes 30 ms to import."""
+    kind = (rules.get("type") or [""])[0]
+    return (
+        rules.keys() <= {"type", *_ANNOTATIONS}
+        and all(isinstance(rules.get(key, ""), str) for key in _ANNOTATIONS)
+        and rules.get("type") == [kind]
+        and isinstance(value, _PLAIN.get(kind, ()))
+        and (kind == "boolean" or not isinstance(value, bool))
+    )
 
 
 def unknown_types(schema: Mapping[str, Any]) -> Iterator[str]:

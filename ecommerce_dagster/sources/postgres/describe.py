@@ -15,6 +15,7 @@ import psycopg
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sources.columns import TEXTS, SourceColumn
+from ecommerce_dagster.sources.known_parameters import QUERY
 from ecommerce_dagster.sources.masks import (
     BLANKS,
     POSTGRES_SHA256,
@@ -37,7 +38,6 @@ from ecommerce_dagster.warehouses.postgres.connect import (
     texts,
 )
 
-QUERY = "query:"
 _NAME = re.compile(r'(?:("(?:[^"]|"")+"|[^"]+)\.)?("(?:[^"]|"")+"|[^".]+)')
 
 _DESCRIBE = """

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-from filelock import FileLock, Timeout
 
 from ecommerce_dagster.errors import BruinError
 from ecommerce_dagster.sql.identifiers import literal
 from ecommerce_dagster.warehouses.duckdb.extensions import extension_settings
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _Opened = TypeVar("_Opened")
 
@@ -127,6 +129,9 @@ def _prepared(
 def lock(path: str, on_wait: Callable[[str], None]) -> Iterator[None]:
     """The time in which this process alone has the file, among those of this project. Raises
     WarehouseError when the lock file cannot be written."""
+    # Only for a file that is written to: with asyncio it takes 20 ms.
+    from filelock import FileLock, Timeout
+
     # By its real path, so that a link to the file is the same file. Not bound to a thread, so that
     # a generator that another thread closes frees it too.
     lock = FileLock(f"{Path(path).resolve()}.lock", thread_local=False)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from ecommerce_dagster.bruin.model.postgres_connection import PostgresConnection
 from ecommerce_dagster.sql.identifiers import quoted
 from ecommerce_dagster.warehouses.duckdb.database import MissingWarehouse, WarehouseError
 
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    _Session = Connection[tuple[object, ...]]
+
 CONNECT_SECONDS = 10
-_Session = psycopg.Connection[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class PostgresCatalog:
 
     @contextmanager
     def _session(self) -> Iterator[_Session]:
+        import psycopg
+
         with self._reaching():
             session = psycopg.connect(
                 **self.database.parameters, connect_timeout=CONNECT_SECONDS, autocommit=True
@@ -77,6 +82,9 @@ class PostgresCatalog:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
+        # Only to reach one: who asks for the name of an extension does without the 60 ms.
+        import psycopg
+
         try:
             yield
         except psycopg.OperationalError as error:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-
-import psycopg
-from psycopg.errors import NameTooLong
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import LONGEST_NAME
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.sql.load_result import LoadError
+
+if TYPE_CHECKING:
+    import psycopg
 
 _WORD = re.compile(r'"((?:[^"]|"")+)"|[^\W\d][\w$]*')
 
@@ -62,6 +62,9 @@ def cut_names(session: psycopg.Connection[Any], statement: str) -> Iterator[list
 
     Those in functions that were there before are none of the statement's.
     """
+    # Only with a server: `lint_lengths` does without the 60 ms.
+    from psycopg.errors import NameTooLong
+
     found: list[Cut] = []
 
     def note(notice: psycopg.errors.Diagnostic) -> None:
