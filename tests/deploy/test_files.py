@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
+from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from orchestration.helpers import ROOT, script
 
@@ -19,6 +20,7 @@ from deploy.compose import NotSet, services
 SECRETS = {"POSTGRES_PASSWORD": "one", "DAGSTER_POSTGRES_PASSWORD": "two"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 HELM = yaml.safe_load((ROOT / "deploy" / "helm-values.yaml").read_text())
+INSTANCE = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
 OWN = ("code", "webserver", "daemon", "worker")
 
 
@@ -150,12 +152,109 @@ def test_kubernetes_gets_the_same_code_and_the_same_variables() -> None:
     assert named == compose.environment.keys() - others
     values = {variable["name"]: variable["value"] for variable in code["env"]}
     assert values["ECOMMERCE_EXECUTOR"] == "k8s"
+    # The chart names the code location after its deployment.
+    assert values["ECOMMERCE_CODE_LOCATION"] == code["name"]
     assert not any("password" in str(value).lower() for value in values.values())
 
 
+def test_the_page_makes_the_secrets_that_kubernetes_reads() -> None:
+    [code] = HELM["dagster-user-deployments"]["deployments"]
+    page = (ROOT / "docs" / "deployment.md").read_text().replace("\\\n", "")
+    made = {
+        name: set(re.findall(r"--from-literal=([\w-]+)=", rest))
+        for name, rest in re.findall(r"kubectl create secret generic (\S+)(.*)", page)
+    }
+    hidden = {
+        name
+        for name in services(SECRETS)["code"].environment
+        if name.endswith(("PASSWORD", "_KEY")) and not name.startswith("DAGSTER_")
+    }
+    assert made == {
+        **{secret["name"]: hidden for secret in code["envSecrets"]},
+        HELM["global"]["postgresqlSecretName"]: {"postgresql-password"},
+    }
+
+
+def test_the_page_installs_the_chart_of_the_dagster_in_the_image() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    [chart] = re.findall(r"helm upgrade .* --version (\S+)", page)
+    assert chart == versions(ROOT / "deploy" / "requirements.lock")["dagster"]
+
+
 def test_kubernetes_takes_the_configuration_of_runs() -> None:
+    known = of_runs()
+    assert known.job_spec_config == {"ttl_seconds_after_finished": 3600}
+
+
+def test_a_run_in_kubernetes_is_configured_as_the_values_say_of_runs() -> None:
+    """What the chart hands on from the code location comes before what is written of runs."""
+    [code] = HELM["dagster-user-deployments"]["deployments"]
+    handed_on = {"container_config": {"resources": code["resources"]}}
+    written = of_runs()
+    merged = K8sContainerContext(run_k8s_config=written).merge(
+        K8sContainerContext.create_from_config({"k8s": {"run_k8s_config": handed_on}})
+    )
+    container = merged.run_k8s_config.container_config
+    assert container.items() >= written.container_config.items()
+    assert container["resources"] == code["resources"]
+
+
+def of_runs() -> UserDefinedDagsterK8sConfig:
+    """What the values say of runs, read by dagster-k8s, which refuses names it does not know."""
     written = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
     config = {re.sub("[A-Z]", lambda c: "_" + c[0].lower(), key): written[key] for key in written}
-    known = UserDefinedDagsterK8sConfig.from_dict(config)  # type: ignore[no-untyped-call]
-    assert known.container_config["resources"]["limits"] == {"memory": "4Gi"}
-    assert known.job_spec_config == {"ttl_seconds_after_finished": 3600}
+    return UserDefinedDagsterK8sConfig.from_dict(config)  # type: ignore[no-untyped-call]
+
+
+def test_kubernetes_follows_the_same_rules_as_compose() -> None:
+    daemon = HELM["dagsterDaemon"]
+    retries, monitoring = INSTANCE["run_retries"], INSTANCE["run_monitoring"]
+    assert daemon["runRetries"] == {
+        "enabled": retries["enabled"],
+        "maxRetries": retries["max_retries"],
+        "retryOnAssetOrOpFailure": retries["retry_on_asset_or_op_failure"],
+    }
+    assert daemon["runMonitoring"]["maxRuntimeSeconds"] == monitoring["max_runtime_seconds"]
+    assert HELM["pythonLogs"]["pythonLogLevel"] == INSTANCE["python_logs"]["python_log_level"]
+    assert HELM["telemetry"] == INSTANCE["telemetry"]
+    assert HELM["additionalInstanceConfig"] == {"nux": INSTANCE["nux"]}
+
+
+@pytest.mark.parametrize("kind", ["sensor", "schedule"])
+def test_kubernetes_keeps_ticks_as_long_and_names_every_kind(kind: str) -> None:
+    kept = HELM["retention"][kind]["purgeAfterDays"]
+    # Without any of the four the chart's schema refuses the values.
+    assert kept == INSTANCE["retention"][kind]["purge_after_days"] | {"started": -1}
+
+
+# The sections in which the chart's schema takes any name, so that a misspelt one would do nothing.
+OPEN_SECTIONS = {
+    "": """additionalInstanceConfig dagster-user-deployments dagsterDaemon dagsterWebserver
+        generatePostgresqlPasswordSecret global imagePullSecrets ingress postgresql pythonLogs
+        retention runLauncher serviceAccount telemetry""",
+    "global": "postgresqlSecretName dagsterHome serviceAccountName",
+    "postgresql": """enabled image postgresqlHost postgresqlUsername postgresqlDatabase
+        postgresqlParams service""",
+    "postgresql.service": "port",
+    "dagster-user-deployments": "enabled enableSubchart imagePullSecrets deployments",
+    "dagster-user-deployments.deployments": """name image dagsterApiGrpcArgs port env envSecrets
+        includeConfigInLaunchedRuns securityContext resources volumes volumeMounts""",
+    "dagster-user-deployments.deployments.image": "repository tag pullPolicy",
+    "dagsterDaemon.runCoordinator.config": "queuedRunCoordinator",
+    "dagsterDaemon.runMonitoring": """enabled pollIntervalSeconds startTimeoutSeconds
+        cancelTimeoutSeconds maxRuntimeSeconds""",
+    "dagsterDaemon.runRetries": "enabled maxRetries retryOnAssetOrOpFailure",
+    "pythonLogs": "pythonLogLevel",
+    "retention.schedule": "purgeAfterDays",
+    "retention.sensor": "purgeAfterDays",
+    "runLauncher.config": "k8sRunLauncher",
+}
+
+
+@pytest.mark.parametrize("section", OPEN_SECTIONS)
+def test_no_name_is_misspelt_where_helm_would_not_say_so(section: str) -> None:
+    found: Any = HELM
+    for part in section.split(".") if section else ():
+        found = found[part]
+        [found] = found if isinstance(found, list) else [found]
+    assert found.keys() <= set(OPEN_SECTIONS[section].split())
