@@ -23,8 +23,8 @@ SELECT {select}
 """
 
 
-def write_pipeline(folder: Path, files: int) -> Path:
-    """So many SQL assets, in chains of ten. The folder."""
+def write_pipeline(folder: Path, files: int, chain: int = 10) -> Path:
+    """So many SQL assets, in chains of so many. The folder."""
     (folder / "assets").mkdir(parents=True)
     (folder / "pipeline.yml").write_text(_PIPELINE)
     (folder / ".bruin.yml").write_text(_CONFIG)
@@ -33,7 +33,7 @@ def write_pipeline(folder: Path, files: int) -> Path:
         for n, check in enumerate([", checks: [{name: not_null}]"] * 3 + [""] * 2)
     )
     for number in range(files):
-        above = f"s{(number - 1) % 10}.t{number - 1}" if number % 10 else ""
+        above = f"s{(number - 1) % 10}.t{number - 1}" if number % chain else ""
         names = ", ".join(f"c{n}" if above else f"{n} AS c{n}" for n in range(5))
         text = _ASSET.format(
             schema=number % 10,

@@ -169,6 +169,21 @@ class Pipelines:
             ),
         ]
 
+    def backfill(self) -> list[Case]:
+        """Everything at once, and the same year by its days, in one run."""
+        command = [str(BIN / "ecommerce"), "run", "--selector", SELECTOR]
+        days = ["--start-date", "2025-01-01", "--end-date", "2025-12-31"]
+        environment, anew = self._environment("ours"), self._new("ours")
+        return [
+            Case("`ecommerce run`", command, environment, anew),
+            Case("`ecommerce run`, 365 partitions", [*command, *days], environment, anew),
+        ]
+
+    def bare(self) -> Case:
+        """The statements of all tables, and nothing else."""
+        command = _script("bare_pipeline.py", self.place.path("bare"), str(PIPELINE))
+        return Case("bare statements", command, self.shop.environment, self.place.new("bare"))
+
     def _new(self, name: str) -> Callable[[], None]:
         """Empty a warehouse, and Dagster's records."""
         empty = self.place.new(name)

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 _SAMPLE_SECONDS = 0.03
+# After two rounds there are no more when the slower run of each case took at most this much longer.
+_SMALL_SPREAD = 1.04
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,25 @@ class Row:
 
 
 def compare(cases: Sequence[Case], rounds: int) -> list[Row]:
-    """The cases in turns (A B C A B C ...), so that what else the machine does hits all alike."""
+    """The cases in turns (A B C A B C ...), so that what else the machine does hits all alike. Ends
+    after two of `rounds` when they hardly differ."""
     runs: dict[str, list[Measured]] = {case.name: [] for case in cases}
     for turn in range(rounds):
         for case in cases:
             case.before()
             found = run(case)
             runs[case.name].append(found)
-            told = f"{case.name}: {found.seconds:.2f} s, {found.peak:.0f} MB"
-            print(f"  {turn + 1}/{rounds} {told}", file=sys.stderr, flush=True)
+            line = f"{case.name}: {found.seconds:.2f} s, {found.peak:.0f} MB"
+            print(f"  {turn + 1}/{rounds} {line}", file=sys.stderr, flush=True)
+        if turn == 1 and all(map(_alike, runs.values())):
+            break
     first = runs[cases[0].name]
     return [_row(name, found, first) for name, found in runs.items()]
+
+
+def _alike(found: Sequence[Measured]) -> bool:
+    seconds = [one.seconds for one in found]
+    return max(seconds) <= min(seconds) * _SMALL_SPREAD
 
 
 def _row(name: str, found: Sequence[Measured], first: Sequence[Measured]) -> Row:
