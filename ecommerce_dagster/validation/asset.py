@@ -34,21 +34,24 @@ from ecommerce_dagster.warehouses.duckdb.load import (
     ensure_schema,
     load_table,
 )
-from ecommerce_dagster.warehouses.time_limit import TimeLimitError, time_limit
+from ecommerce_dagster.warehouses.time_limit import TimeLimitError, TimeLimits
 
 _LOAD_RULE = "materialization-config"
 # Nothing here reads a row; what takes longer computes something that no proof needs.
-_SECONDS = 5.0
+SECONDS = 5.0
 
 
 class AssetBinding:
     """Binds the SQL of one asset and makes its table in the empty warehouse.
 
-    `returned` are the columns of its query, once they are known.
+    `limits` are those of its time. `returned` are the columns of its query, once they are known.
     """
 
-    def __init__(self, warehouse: SchemaOnlyWarehouse, asset: Asset, log: ProblemLog) -> None:
+    def __init__(
+        self, warehouse: SchemaOnlyWarehouse, asset: Asset, limits: TimeLimits, log: ProblemLog
+    ) -> None:
         self._warehouse, self._asset, self._log = warehouse, asset, log
+        self._limits = limits
         self._dry_run = DryRun(warehouse)
         self.verdicts = Diagnostics(asset, self._dry_run, log)
         self.returned: tuple[str, ...] | None = None
@@ -57,14 +60,14 @@ class AssetBinding:
     def bind(self, texts: list[SqlText]) -> None:
         """Try out a SQL asset."""
         try:
-            with time_limit(self._dry_run.session.interrupt, _SECONDS):
+            with self._limits.limit(self._dry_run.session.interrupt):
                 self._run(texts)
         except TimeLimitError:
             self._warehouse.make(self._dry_run.session, self._asset.name, self._declared)
 
     def load(self, schema: Schema, texts: list[SqlText]) -> None:
         """Make the table of an asset without a query, and try out its checks."""
-        with suppress(TimeLimitError), time_limit(self._dry_run.session.interrupt, _SECONDS):
+        with suppress(TimeLimitError), self._limits.limit(self._dry_run.session.interrupt):
             self._warehouse.make(self._dry_run.session, self._asset.name, schema)
             self._checks.run(texts)
 

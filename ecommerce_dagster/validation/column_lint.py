@@ -77,13 +77,12 @@ def lint_types(
         if not column.type or not column.name:
             continue
         found = actual.get(column.name.lower())
-        at = column.at("type") if column.at("type").path == asset.path else column.at()
         if known_type(column.type) is None:
             message = (
                 f"DuckDB has no type '{column.type}'; the column '{column.name}' gets the type "
                 "that its values have"
             )
-            log.warning(*at, _MATCHES, message)
+            log.warning(*_place_of_type(column, asset), _MATCHES, message)
         elif found is not None and not _becomes(found, column.type):
             if found == "INTEGER" and is_null(column.name):
                 continue
@@ -94,7 +93,12 @@ def lint_types(
                 f"the column '{column.name}' is declared as {column.type}, and the query returns "
                 f"it as {found}; {effect}, so cast it, or declare another type"
             )
-            log.warning(*at, _MATCHES, message)
+            log.warning(*_place_of_type(column, asset), _MATCHES, message)
+
+
+def _place_of_type(column: Column, asset: Asset) -> Position:
+    at = column.at("type")
+    return at if at.path == asset.path else column.at()
 
 
 def lint_stored(asset: Asset, schema: Schema, rules: TypeRules, log: ProblemLog) -> None:
@@ -169,6 +173,9 @@ def table_schema(asset: Asset, bound: Schema) -> Schema:
     by_name = {column.name.lower(): column for column in asset.columns}
     columns: dict[str, str | None] = {}
     for name, kind in bound.columns.items():
-        column = by_name.get(name.lower(), Column(name=name))
-        columns[name] = target_type(column.type, kind) if kind else declared_type(column)
+        column = by_name.get(name.lower())
+        if kind:
+            columns[name] = target_type(column.type if column else "", kind)
+        else:
+            columns[name] = declared_type(column) if column else None
     return Schema(columns, bound.complete)

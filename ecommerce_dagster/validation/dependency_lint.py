@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ecommerce_dagster.bruin.asset_files import ASSET_FOLDERS
-from ecommerce_dagster.bruin.lint.project import upstream_of
+from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.model.asset import Asset, Dependency
 from ecommerce_dagster.bruin.problems import ProblemLog
 from ecommerce_dagster.bruin.project import Project
@@ -55,7 +55,9 @@ def lint_used_tables(
     """
     known = {key_of(d.asset) for d in asset.depends if d.asset} | {key_of(asset.name)}
     for found, at in uses:
-        if key_of(found.name) in known or asset.name in upstream_of(found.name, project.assets):
+        if key_of(found.name) in known:
+            continue
+        if asset.name in reached([found.name], project.neighbours.upstream):
             continue
         known.add(key_of(found.name))
         message = f"the table '{found.name}' is used and is not in `depends`; add it"

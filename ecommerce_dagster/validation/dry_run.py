@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -47,6 +48,10 @@ _HARMLESS = re.compile(
 )
 _SECRET = re.compile(r"\s*(CREATE\s+(OR\s+REPLACE\s+)?|DROP\s+)(\w+\s+)?SECRET\b", re.IGNORECASE)
 _MACRO = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?(TEMP\w*\s+)?(MACRO|FUNCTION)\b", re.IGNORECASE)
+_PLAIN_TYPE = re.compile(
+    r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|UUID"
+    r"|DATE|TIME|TIMESTAMP( WITH TIME ZONE)?"
+)
 # Columns chosen by their names: whether others are among them cannot be seen.
 _BY_NAME = re.compile(r"\bCOLUMNS\s*\(|\*\s*(NOT\s+)?(I?LIKE|GLOB|SIMILAR)\b", re.IGNORECASE)
 
@@ -87,7 +92,7 @@ class DryRun:
         """What a query returns. Raises RefusedError."""
         try:
             rows = script.stage(self.session, _BOUND, query)
-            columns = described(self.session, rows)
+            columns = _columns_of(self.session, rows)
         except (duckdb.Error, ScriptError, RuntimeError) as error:
             raise RefusedError(bind_error_of(error)) from None
         known = self._known(query)
@@ -107,6 +112,17 @@ class DryRun:
         except (duckdb.Error, ScriptError, RuntimeError) as error:
             return bind_error_of(error)
         return None
+
+    def binds(self, query: str) -> bool:
+        """Whether one of our own queries, and no statement that a file holds, binds for sure.
+
+        It takes a third of the time of `refusal`, which has to say why not.
+        """
+        try:
+            self.session.sql(query)
+        except (duckdb.Error, RuntimeError):
+            return False
+        return True
 
     def apply_script(self, text: str) -> Iterator[tuple[BindError, str]]:
         """Do what a script does to tables, without its data: each refusal, with its statement.
@@ -247,6 +263,17 @@ class DryRun:
             line = refusal.line - lines_above if refusal.line else None
             return BindError(refusal.kind, refusal.message, line)
         return None
+
+
+def _columns_of(session: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
+    """The columns of what is called `rows`: name to type. DuckDB's Python knows plain types without
+    a statement, in 0.02 ms; DESCRIBE takes 0.15."""
+    with suppress(duckdb.Error):
+        relation = session.sql(f"SELECT * FROM {rows}")
+        types = list(map(str, relation.types))
+        if all(map(_PLAIN_TYPE.fullmatch, types)):
+            return dict(zip(relation.columns, types, strict=True))
+    return described(session, rows)
 
 
 def _of_content(refusal: BindError | None) -> BindError | None:

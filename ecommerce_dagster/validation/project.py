@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from ecommerce_dagster.bruin.lint.project import upstream_of
+from ecommerce_dagster.bruin.graph import reached
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.platforms import has_prefix
 from ecommerce_dagster.bruin.problems import ProblemLog
@@ -28,7 +28,7 @@ from ecommerce_dagster.sql.load_result import LoadError
 from ecommerce_dagster.sql.sql_text import SqlText, lint_parameters, texts_of
 from ecommerce_dagster.sql.used_tables import Use, key_of
 from ecommerce_dagster.validation import dependency_lint
-from ecommerce_dagster.validation.asset import AssetBinding
+from ecommerce_dagster.validation.asset import SECONDS, AssetBinding
 from ecommerce_dagster.validation.column_lint import (
     declared_schema,
     lint_columns,
@@ -39,6 +39,7 @@ from ecommerce_dagster.validation.column_lint import (
 from ecommerce_dagster.validation.diagnostics import PendingError
 from ecommerce_dagster.validation.external_tables import ExternalTables, other_names
 from ecommerce_dagster.validation.schema_only import Schema, SchemaOnlyWarehouse
+from ecommerce_dagster.warehouses.time_limit import TimeLimits
 from ecommerce_dagster.warehouses.transaction_rules import lint_transactions
 
 SourceColumns = Callable[[Asset], Mapping[str, str] | None]
@@ -114,7 +115,8 @@ class _Binder:
     def run(self, then: Callable[[SchemaOnlyWarehouse], None]) -> None:
         project, log = self._project, self._log
         names = [*self._others, *(asset.name for asset in project.assets)]
-        with SchemaOnlyWarehouse(self._elsewhere.database, names) as empty:
+        warehouse = SchemaOnlyWarehouse(self._elsewhere.database, names)
+        with warehouse as empty, TimeLimits(SECONDS) as limits:
             session = empty.session()
             for name in self._others:
                 empty.make(session, name, Schema())
@@ -128,7 +130,7 @@ class _Binder:
                 for used in uses[id(asset)]:
                     if used.text.part != "check" or used.key != key_of(asset.name):
                         self._stand_in(empty, session, used.key)
-                self._bind(empty, asset, texts[id(asset)])
+                self._bind(empty, asset, texts[id(asset)], limits)
             self._confirm(empty, session)
             then(empty)
             for asset in project.assets:
@@ -143,18 +145,24 @@ class _Binder:
         if asset is not None and empty.schema(key) is None:
             empty.make(session, asset.name, declared_schema(asset))
 
-    def _bind(self, empty: SchemaOnlyWarehouse, asset: Asset, texts: list[SqlText]) -> None:
+    def _bind(
+        self,
+        empty: SchemaOnlyWarehouse,
+        asset: Asset,
+        texts: list[SqlText],
+        limits: TimeLimits,
+    ) -> None:
         lint_transactions(asset, self._project.platform(asset), texts, self._log)
         if _is_ours(asset):
             lint_parameters(self._project, asset, self._log)
         if asset.type == "duckdb.sql":
-            binding = AssetBinding(empty, asset, self._log)
+            binding = AssetBinding(empty, asset, limits, self._log)
             binding.bind(texts)
             returned: Collection[str] | None = binding.returned
         else:
             source = self._source_columns(asset) if _is_ours(asset) else None
             named, columns = self._named(asset, source)
-            binding = AssetBinding(empty, named, self._log)
+            binding = AssetBinding(empty, named, limits, self._log)
             self._bind_loaded(binding, named, texts, columns)
             returned = None
             proof = self._proofs.get(self._project.platform(asset)) if _is_ours(asset) else None
@@ -229,7 +237,12 @@ class _Binder:
                 dependency_lint.lint_unused_depends(project, asset, keys_used, written, log)
         # What a check reads must be there before, and is not part of the table; what a sensor waits
         # for may come from anywhere.
-        upstream = {key_of(name) for name in upstream_of(asset.name, project.assets)}
+        asked = {used.key for used in uses if used.text.part == "check"}
+        asked |= {key for column, key in keys if column.checks}
+        # What the file says itself is left out: of a long chain, all is upstream of each part.
+        said = {key_of(d.asset) for d in asset.depends if d.asset} | {key_of(asset.name)}
+        start = [asset.name] if asked - said else []
+        upstream = {key_of(name) for name in reached(start, project.neighbours.upstream)}
         places = [
             (used.key, used.place)
             for used in uses

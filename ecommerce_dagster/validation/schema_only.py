@@ -70,6 +70,8 @@ class SchemaOnlyWarehouse:
         self._schemas: dict[str, Schema] = {}
         self._kinds: dict[str, str] = {}
         self._unmade: set[str] = set()
+        # To ask DuckDB for one that is there takes a quarter of the time of a table.
+        self._schemas_made: set[str] = set()
         self._uses: dict[str, list[Use] | None] = {}
         self._connection = duckdb.connect(":memory:", config=_CONFIG)
         parts = [name.lower().split(".") for name in names]
@@ -121,10 +123,11 @@ class SchemaOnlyWarehouse:
 
     def make(self, session: duckdb.DuckDBPyConnection, name: str, schema: Schema) -> None:
         """Make a table of this name with these columns, in place of what there is."""
-        key = key_of(name)
+        key, around = key_of(name), schema_of(name)
         with suppress(duckdb.Error):
-            if schema_of(name):
-                session.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_of(name)}")
+            if around and around not in self._schemas_made:
+                session.execute(f"CREATE SCHEMA IF NOT EXISTS {around}")
+                self._schemas_made.add(around)
         self.remove(session, name)
         self._schemas[key] = schema
         kind = "TABLE" if schema.certain and schema.columns else "VIEW"
@@ -152,6 +155,7 @@ class SchemaOnlyWarehouse:
 
     def restore(self, session: duckdb.DuckDBPyConnection, statement: str) -> None:
         """Make those tables again that a statement removed."""
+        self._schemas_made.clear()
         text = statement.lower().replace('"', "")
         for key, schema in list(self._schemas.items()):
             name = key.replace('"', "")

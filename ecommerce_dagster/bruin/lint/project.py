@@ -142,7 +142,9 @@ def _lint_blocking_references(asset: Asset, assets: Sequence[Asset], log: Proble
     is made of it, for which the first run has none, and one on a table that is not upstream."""
     for column in asset.columns:
         key, found = column.foreign_key, [c for c in column.checks if c.name == "relationships"]
-        if key is None or not found or key.table in {asset.name, *upstream_of(asset.name, assets)}:
+        if key is None or not found or key.table in {asset.name, *(d.asset for d in asset.depends)}:
+            continue
+        if key.table in upstream_of(asset.name, assets):
             continue
         checks = [check for check in found if check.blocking]
         if asset.name not in upstream_of(key.table, assets):
@@ -204,13 +206,15 @@ def _lint_dependency(dependency: Dependency, known: Collection[str], log: Proble
 
 
 def _distinct_checks(column: Column, log: ProblemLog) -> Column:
+    if len(column.checks) < 2:
+        return column
     kept: dict[str, ColumnCheck] = {}
     for check in column.checks:
         first = kept.setdefault(check.model_dump_json(), check)
         if first is not check:
             message = f"the check '{check.name}' stands here and in line {first.line}; remove one"
             log.warning(*check.at(), "duplicate-checks", message)
-    return column.model_copy(update={"checks": tuple(kept.values())}) if kept else column
+    return column.model_copy(update={"checks": tuple(kept.values())})
 
 
 def _distinct_dependencies(

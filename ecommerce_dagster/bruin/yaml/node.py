@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -82,6 +83,7 @@ class Node(BaseModel):
         return known.get(location[-1]) or self.at(*location)
 
     @classmethod
+    @cache
     def keys(cls) -> frozenset[str]:
         """The keys that may be written."""
         return frozenset(cls.model_fields) - cls.internal
@@ -119,10 +121,10 @@ class Node(BaseModel):
         Bruin ignores both. A misspelt `materialization` would silently build another table.
         """
         known = cls.keys()
-        rule = f"unknown-{cls._slug()}-fields"
         for key in data:
             if key in known or key in cls.foreign:
                 continue
+            rule = f"unknown-{cls._slug()}-fields"
             name = f"key '{key}'" if _WORD.fullmatch(key) or not cls.secret else "key"
             match = nearest(key, known, TYPING_ERROR)
             if match is not None:

@@ -8,9 +8,9 @@ and no message repeats a value, which may be a secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -52,9 +52,8 @@ def read_mapping(
         message = f"the character U+{ord(forbidden.group()):04X} is not allowed; remove it"
         log.error(path, line, _RULE, f"this is not valid YAML: {message}")
         return None
-    reader = _Reader(text, path, first_line - 1, log)
     try:
-        value = reader.document()
+        value = _Reader(text, path, first_line - 1, log).document()
     except yaml.MarkedYAMLError as error:
         line, message = _explained(error, text)
         log.error(path, line + first_line, _RULE, f"this is not valid YAML: {message}")
@@ -85,8 +84,10 @@ class _Reader:
     """Builds the value of one document from the parser's events."""
 
     def __init__(self, text: str, path: Path, offset: int, log: ProblemLog) -> None:
-        self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.CBaseLoader)
+        # None comes after the last event only.
+        self._next = cast("Callable[[], yaml.Event]", yaml.CBaseLoader(text).get_event)
         self._path = path
+        self._positions: dict[int, Position] = {}
         self._offset = offset
         self._log = log
         self._anchors: dict[str, _Anchored | None] = {}
@@ -95,12 +96,12 @@ class _Reader:
 
     def document(self) -> Any:
         """The value of the only document; None when there is none."""
-        next(self._events)
-        if isinstance(next(self._events), yaml.StreamEndEvent):
+        self._next()
+        if isinstance(self._next(), yaml.StreamEndEvent):
             return None
-        value = self._value(next(self._events))
-        next(self._events)
-        after = next(self._events)
+        value = self._value(self._next())
+        self._next()
+        after = self._next()
         if not isinstance(after, yaml.StreamEndEvent):
             problem = "a second document begins here; remove the line `---`"
             raise _UnreadableError(self._at(after), problem)
@@ -108,6 +109,8 @@ class _Reader:
 
     def _value(self, event: yaml.Event) -> Any:
         self._grow(1, event)
+        if type(event) is yaml.ScalarEvent and event.tag is None and event.anchor is None:
+            return plain_value(event.value) if event.implicit[0] else event.value
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
@@ -135,19 +138,19 @@ class _Reader:
 
     def _list(self, start: yaml.Event) -> YamlList:
         items = YamlList(self._at(start))
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while type(event := self._next()) is not yaml.SequenceEndEvent:
             items.add(self._value(event), self._at(event))
         return items
 
     def _mapping(self, start: yaml.Event) -> YamlMapping:
         mapping = YamlMapping(self._at(start))
         merged: list[YamlMapping] = []
-        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+        while type(key := self._next()) is not yaml.MappingEndEvent:
             if not isinstance(key, yaml.ScalarEvent):
                 message = "a key must be plain text; quote a value that starts with { or ["
                 raise _UnreadableError(self._at(key), message)
             self._grow(1, key)
-            event = next(self._events)
+            event = self._next()
             value = self._value(event)
             if key.value == "<<" and key.implicit[0]:
                 merged += self._merged(value, key)
@@ -192,13 +195,18 @@ class _Reader:
             raise _UnreadableError(self._at(event), _TOO_MANY)
 
     def _at(self, event: yaml.Event) -> Position:
+        """What stands in one line has one position: it is asked for a hundred times in a small
+        file."""
         line = event.start_mark.line if event.start_mark else 0
-        return Position(self._path, line + 1 + self._offset)
+        found = self._positions.get(line)
+        if found is None:
+            found = self._positions[line] = Position(self._path, line + 1 + self._offset)
+        return found
 
     def _text_at(self, event: yaml.Event) -> Position:
-        path, line = self._at(event)
-        is_block = isinstance(event, yaml.ScalarEvent) and event.style in {"|", ">"}
-        return Position(path, line + is_block)
+        at = self._at(event)
+        is_block = type(event) is yaml.ScalarEvent and event.style in {"|", ">"}
+        return Position(at.path, at.line + 1) if is_block else at
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:

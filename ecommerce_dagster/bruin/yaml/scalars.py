@@ -14,21 +14,23 @@ from ecommerce_dagster.bruin.yaml.located import WrittenFloat, WrittenInt
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_NULLS = {"", "~", "null", "Null", "NULL"}
-_BOOLEANS = {
+_WORDS = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+# What a number may begin with.
+_NUMERIC = frozenset("+-.0123456789")
 # No number that a database can hold is longer, and Python refuses to print very long ones.
 _LONGEST_NUMBER = 60
 
 
 def plain_value(text: str) -> bool | int | float | str | None:
     """The value of the unquoted scalar `text`."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
     if len(text) > _LONGEST_NUMBER:
         return text
     if _INT.fullmatch(text):

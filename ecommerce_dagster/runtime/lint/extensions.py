@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ecommerce_dagster.bruin.model.asset import Asset
 from ecommerce_dagster.bruin.model.connections import Connection, UnusableConnection
@@ -21,9 +21,10 @@ def lint_extensions(project: Project, log: ProblemLog) -> None:
     """Warn of each extension that a run would fetch from the network, at the first asset that
     needs it."""
     asked: set[str] = set()
+    of_warehouses = _of_warehouses(project)
     runnable = (a for a in project.assets if a.type in ASSET_TYPES and not unsupported(project, a))
     for asset in runnable:
-        for name in _needed_by(project, asset):
+        for name in _needed_by(project, asset, of_warehouses):
             if name in asked:
                 continue
             asked.add(name)
@@ -32,21 +33,31 @@ def lint_extensions(project: Project, log: ProblemLog) -> None:
                 log.warning(*asset.at("type"), "missing-extension", missing)
 
 
-def _needed_by(project: Project, asset: Asset) -> Iterator[str]:
+def _needed_by(
+    project: Project, asset: Asset, of_warehouses: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     known = project.connections.by_name
     if asset.type == "ingestr":
         source = known.get(asset.parameter("source_connection"))
         if source is not None and source.platform in _SOURCES:
             yield _SOURCES[source.platform]
     for name in connections_of(project, asset):
-        connection = known.get(name)
-        if connection is not None and connection.platform == "duckdb":
-            yield from _of_warehouse(connection)
+        yield from of_warehouses.get(name, ())
 
 
-def _of_warehouse(connection: Connection) -> Iterator[str]:
+def _of_warehouses(project: Project) -> Mapping[str, Sequence[str]]:
+    """What each connection to a DuckDB needs, by its name."""
+    variables = variables_for(project.connections.path)
+    return {
+        name: [*_of_warehouse(connection, variables)]
+        for name, connection in project.connections.by_name.items()
+        if connection.platform == "duckdb"
+    }
+
+
+def _of_warehouse(connection: Connection, variables: Mapping[str, str]) -> Iterator[str]:
     try:
-        place = connection.duckdb(variables_for(connection.path))
+        place = connection.duckdb(variables)
     except UnusableConnection:
         return  # which is reported where its asset is
     if place.motherduck_database is not None:

@@ -92,15 +92,25 @@ def stage_with_statement(
     It becomes a view, so that its rows are not stored; except for a PIVOT whose columns depend on
     the data, which DuckDB cannot keep as a view.
     """
-    pivots = _has_pivot(_statements(connection, query))
-    name, kind = (f"{name}_stored", "TABLE") if pivots else (name, "VIEW")
-    statement = create(connection, f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS", query)
+    found = _statements(connection, query)
+    name, kind = (f"{name}_stored", "TABLE") if _has_pivot(found) else (name, "VIEW")
+    beginning = f"CREATE OR REPLACE TEMP {kind} {quoted(name)} AS"
+    statement = _created(connection, beginning, query, found)
     return f"temp.{quoted(name)}", statement
 
 
 def create(connection: duckdb.DuckDBPyConnection, beginning: str, query: str) -> str:
     """Run `beginning` (CREATE ... AS) with one query, and return that. Raises ScriptError."""
-    _require_one_query(_statements(connection, query))
+    return _created(connection, beginning, query, _statements(connection, query))
+
+
+def _created(
+    connection: duckdb.DuckDBPyConnection,
+    beginning: str,
+    query: str,
+    found: list[duckdb.Statement],
+) -> str:
+    _require_one_query(found)
     statement = f"{beginning}\n{query}"
     try:
         connection.execute(statement)

@@ -1,0 +1,99 @@
+"""What `ecommerce validate` costs, counted. It grows with the files, not with their square."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ecommerce_dagster.bruin import graph
+from ecommerce_dagster.validation import dependency_lint, project
+from warehouse.trials import Files
+
+CHAIN = """columns:
+  - {name: a, checks: [{name: not_null}, {name: relationships}], foreign_key: {table: UP, column: a}}
+custom_checks:
+  - {name: c, query: SELECT count(*) FROM UP, value: 0}
+"""
+
+
+class Counting:
+    """A connection to DuckDB that keeps what it is asked, as its cursors do."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
+        self.connection, self.statements = connection, statements
+
+    def execute(self, query: str, *arguments: Any) -> duckdb.DuckDBPyConnection:
+        self.statements.append(query)
+        return self.connection.execute(query, *arguments)
+
+    def cursor(self) -> Counting:
+        return Counting(self.connection.cursor(), self.statements)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+
+def chain(folder: Path, length: int, checks: str = CHAIN) -> Files:
+    """Tables of which each reads the one before."""
+    files = Files(folder)
+    files.sql("SELECT 1 AS a", name="mart.t0", depends="[]")
+    for number in range(1, length):
+        upstream = f"mart.t{number - 1}"
+        name, header = f"mart.t{number}", checks.replace("UP", upstream)
+        files.sql(f"SELECT a FROM {upstream}", header, name=name, depends=f"[{upstream}]")
+    return files
+
+
+def test_a_table_with_checks_takes_three_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, found = duckdb.connect, []
+
+    def counted(*arguments: Any, **settings: Any) -> Any:
+        found.append([])
+        return Counting(connect(*arguments, **settings), found[-1])
+
+    monkeypatch.setattr(duckdb, "connect", counted)
+    columns = "columns: [{name: a, type: integer, checks: [{name: not_null}]}]\n"
+    for length in (10, 20):
+        assert chain(tmp_path / str(length), length, columns).findings() == []
+    short, long = found
+
+    # Which tables its query names, its query, its table. Types and checks need none.
+    assert len(long) - len(short) == 3 * 10
+
+
+def test_what_a_check_asks_is_looked_for_upstream_only_where_the_file_does_not_say_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+
+    def counted(start: Iterable[str], edges: graph.Edges) -> list[str]:
+        nonlocal seen
+        found = graph.reached(start, edges)
+        seen += len(found)
+        return found
+
+    monkeypatch.setattr(project, "reached", counted)
+    monkeypatch.setattr(dependency_lint, "reached", counted)
+    assert chain(tmp_path, 30).findings() == []
+    assert seen == 0
+
+
+def test_one_thread_watches_the_time_of_all_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, threads = threading.Thread.start, []
+
+    def started(thread: threading.Thread) -> None:
+        threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", started)
+    assert chain(tmp_path, 10).findings() == []
+    assert len(threads) == 1
