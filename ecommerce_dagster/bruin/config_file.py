@@ -143,10 +143,14 @@ def _parsed(path: Path, log: ProblemLog) -> _ConfigFile | None:
 
 def default_connection_name(platform: str, defaults: Mapping[str, Any]) -> str:
     """The name of a platform's connection where an asset names none."""
-    for key in (platform, *(alias for alias, name in PLATFORM_ALIASES.items() if name == platform)):
+    for key in (platform, *_aliases(platform)) if defaults else ():
         if defaults.get(key):
             return str(defaults[key])
     return f"{platform}-default"
+
+
+def _aliases(platform: str) -> list[str]:
+    return [alias for alias, name in PLATFORM_ALIASES.items() if name == platform]
 
 
 def _entries(environment: _Environment, log: ProblemLog) -> Iterator[Connection]:

@@ -7,8 +7,9 @@ an unknown answer, which is not the same as none.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import duckdb
@@ -16,6 +17,7 @@ import duckdb
 from ecommerce_dagster.sql.identifiers import literal, quoted
 from ecommerce_dagster.sql.parser_log import without_remarks
 
+_AT_ONCE = 100
 # They read tables whose names are values.
 _BY_VALUE = {"query", "query_table"}
 
@@ -49,7 +51,21 @@ def _key(parts: tuple[str, ...]) -> str:
 
 def used_tables(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Use] | None:
     """The tables that a statement names, in whatever place; None when it cannot be parsed."""
-    tree = _serialized(connection, sql)
+    return _used_tables(sql, _serialized(connection, sql))
+
+
+def used_tables_of_each(
+    connection: duckdb.DuckDBPyConnection, texts: Iterable[str]
+) -> Iterator[tuple[str, list[Use] | None]]:
+    """The same of many statements, each with it. To parse a hundred takes DuckDB 1 ms in one
+    question, and 9 in a hundred."""
+    waiting = iter(texts)
+    while batch := list(islice(waiting, _AT_ONCE)):
+        for sql, tree in zip(batch, _all_serialized(connection, batch), strict=True):
+            yield sql, _used_tables(sql, tree)
+
+
+def _used_tables(sql: str, tree: Any) -> list[Use] | None:
     try:
         if tree is None:
             return _by_sqlglot(sql)
@@ -100,8 +116,25 @@ def _serialized(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's syntax tree of a query; None when it is no query."""
     try:
         row = connection.execute(f"SELECT json_serialize_sql({literal(sql)})").fetchone()
-        tree = json.loads(row[0]) if row else None
-    except (duckdb.Error, RecursionError, ValueError):
+    except duckdb.Error:
+        return None
+    return _tree(row[0]) if row else None
+
+
+def _all_serialized(connection: duckdb.DuckDBPyConnection, texts: Sequence[str]) -> list[Any]:
+    values = ", ".join(f"({literal(text)})" for text in texts)
+    question = f"SELECT json_serialize_sql(text) FROM (VALUES {values}) AS texts(text)"
+    try:
+        return [_tree(answer) for (answer,) in connection.execute(question).fetchall()]
+    except duckdb.Error:
+        # One of them that cannot be read, as for its depth.
+        return [_serialized(connection, text) for text in texts]
+
+
+def _tree(answer: str) -> Any:
+    try:
+        tree = json.loads(answer)
+    except (RecursionError, ValueError):
         return None
     return None if tree is None or tree.get("error") else tree["statements"]
 

@@ -76,6 +76,9 @@ class CheckBinding:
         if not any(column.checks for column in self._asset.columns):
             return
         found: list[tuple[Column, ColumnCheck, str]] = []
+        # Any column can be asked whether it is NULL, unless a hook has removed it.
+        hooks = self._asset.hooks
+        sure = set() if hooks.pre or hooks.post else {"not_null"}
         for column in self._asset.columns:
             if schema.type_of(column.name) is None:
                 continue
@@ -87,7 +90,7 @@ class CheckBinding:
                     self._report_check(column, check, f"cannot be answered: {error}")
                     continue
                 self._check_bounds(column, check, kind)
-                if condition:
+                if condition and check.name not in sure:
                     found.append((column, check, condition))
         if found and self._refused([condition for _, _, condition in found]) is not None:
             for column, check, condition in found:

@@ -124,6 +124,7 @@ class _Binder:
                 id(asset): texts_of(project, asset, log) if _is_ours(asset) else []
                 for asset in project.assets
             }
+            empty.read_uses(r for found in texts.values() for text in found for r in text.texts)
             uses = {key: _uses(empty, found) for key, found in texts.items()}
             empty.has_hidden_makers = any(map(_makes_anything, project.assets))
             for asset in _in_order(project, uses):

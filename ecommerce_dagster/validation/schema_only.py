@@ -13,7 +13,13 @@ from typing import Self
 import duckdb
 
 from ecommerce_dagster.sql.identifiers import quoted, relation, schema_of
-from ecommerce_dagster.sql.used_tables import Use, aliases_read, key_of, used_tables
+from ecommerce_dagster.sql.used_tables import (
+    Use,
+    aliases_read,
+    key_of,
+    used_tables,
+    used_tables_of_each,
+)
 
 # Stands for the columns that a table may have beside the known ones. Where it comes out of a query,
 # other columns would come out as well.
@@ -97,6 +103,11 @@ class SchemaOnlyWarehouse:
         if self._database:
             cursor.execute(f"USE {quoted(self._database)}")
         return cursor
+
+    def read_uses(self, texts: Iterable[str]) -> None:
+        """Find out which tables these statements name, in less time than one by one."""
+        new = dict.fromkeys(text for text in texts if text not in self._uses)
+        self._uses.update(used_tables_of_each(self._connection, new))
 
     def uses(self, sql: str) -> list[Use] | None:
         """The tables that a statement names; None when it cannot be parsed."""

@@ -31,6 +31,10 @@ class Counting:
         self.statements.append(query)
         return self.connection.execute(query, *arguments)
 
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        self.statements.append(query)
+        return self.connection.sql(query)
+
     def cursor(self) -> Counting:
         return Counting(self.connection.cursor(), self.statements)
 
@@ -59,12 +63,12 @@ def test_a_table_with_checks_takes_three_statements(
         return Counting(connect(*arguments, **settings), found[-1])
 
     monkeypatch.setattr(duckdb, "connect", counted)
-    columns = "columns: [{name: a, type: integer, checks: [{name: not_null}]}]\n"
+    columns = "columns: [{name: a, type: integer, checks: [{name: not_null}, {name: unique}]}]\n"
     for length in (10, 20):
         assert chain(tmp_path / str(length), length, columns).findings() == []
     short, long = found
 
-    # Which tables its query names, its query, its table. Types and checks need none.
+    # Its query, the types of that, its table. Which tables all queries name is one question.
     assert len(long) - len(short) == 3 * 10
 
 

@@ -66,13 +66,16 @@ class Node(BaseModel):
 
     def at(self, *location: str | int) -> Position:
         """Where a key of this thing stands, or the thing itself when the key is not written."""
-        if self._written is None:
+        # Read once: pydantic looks a private attribute up in 1.5 us.
+        written = self._written
+        if written is None:
             return Position(self.path, self.line)
-        return self._written.position(location)
+        return written.position(location)
 
     def written(self, key: str) -> Any:
         """What the file says under a key, also under one that has no meaning here."""
-        return self._written.get(key) if self._written is not None else None
+        written = self._written
+        return written.get(key) if written is not None else None
 
     def text_at(self, *location: str) -> Position:
         """Where the text of a key begins: for a block (`key: |`) on the line below the key."""

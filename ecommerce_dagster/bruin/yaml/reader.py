@@ -108,7 +108,9 @@ class _Reader:
         return value
 
     def _value(self, event: yaml.Event) -> Any:
-        self._grow(1, event)
+        self._size += 1
+        if self._size > MAX_VALUES:
+            raise _UnreadableError(self._at(event), _TOO_MANY)
         if type(event) is yaml.ScalarEvent and event.tag is None and event.anchor is None:
             return plain_value(event.value) if event.implicit[0] else event.value
         if isinstance(event, yaml.AliasEvent):
