@@ -85,22 +85,40 @@ def _named_by(asset: Asset, project: Project) -> dict[str, str]:
     root = project.checkout
     assets = {path for one in project.assets for path in (one.path, one.body_path)}
     files = [path for path in _files(root) if path not in assets]
+    # By one word of its name each: a checkout may have thousands of files, and code that names
+    # hundreds of them.
+    by_word: dict[str, list[Path]] = {}
+    for path in files:
+        for word in sorted(words_of(_name_in_code(path)))[:1]:
+            by_word.setdefault(word, []).append(path)
     found: dict[Path, None] = {}
     texts = [asset.body]
     while texts:
         text = texts.pop()
         words = words_of(text)
-        for path in files:
-            is_code = path.suffix == ".py"
-            stem = path.parent.name if path.stem == "__init__" else path.stem
-            if path in found or (stem.lower() not in words if is_code else path.name not in text):
+        for path in (path for word in words & by_word.keys() for path in by_word[word]):
+            if path in found or not _is_named(path, text):
                 continue
             found[path] = None
-            if is_code:
+            if path.suffix == ".py":
                 texts.append(path.read_text(errors="replace"))
     near = {asset.path.parent, *asset.path.parent.parents}
     found |= dict.fromkeys(p for p in files if p.name in _REQUIREMENTS and p.parent in near)
     return {path.relative_to(root).as_posix(): _fingerprint(path) for path in sorted(found)}
+
+
+def _name_in_code(path: Path) -> str:
+    """How code names a file: a module without `.py`, a package by its folder."""
+    if path.suffix != ".py":
+        return path.name
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
+def _is_named(path: Path, text: str) -> bool:
+    """Whether a text that has the words of the file's name has the name itself."""
+    name = _name_in_code(path)
+    is_one_word = path.suffix == ".py" and words_of(name) == {name.lower()}
+    return is_one_word or name in text
 
 
 def _files(root: Path) -> Iterator[Path]:

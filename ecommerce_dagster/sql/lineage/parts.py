@@ -7,6 +7,7 @@ it reads decides all of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # The columns of a table or a part, in lower case and in their order; None when some are not known.
 Columns = tuple[str, ...] | None
 ColumnsOf = Callable[[str], Columns]
+_WORD = re.compile(r"\w+")
 # Aggregates whose result does not depend on the order of rows.
 _UNORDERED = {"Avg", "Count", "CountIf", "LogicalAnd", "LogicalOr", "Max", "Min", "Sum"}
 # What a SELECT may have beside its columns and its order without being opaque.
@@ -133,7 +135,7 @@ def _unread(sql: str, key: str, statements: Sequence[exp.Expr], tables: Iterable
 
 def words_of(text: str) -> frozenset[str]:
     """The words in a text that may be names, in lower case."""
-    return frozenset("".join(c if c.isalnum() or c == "_" else " " for c in text.lower()).split())
+    return frozenset(_WORD.findall(text.lower()))
 
 
 class _Cutter:
