@@ -14,7 +14,12 @@ HEADER = '"""@bruin\nname: py.a\n@bruin"""\n'
 
 
 def files_of(folder: Path, code: str, others: dict[str, str]) -> set[str]:
-    texts = {"pipeline.yml": "name: p\n", ".bruin.yml": CONFIG, "assets/a.py": HEADER + code, **others}
+    texts = {
+        "pipeline.yml": "name: p\n",
+        ".bruin.yml": CONFIG,
+        "assets/a.py": HEADER + code,
+        **others,
+    }
     for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
