@@ -11,6 +11,7 @@ import warnings
 import dagster as dg
 
 from ecommerce_dagster import local
+from ecommerce_dagster.cli.garbage_collector import paused_collector
 from ecommerce_dagster.deploy.executor_setting import SETTING, chosen
 from ecommerce_dagster.orchestration.build import build_defs
 from ecommerce_dagster.orchestration.executors import executor_for
@@ -32,8 +33,8 @@ def defs() -> dg.Definitions:
             f"{SETTING} is {executor}: the PostgreSQL that comes with this project would end with "
             "the step that started it; set POSTGRES_HOST"
         )
-    return _with_executor(
-        build_defs(
+    with paused_collector():
+        built = build_defs(
             folder,
             environment=local.environment(),
             resources=embedded,
@@ -41,7 +42,7 @@ def defs() -> dg.Definitions:
             # The sensors cannot ask a server that runs only as long as a run.
             watch=local.watches() and not embedded,
         )
-    )
+    return _with_executor(built)
 
 
 def _with_executor(definitions: dg.Definitions) -> dg.Definitions:

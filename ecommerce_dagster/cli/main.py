@@ -13,7 +13,7 @@ import click
 from ecommerce_dagster.bruin.model.platforms import TYPES
 from ecommerce_dagster.cli.completion import SHELLS, Name, script_for
 from ecommerce_dagster.cli.errors import user_errors
-from ecommerce_dagster.cli.garbage_collector import paused_collector
+from ecommerce_dagster.cli.garbage_collector import end_without_collection, paused_collector
 from ecommerce_dagster.cli.help_sections import WIDEST, Commands, under
 from ecommerce_dagster.cli.options import (
     connection_option,
@@ -55,6 +55,7 @@ _NEW_TYPES = [*TYPES, "ingestr", "python", "empty"]
 @click.pass_context
 def main(context: click.Context) -> None:
     """Bruin-style pipelines under Dagster: asset files in, checked tables out."""
+    end_without_collection()
     # Else colours are for terminals.
     if os.environ.get("NO_COLOR"):
         context.color = False
