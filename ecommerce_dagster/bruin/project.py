@@ -98,7 +98,7 @@ class Project:
         """What stands above and below each asset."""
         return Neighbours.of(self.assets)
 
-    @property
+    @cached_property
     def root(self) -> Path:
         """The folder that paths are shown relative to: that of .bruin.yml, where the pipeline lies
         in it, else the checkout."""

@@ -6,6 +6,7 @@ Both can stand in the asset's `meta`: `freshness: 26h` (or `off`) and `automatio
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import dagster as dg
 
@@ -35,7 +36,8 @@ def oldest_allowed(asset: Asset, project: Project) -> timedelta | None:
     if written is not None:
         seconds = freshness_seconds(str(written))
     elif "mart" in asset.tags or not project.neighbours.downstream.get(asset.name):
-        seconds = _seconds_by_schedule(project)
+        cron = cron_of(project.pipeline)
+        seconds = _seconds_by_schedule(cron) if cron is not None else None
     else:
         seconds = None
     return timedelta(seconds=seconds) if seconds else None
@@ -50,11 +52,10 @@ def automation_condition_of(asset: Asset) -> dg.AutomationCondition[dg.AssetKey]
     return dg.AutomationCondition.eager().without(~missing)
 
 
-def _seconds_by_schedule(project: Project) -> float | None:
-    """The longest time between two ticks of the schedule, and some more."""
-    cron = cron_of(project.pipeline)
-    if cron is None:
-        return None
+# Every table that no other reads asks for it: 0.8 ms each time.
+@lru_cache
+def _seconds_by_schedule(cron: str) -> float:
+    """The longest time between two ticks of a schedule, and some more."""
     end = start = datetime(2024, 1, 1, tzinfo=UTC)
     windows = dg.TimeWindowPartitionsDefinition(
         cron_schedule=cron, start=start, fmt="%Y-%m-%d-%H:%M", timezone="UTC"

@@ -47,6 +47,23 @@ class TestFreshness:
         assert window(definitions, "main.total") == timedelta(hours=hours)
         assert window(definitions, "main.days") is None
 
+    def test_a_schedule_is_followed_once_for_all_assets(
+        self, pipeline: Tiny, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        windows, counted = dg.TimeWindowPartitionsDefinition, []
+        follow = windows.get_next_partition_window
+        monkeypatch.setattr(
+            windows,
+            "get_next_partition_window",
+            lambda self, *a, **b: (counted.append(self), follow(self, *a, **b))[1],
+        )
+        pipeline.write("pipeline/pipeline.yml", DAILY.replace("daily", "'17 3 * * *'"))
+        for name in "abcde":
+            pipeline.sql(f"main.{name}", "SELECT 1 AS n")
+
+        assert window(pipeline.definitions(), "main.e") == timedelta(hours=26)
+        assert len({*map(id, counted)}) == 1
+
     def test_every_mart_of_the_shop_has_one(self) -> None:
         definitions = build_defs(local.PIPELINE)
         marts = [spec for spec in definitions.resolve_all_asset_specs() if "mart" in spec.tags]
