@@ -5,6 +5,10 @@ one process on a DuckDB file?
     python benchmarks/workers.py --days 30 --workers 4 --partitions-per-run 8    a week a run
     python benchmarks/workers.py --days 30 --workers 4 --executor celery_steps   a step a task
     python benchmarks/workers.py --days 100 --orders 100000 --partitions-per-run 25 --bulk
+    python benchmarks/workers.py --store http://127.0.0.1:9000        an S3 that runs already
+
+The S3 is moto's server otherwise, which is one process of Python. One that runs already has an
+empty bucket `lake`, and its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 
 Starts the processes of docker-compose.yml, and asks for all days through the webserver. The times
 of one process, on a file and on the same DuckLake, are of one run of all days, and include its
@@ -46,6 +50,7 @@ def main() -> int:
     parser.add_argument("--executor", default="celery")
     parser.add_argument("--partitions-per-run", default="1")
     parser.add_argument("--bulk", action="store_true", help="customers and products grow as well")
+    parser.add_argument("--store", help="an S3 store that runs already")
     options = parser.parse_args()
     days = [str(FIRST + timedelta(number)) for number in range(options.days)]
     with tempfile.TemporaryDirectory(prefix="workers-") as name:
@@ -66,6 +71,7 @@ def main() -> int:
                 shop,
                 ECOMMERCE_EXECUTOR=options.executor,
                 ECOMMERCE_PARTITIONS_PER_RUN=options.partitions_per_run,
+                **store(options.store),
             ) as deployed:
                 one_process(shop, days, "one process, DuckLake", deployed.environment_of("worker"))
                 empty_lake(deployed)
@@ -80,6 +86,17 @@ def main() -> int:
                     print(deployed.logs())
                     return 1
                 return compare(shop.tables(), lake_tables(deployed))
+
+
+def store(endpoint: str | None) -> dict[str, str]:
+    """The variables of a store that runs already."""
+    if endpoint is None:
+        return {}
+    return {
+        "LAKE_S3_ENDPOINT": endpoint,
+        "LAKE_S3_ACCESS_KEY": os.environ["AWS_ACCESS_KEY_ID"],
+        "LAKE_S3_SECRET_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
+    }
 
 
 def succeed(shop: Shop, *command: str, **variables: str) -> None:
