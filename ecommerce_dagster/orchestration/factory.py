@@ -1,6 +1,7 @@
 """One op for one file: it builds the asset, checks it, and publishes it or not."""
 
 # No `from __future__ import annotations`: Dagster reads the annotation of `context` at run time.
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -53,6 +54,11 @@ from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.duckdb.database import WarehouseError
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError, OutsideError
 
+_Run = Callable[[dg.AssetExecutionContext], Iterator[Any]]
+_CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext
+)
+_SIGNATURE = inspect.Signature([_CONTEXT], return_annotation=Iterator[Any])
 _RETRY_SECONDS = 1.0
 # What a failure says that comes again by itself: the sensor waits for a change.
 _LASTING = {LASTS: "when the source or the files change"}
@@ -91,6 +97,7 @@ def build_asset(
         required_resource_keys=_required_resources(project, asset),
         backfill_policy=backfill_policy or dg.BackfillPolicy.single_run(),
     )
+    @_with_signature
     def run_file(context: dg.AssetExecutionContext) -> Iterator[Any]:
         on_failure = partial(report_not_run, context, project, asset)
         with _repeated(context, retries, on_failure), _failures_as_shown(project, asset):
@@ -99,6 +106,13 @@ def build_asset(
             )
 
     return run_file
+
+
+def _with_signature(function: _Run) -> _Run:
+    """The function of an asset, with the signature that Dagster else works out of it fifteen times:
+    0.1 s of 0.7 s for a thousand assets."""
+    function.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    return function
 
 
 def build_checks(

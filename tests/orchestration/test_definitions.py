@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,24 @@ class TestWhatDagsterShows:
         assert set(found) == {
             s.key.to_user_string() for s in build_defs(local.PIPELINE).resolve_all_asset_specs()
         }
+
+
+def test_the_functions_of_assets_are_not_inspected_one_by_one(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected: list[str] = []
+    look = inspect._signature_from_function  # type: ignore[attr-defined]
+
+    def counting(kind: Any, function: Any, **options: Any) -> Any:
+        inspected.append(function.__qualname__)
+        return look(kind, function, **options)
+
+    monkeypatch.setattr(inspect, "_signature_from_function", counting)
+    for name in "abc":
+        tiny.sql(f"main.{name}", "SELECT 1 AS n")
+
+    assert tiny.definitions().resolve_all_asset_specs()
+    assert not [name for name in inspected if "build_asset" in name]
 
 
 class TestTheCodeVersion:
