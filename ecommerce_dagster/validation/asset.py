@@ -52,7 +52,7 @@ class AssetBinding:
     ) -> None:
         self._warehouse, self._asset, self._log = warehouse, asset, log
         self._limits = limits
-        self._dry_run = DryRun(warehouse)
+        self._dry_run = DryRun(warehouse, has_scripts=_has_scripts(asset))
         self.verdicts = Diagnostics(asset, self._dry_run, log)
         self.returned: tuple[str, ...] | None = None
         self._checks = CheckBinding(warehouse, asset, self._dry_run, self.verdicts, log)
@@ -60,16 +60,19 @@ class AssetBinding:
     def bind(self, texts: list[SqlText]) -> None:
         """Try out a SQL asset."""
         try:
-            with self._limits.limit(self._dry_run.session.interrupt):
+            with self._limits.limit(self._interrupt):
                 self._run(texts)
         except TimeLimitError:
             self._warehouse.make(self._dry_run.session, self._asset.name, self._declared)
 
     def load(self, schema: Schema, texts: list[SqlText]) -> None:
         """Make the table of an asset without a query, and try out its checks."""
-        with suppress(TimeLimitError), self._limits.limit(self._dry_run.session.interrupt):
+        with suppress(TimeLimitError), self._limits.limit(self._interrupt):
             self._warehouse.make(self._dry_run.session, self._asset.name, schema)
             self._checks.run(texts)
+
+    def _interrupt(self) -> None:
+        self._dry_run.session.interrupt()
 
     @property
     def _declared(self) -> Schema:
@@ -210,3 +213,14 @@ class AssetBinding:
 
     def _make(self, schema: Schema) -> None:
         self._warehouse.make(self._dry_run.session, self._asset.name, schema)
+
+
+def _has_scripts(asset: Asset) -> bool:
+    """Whether statements run that are no query: hooks, a script, or those that fill a table again.
+
+    What they leave behind in a connection is for this asset only.
+    """
+    how, strategy = asset.materialization, STRATEGIES.get(strategy_name(asset))
+    is_rebuilt = how.type == "view" or (strategy is not None and strategy.rebuilds)
+    scripted = asset.hooks.pre or asset.hooks.post or how.type == "none" or not is_rebuilt
+    return asset.type == "duckdb.sql" and bool(scripted)

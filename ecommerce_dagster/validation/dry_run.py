@@ -77,21 +77,22 @@ class RefusedError(UnlocatedError):
 
 
 class DryRun:
-    """The connection of one asset.
+    """The connection of one asset, which it may share with others when it `has_scripts` not.
 
     It is `opaque` once a statement was left out that may change how later ones bind.
     """
 
-    def __init__(self, warehouse: SchemaOnlyWarehouse) -> None:
+    def __init__(self, warehouse: SchemaOnlyWarehouse, *, has_scripts: bool) -> None:
         self.opaque = False
-        self.session = warehouse.session()
+        # One of its own takes 0.13 ms: it begins with a temporary database.
+        self.session = warehouse.session() if has_scripts else warehouse.shared_session
         self._warehouse = warehouse
         self._has_extensions = False
 
     def bind(self, query: str) -> Bound:
         """What a query returns. Raises RefusedError."""
         try:
-            rows = script.stage(self.session, _BOUND, query)
+            rows = self._staged(query)
             columns = _columns_of(self.session, rows)
         except (duckdb.Error, ScriptError, RuntimeError) as error:
             raise RefusedError(bind_error_of(error)) from None
@@ -108,7 +109,7 @@ class DryRun:
     def refusal(self, query: str) -> BindError | None:
         """Why a query does not bind; None when it does."""
         try:
-            script.stage(self.session, _BOUND, query)
+            self._staged(query)
         except (duckdb.Error, ScriptError, RuntimeError) as error:
             return bind_error_of(error)
         return None
@@ -197,6 +198,12 @@ class DryRun:
             return None
         loose = self.opaque or self._warehouse.schemas_uncertain
         return _result(columns, "", None if loose else [], stored=False)
+
+    def _staged(self, query: str) -> str:
+        """What to read a query by. One that itself names what others are read by meets none."""
+        if _BOUND in query.lower() and self.session is self._warehouse.shared_session:
+            self.session = self._warehouse.session()
+        return script.stage(self.session, _BOUND, query)
 
     def _known(self, sql: str) -> list[Schema] | None:
         """What is known of the tables that `sql` names; None when it may name others."""

@@ -117,7 +117,7 @@ class _Binder:
         names = [*self._others, *(asset.name for asset in project.assets)]
         warehouse = SchemaOnlyWarehouse(self._elsewhere.database, names)
         with warehouse as empty, TimeLimits(SECONDS) as limits:
-            session = empty.session()
+            session = empty.shared_session
             for name in self._others:
                 empty.make(session, name, Schema())
             texts = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import duckdb
@@ -33,6 +34,11 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
     "threads": 1,
 }
+
+
+# No query runs here. Without an optimizer, which each statement else prepares, DuckDB makes a table
+# or a view in 0.06 ms in place of 0.1. Names and types are found before.
+_WITHOUT_OPTIMIZER = "PRAGMA disable_optimizer"
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class SchemaOnlyWarehouse:
             except duckdb.Error:
                 self._database = None if catalog == self._database else self._database
         self._connection.execute("SET enable_external_access = false")
+        self._connection.execute(_WITHOUT_OPTIMIZER)
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +104,15 @@ class SchemaOnlyWarehouse:
     def __exit__(self, *error: object) -> None:
         self._connection.close()
 
+    @cached_property
+    def shared_session(self) -> duckdb.DuckDBPyConnection:
+        """A connection for all assets that only have queries, and leave nothing of use in it."""
+        session = self.session()
+        session.execute(_WITHOUT_OPTIMIZER)
+        return session
+
     def session(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own, as each asset has one: for what ends with it."""
+        """A connection of its own, as an asset with a script has one: for what ends with it."""
         cursor = self._connection.cursor()
         if self._database:
             cursor.execute(f"USE {quoted(self._database)}")

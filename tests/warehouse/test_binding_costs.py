@@ -12,6 +12,7 @@ import pytest
 
 from ecommerce_dagster.bruin import graph
 from ecommerce_dagster.validation import dependency_lint, project
+from ecommerce_dagster.validation.schema_only import SchemaOnlyWarehouse
 from warehouse.trials import Files
 
 CHAIN = """columns:
@@ -101,3 +102,38 @@ def test_one_thread_watches_the_time_of_all_assets(
     monkeypatch.setattr(threading.Thread, "start", started)
     assert chain(tmp_path, 10).findings() == []
     assert len(threads) == 1
+
+
+class TestOneSession:
+    """Assets without scripts share a connection, and see nothing of each other in it."""
+
+    def test_ten_of_them_take_as_many_connections_as_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session, opened = SchemaOnlyWarehouse.session, []
+
+        def counted(warehouse: SchemaOnlyWarehouse) -> duckdb.DuckDBPyConnection:
+            opened.append(warehouse)
+            return session(warehouse)
+
+        monkeypatch.setattr(SchemaOnlyWarehouse, "session", counted)
+        assert chain(tmp_path, 10).findings() == []
+        assert len(opened) == 1
+
+    @pytest.mark.parametrize("name", ["_bound", '"_BOUND"'])
+    def test_a_query_does_not_read_what_the_query_before_is_called(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        files = chain(tmp_path, 2).sql(f"SELECT a FROM {name}", name="mart.u", depends="[mart.t1]")
+        (found,) = (f for f in files.findings() if f.rule == "query-binds")
+        assert (found.file, found.severity) == ("mart.u.sql", "warning")
+        assert "the table '_bound' is made by no asset" in found.message.lower()
+
+    def test_a_query_does_not_read_what_a_hook_of_another_asset_made_for_itself(
+        self, tmp_path: Path
+    ) -> None:
+        header = "hooks: {pre: [{query: CREATE TEMP TABLE mine AS SELECT 1 AS a}]}\n"
+        files = Files(tmp_path).sql("SELECT a FROM mine", header, name="mart.t", depends="[]")
+        files.sql("SELECT a FROM mine", name="mart.u", depends="[mart.t]")
+        found = [(f.file, f.rule) for f in files.findings() if f.rule != "unused-depends"]
+        assert found == [("mart.u.sql", "query-binds")]
