@@ -98,6 +98,14 @@ def test_every_key_and_item_remembers_its_line() -> None:
     assert value.text_at["text"].line == 9
 
 
+def test_no_place_is_kept_twice() -> None:
+    value, _ = read("name: x\nof: {a: 1, b: 2}\ntext: |\n  first\n")
+    assert value is not None
+    assert value.text_at.keys() == {"text"}
+    assert value["of"].text_at == {}
+    assert not hasattr(value["of"], "__dict__")
+
+
 def test_lines_count_from_where_the_text_stands_in_its_file() -> None:
     value, errors = read("a: 1\nb: 1\nb: 2\n", first_line=10)
     assert value is not None

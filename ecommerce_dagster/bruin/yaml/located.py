@@ -19,8 +19,11 @@ class Position(NamedTuple):
 class YamlMapping(dict[str, Any]):
     """A mapping with its position and that of each of its keys.
 
-    `text_at` is where the text of a key begins, which for a block (`key: |`) is the line below.
+    `text_at` is where the text of a key begins, for those where that is another line, as below a
+    block (`key: |`).
     """
+
+    __slots__ = ("at", "key_at", "text_at")
 
     def __init__(self, at: Position) -> None:
         super().__init__()
@@ -30,11 +33,13 @@ class YamlMapping(dict[str, Any]):
 
     def put(self, key: str, value: Any, at: Position, text_at: Position | None = None) -> None:
         """Set `key`, written at `at`."""
-        self[key], self.key_at[key], self.text_at[key] = value, at, text_at or at
+        self[key], self.key_at[key] = value, at
+        if text_at is not None and text_at != at:
+            self.text_at[key] = text_at
 
     def take(self, key: str, other: YamlMapping) -> None:
         """Set `key` to what `other` says."""
-        self.put(key, other[key], other.key_at[key], other.text_at[key])
+        self.put(key, other[key], other.key_at[key], other.text_at.get(key))
 
     def without(self, keys: Collection[str]) -> YamlMapping:
         """This mapping without `keys`."""
@@ -60,6 +65,8 @@ class YamlMapping(dict[str, Any]):
 
 class YamlList(list[Any]):
     """A list with its position and that of each of its items."""
+
+    __slots__ = ("at", "item_at")
 
     def __init__(
         self, at: Position, items: Iterable[Any] = (), item_at: Iterable[Position] = ()
