@@ -26,7 +26,7 @@ from ecommerce_dagster.bruin.model.interval import Interval, interval_between, y
 from ecommerce_dagster.bruin.templates.render import RunContext
 from ecommerce_dagster.python_assets import runner
 from ecommerce_dagster.python_assets.interpreter import interpreter_for
-from ecommerce_dagster.python_assets.lint import NoCodeError, code_of, lint_python
+from ecommerce_dagster.python_assets.lint import NoCodeError, code_of
 from ecommerce_dagster.python_assets.process import run_supervised
 from ecommerce_dagster.python_assets.requirements import RequirementsError
 from ecommerce_dagster.sql.identifiers import literal, quoted
@@ -37,8 +37,6 @@ from ecommerce_dagster.sql.types import known_type
 from ecommerce_dagster.warehouses.base import Target
 from ecommerce_dagster.warehouses.duckdb.named_rows import fill_named
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
-
-__all__ = ["PythonLoad", "environment_of", "lint_python", "run_python"]
 
 _MOMENTS = ("start", "end", "execution")
 _NO_COLUMNS = (

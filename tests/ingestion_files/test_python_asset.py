@@ -40,10 +40,10 @@ from ecommerce_dagster.python_assets import runner
 from ecommerce_dagster.python_assets.asset import (
     PythonLoad,
     environment_of,
-    lint_python,
     run_python,
 )
 from ecommerce_dagster.python_assets.environments import Wanted, find_uv, interpreter_of
+from ecommerce_dagster.python_assets.lint import lint_python
 from ecommerce_dagster.python_assets.requirements import requirements_of, version_of_image
 from ecommerce_dagster.warehouses.base import BuildResult
 from ecommerce_dagster.warehouses.sql_asset import AssetError, MistakeError
