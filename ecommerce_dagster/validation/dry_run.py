@@ -276,7 +276,8 @@ def _columns_of(session: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]
     """The columns of what is called `rows`: name to type. DuckDB's Python knows plain types without
     a statement, in 0.02 ms; DESCRIBE takes 0.15."""
     with suppress(duckdb.Error):
-        relation = session.sql(f"SELECT * FROM {rows}")
+        # As deep as DESCRIBE makes it, by which runs ask: views over views have a limit.
+        relation = session.sql(f"SELECT * FROM (SELECT * FROM {rows})")
         types = list(map(str, relation.types))
         if all(map(_PLAIN_TYPE.fullmatch, types)):
             return dict(zip(relation.columns, types, strict=True))

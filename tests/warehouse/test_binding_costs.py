@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import duckdb
 import pytest
 
 from ecommerce_dagster.bruin import graph
-from ecommerce_dagster.validation import dependency_lint, project
+from ecommerce_dagster.validation import dependency_lint, project, schema_only
 from ecommerce_dagster.validation.schema_only import SchemaOnlyWarehouse
 from warehouse.trials import Files
 
@@ -137,3 +138,24 @@ class TestOneSession:
         files.sql("SELECT a FROM mine", name="mart.u", depends="[mart.t]")
         found = [(f.file, f.rule) for f in files.findings() if f.rule != "unused-depends"]
         assert found == [("mart.u.sql", "query-binds")]
+
+
+def test_views_over_views_are_refused_from_the_one_on_that_a_run_could_not_describe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = {"max_expression_depth": 40}
+    duck = duckdb.connect(config=limit)
+    duck.execute("CREATE VIEW t0 AS SELECT 1 AS a")
+    files = Files(tmp_path).sql("SELECT 1 AS a", name="mart.t0", kind="view", depends="[]")
+    deepest = 0
+    for number in range(1, 30):
+        query, depends = f"SELECT a FROM mart.t{number - 1}", f"[mart.t{number - 1}]"
+        files.sql(query, name=f"mart.t{number}", kind="view", depends=depends)
+        with suppress(duckdb.Error):
+            duck.execute(f"CREATE VIEW t{number} AS SELECT a FROM t{number - 1}")
+            duck.execute(f"DESCRIBE SELECT * FROM t{number}")
+            deepest = number
+
+    monkeypatch.setattr(schema_only, "_CONFIG", schema_only._CONFIG | limit)
+    (found,) = files.findings()
+    assert (found.file, found.rule) == (f"mart.t{deepest + 1}.sql", "query-binds")
