@@ -64,18 +64,16 @@ def lint_transactions(
 ) -> None:
     """Report what of the hooks and the script of an asset cannot be in its transaction (an error),
     and what a failed check would not undo (a warning)."""
-    is_free, ends = may_commit_early(asset), _ENDS_IN_DUCKDB
-    if platform == "postgres":
-        ends = _ENDS_IN_POSTGRES
+    ends = _ENDS_IN_POSTGRES if platform == "postgres" else _ENDS_IN_DUCKDB
     for text, rendered, statement in _of_scripts(asset, platform, texts):
         place = text.place(rendered, statement.skipped + 1)
         if found := ends.match(statement.beginning):
             words = found.group().strip()
             if platform == "postgres":
                 log.error(*place, _RULE, f"{words} {_NEVER}")
-            elif not is_free:
+            elif not may_commit_early(asset):
                 log.error(*place, _RULE, f"{words} {_TOGETHER}. {_ADVICE}")
-        elif _WRITES_FILES.match(statement.beginning) and not is_free:
+        elif _WRITES_FILES.match(statement.beginning) and not may_commit_early(asset):
             words = statement.beginning.split()[0]
             log.warning(*place, _RULE, f"{words} {_TOO_EARLY}")
 
