@@ -37,7 +37,7 @@ test-deploy: install ## Test the deployment: the processes of docker-compose.yml
 	pytest tests/deploy
 
 .PHONY: bench
-bench: install ## Measure everything beside the alternatives (half an hour; writes docs/performance.md).
+bench: install ## Measure everything beside the alternatives (a quarter of an hour; writes docs/performance.md).
 	python benchmarks/speed
 
 .PHONY: lint

@@ -5,7 +5,7 @@
 
 Makes a PostgreSQL of its own with a small shop and a large one, and an environment for each
 alternative, in a folder that stays (.ecommerce/bench), so that the next time is quicker. Replaces
-the tables in docs/performance.md. All of it takes about 20 minutes on two cores.
+the tables in docs/performance.md. All of it takes about 15 minutes on two cores.
 """
 
 from __future__ import annotations
