@@ -14,7 +14,7 @@ from orchestration.helpers import Shop, Tiny, run_all
 from playwright.sync_api import Page, expect
 
 from ecommerce_dagster import local
-from ecommerce_dagster.orchestration import records as module
+from ecommerce_dagster.orchestration import catalogue_records as module
 from ecommerce_dagster.orchestration.build import load_project
 from ecommerce_dagster.pages.addresses import page_names
 from ecommerce_dagster.pages.catalogue import Elsewhere, catalogue_of
