@@ -53,7 +53,7 @@ CALM = 180.0  # seconds in which everything has to come to its end
 
 
 class Traffic:
-    """What everybody did, and what went wrong."""
+    """What all users did, and what went wrong."""
 
     def __init__(self, home: Path, dsn: str) -> None:
         self.home, self.dsn = home, dsn

@@ -27,7 +27,7 @@ _prctl, _PR_SET_PDEATHSIG = getattr(ctypes.CDLL(None), "prctl", None), 1
 
 
 def run_dev(port: int) -> int:
-    """`dagster dev` on 127.0.0.1 for the pipeline here, while its services runs. Returns the exit
+    """`dagster dev` on 127.0.0.1 for the pipeline here, while its servers run. Returns the exit
     code of `dagster dev`.
 
     Raises MissingExtra without a web server.

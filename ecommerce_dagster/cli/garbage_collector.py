@@ -30,7 +30,7 @@ def end_without_collection() -> None:
     """When this process ends, leave its memory to the operating system.
 
     Python would look through all objects once more and free them one by one, which takes a third of
-    a short run (0.5 s of 1.8 s). Files, connections and processes are closed before, by those who
-    opened them.
+    a short run (0.5 s of 1.8 s). Files, connections and processes are closed before, where
+    they were opened.
     """
     atexit.register(gc.freeze)

@@ -63,7 +63,7 @@ def _state(setup: Setup) -> Iterator[Finding]:
 
 
 def _largest(setup: Setup, connection: str) -> float | None:
-    """The bytes of the largest table of a connection, as far as a build told them."""
+    """The bytes of the largest table of a connection, of those whose size a build recorded."""
     project = setup.project
     sizes = [
         built.size

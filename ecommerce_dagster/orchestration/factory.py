@@ -109,9 +109,9 @@ def build_asset(
 
 
 def _with_signature(function: _Run) -> _Run:
-    """The function of an asset, with the signature that Dagster else works out of it fifteen times:
-    0.1 s of 0.7 s for a thousand assets."""
-    function.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    """The function of an asset, with its signature, which Dagster would work out fifteen times: 0.1
+    of 0.7 s for a thousand assets."""
+    function.__signature__ = _SIGNATURE  # type: ignore[attr-defined]  # inspect reads it where set
     return function
 
 

@@ -59,7 +59,7 @@ def run_supervised(
 
 
 def _output(process: subprocess.Popen[str], deadline: float | None) -> Iterator[str]:
-    """Its lines as they come. Told by this thread, read by another, so that time can run out."""
+    """Its lines as they come. Another thread reads them, so that waiting here has a limit."""
     lines: queue.Queue[str | None] = queue.Queue(_QUEUED_LINES)
     threading.Thread(target=_read, args=(process, lines), daemon=True).start()
     ended: float | None = None

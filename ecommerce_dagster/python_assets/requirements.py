@@ -146,6 +146,8 @@ def _is_satisfied(line: str) -> bool:
 
 
 def _is_installed(requirement: Requirement, extra: str = "") -> bool:
+    from packaging.requirements import Requirement
+
     if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
         return True
     try:
@@ -157,6 +159,6 @@ def _is_installed(requirement: Requirement, extra: str = "") -> bool:
     return all(
         _is_installed(needed, wanted)
         for wanted in requirement.extras
-        for needed in map(type(requirement), found.requires or ())
+        for needed in map(Requirement, found.requires or ())
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""})
     )

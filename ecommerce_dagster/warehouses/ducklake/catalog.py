@@ -82,7 +82,7 @@ class PostgresCatalog:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        # Only to reach one: who asks for the name of an extension does without the 60 ms.
+        # Takes 60 ms, which the name of an extension does not need.
         import psycopg
 
         try:
